@@ -1,0 +1,14 @@
+//! What tollgate knows, as pure code: money, prices, the catalogue, and the life of an order.
+//!
+//! Nothing here reads a clock, touches a disk or a socket, or awaits anything: the present is an argument,
+//! and a decision is a value that somebody else carries out.
+#![deny(clippy::arithmetic_side_effects)]
+
+pub mod catalogue;
+pub mod ids;
+pub mod money;
+pub mod outcome;
+pub mod pricing;
+pub mod service_type;
+pub mod status;
+pub mod time;
