@@ -82,9 +82,23 @@ row_id! {
     /// A client's row in the store.
     ClientId
 }
-row_id! {
-    /// One try at placing an order upstream.
-    AttemptId
+
+/// Which try at placing its order an attempt is: 1, 2, 3 … With the order's ID it names the attempt for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptNumber(pub u32);
+
+impl AttemptNumber {
+    /// The next try.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for AttemptNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 macro_rules! text_id {

@@ -81,6 +81,15 @@ impl Reported {
         };
         Self::Known(known)
     }
+
+    /// The word that stands for it in the store: canonical where it is known.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Known(status) => status.as_str(),
+            Self::Failed(word) | Self::Unknown(word) => word,
+        }
+    }
 }
 
 /// One upstream's report on one order, as far as it said anything.

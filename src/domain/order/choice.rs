@@ -1,0 +1,62 @@
+//! By which route an order goes next.
+
+use super::Order;
+use crate::domain::ids::Route;
+
+/// Why a route cannot be used now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Whether it may be gone later without anybody changing the configuration.
+    pub may_pass: bool,
+    /// For the order's history.
+    pub reason: String,
+}
+
+/// A route of the order's service, in order of preference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The route.
+    pub route: Route,
+    /// What stands in its way, if anything does.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What to do with a queued order now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Send it by this route.
+    Send(Route),
+    /// No route now. Feed [`super::Event::NoRoute`].
+    NoRoute {
+        /// Whether one may be there later.
+        may_pass: bool,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The first free route that this round has not tried yet.
+#[must_use]
+pub fn choose(order: &Order, candidates: &[Candidate]) -> Choice {
+    let tried_now =
+        |route: &Route| order.tried.iter().find(|tried| tried.route == *route && tried.round == order.round);
+    let mut may_pass = false;
+    let mut reasons = Vec::new();
+    for candidate in candidates {
+        match (&candidate.obstacle, tried_now(&candidate.route)) {
+            (None, None) => return Choice::Send(candidate.route.clone()),
+            (Some(obstacle), _) => {
+                may_pass |= obstacle.may_pass;
+                reasons.push(format!("{}: {}", candidate.route, obstacle.reason));
+            }
+            (None, Some(tried)) => {
+                may_pass |= tried.may_pass;
+                reasons.push(format!("{}: refused it", candidate.route));
+            }
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("the service has no route".to_owned());
+    }
+    Choice::NoRoute { may_pass, reason: reasons.join("; ") }
+}

@@ -1,0 +1,143 @@
+//! What an upstream's reports do to a placed order, and to a closed one that is still watched.
+
+use std::time::Duration;
+
+use super::{Illegal, Order, ReportRules, State, Step, next_poll, refund};
+use crate::domain::money::Money;
+use crate::domain::status::{Reported, Status, StatusReport};
+use crate::domain::time::Timestamp;
+
+/// How long a report that may be passing must stand unchanged before it is taken for the end.
+const SETTLED_AFTER: Duration = Duration::from_secs(86_400);
+
+pub(super) fn reported(
+    step: &mut Step,
+    report: &StatusReport,
+    rules: ReportRules,
+    now: Timestamp,
+) -> Result<(), Illegal> {
+    if step.order.binding().is_none() {
+        return Err(step.order.illegal("Reported"));
+    }
+    let closed = matches!(step.order.state, State::Closed { .. });
+    if closed && costs_more_than_remembered(&step.order, report) {
+        step.alert("a late report with a higher upstream charge was ignored: that ID may be another order's by now");
+    } else {
+        remember(step, report, rules, now);
+        judge(step, report, rules, now);
+    }
+    step.order.progress.polled_at = Some(now);
+    step.order.due_at = next_poll(&step.order, rules.watch_closed, now);
+    Ok(())
+}
+
+fn costs_more_than_remembered(order: &Order, report: &StatusReport) -> bool {
+    matches!((report.charge, order.progress.upstream_charge), (Some(now), Some(then)) if now > then)
+}
+
+/// Takes over what the upstream said, and when that last differed.
+fn remember(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+    let before = step.order.progress.clone();
+    let progress = &mut step.order.progress;
+    progress.word = Some(report.status.word().to_owned());
+    progress.start_count = report.start_count.or(before.start_count);
+    progress.remains = report.remains.or(before.remains);
+    progress.upstream_charge = report.charge.or(before.upstream_charge);
+    progress.first_charge = before.first_charge.or(report.charge);
+    let changed = *progress != before;
+    if changed || before.changed_at.is_none() {
+        progress.changed_at = Some(now);
+    }
+    if let Some(charge) = report.charge {
+        let cost = charge.checked_mul(rules.exchange_rate).and_then(|cost| Money::rounded_down(cost).ok());
+        step.order.cost = cost.or(step.order.cost);
+    }
+}
+
+fn judge(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+    match &report.status {
+        Reported::Known(Status::Completed) => end(step, Status::Completed, Money::ZERO, now),
+        Reported::Known(Status::Partial) => partial(step, report, rules, now),
+        Reported::Known(Status::Canceled) => canceled(step, report, now),
+        Reported::Known(status) => go_on(step, *status),
+        Reported::Failed(word) => {
+            keep(step, &format!("the upstream reports {word:?}: ask there; no money moves on it"))
+        }
+        Reported::Unknown(word) => keep(step, &format!("the upstream reports a status that is not known: {word:?}")),
+    }
+}
+
+/// The state stays as it is. Told once: the next poll with the same word says nothing new.
+fn keep(step: &mut Step, what: &str) {
+    if step.order.progress.changed_at == Some(step.order.updated_at) {
+        step.alert(what);
+    }
+}
+
+fn go_on(step: &mut Step, status: Status) {
+    if matches!(step.order.state, State::Closed { .. }) {
+        contrary(step, status);
+        return;
+    }
+    set_status(step, status);
+}
+
+fn contrary(step: &mut Step, status: Status) {
+    let shown = step.order.status;
+    keep(step, &format!("the upstream turned from {shown} back to {status}: noted, not shown"));
+}
+
+fn set_status(step: &mut Step, status: Status) {
+    if step.order.status != status {
+        step.note(format!("status: {status}"));
+        step.order.status = status;
+    }
+}
+
+fn partial(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+    let settled = step.order.progress.changed_at.is_some_and(|changed| now.since(changed) >= SETTLED_AFTER);
+    match refund::partial_target(&step.order, report) {
+        Some(target) if rules.partial_is_final || settled => end(step, Status::Partial, target, now),
+        Some(_) => keep(step, "the upstream reports Partial, which may be a pause there: waiting a day for a change"),
+        None if settled => {
+            if !matches!(step.order.state, State::Closed { .. }) {
+                step.alert("closed as Completed: the upstream said Partial for a day, without figures for a refund");
+            }
+            end(step, Status::Completed, Money::ZERO, now);
+        }
+        None => keep(step, "the upstream reports Partial without figures for a refund: waiting a day for them"),
+    }
+}
+
+fn canceled(step: &mut Step, report: &StatusReport, now: Timestamp) {
+    match refund::canceled_drip_target(&step.order, report) {
+        Some(target) => end(step, Status::Partial, target, now),
+        None => end(step, Status::Canceled, step.order.charge, now),
+    }
+}
+
+/// Closes the order, or moves a closed one further: from Completed to Partial to Canceled, never back.
+fn end(step: &mut Step, status: Status, target: Money, now: Timestamp) {
+    step.refund_up_to(target);
+    let order = &step.order;
+    let all_back = order.charge.is_positive() && order.refunded == order.charge;
+    let status = if all_back { Status::Canceled } else { status };
+    if let State::Placed(binding) = order.state.clone() {
+        step.order.state = State::Closed { binding: Some(binding), at: now };
+        set_status(step, status);
+    } else if rank(status) > rank(order.status) {
+        step.alert(format!("the upstream turned from {} to {status} after the end", order.status));
+        set_status(step, status);
+    } else if rank(status) < rank(order.status) {
+        contrary(step, status);
+    }
+}
+
+const fn rank(status: Status) -> u8 {
+    match status {
+        Status::Pending | Status::InProgress | Status::Processing => 0,
+        Status::Completed => 1,
+        Status::Partial => 2,
+        Status::Canceled => 3,
+    }
+}
