@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod catalogue;
+pub mod client;
 pub mod ids;
 pub mod money;
 pub mod order;

@@ -1,1 +1,206 @@
-//! (being built)
+//! The ledger's database. One method is one transaction: what it says it did is durable when it returns, and
+//! of what failed nothing is there.
+//!
+//! The rest of the program knows this trait only; which engine is behind it is decided where the parts are
+//! put together.
+
+pub mod records;
+
+use async_trait::async_trait;
+
+use crate::domain::catalogue::UpstreamService;
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use crate::domain::money::Money;
+use crate::domain::order::{Order, Step};
+use crate::domain::time::Timestamp;
+use records::{
+    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, StoredCatalogue, StoredRequest, VerifyReport,
+};
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store yet.
+    #[error("there is no store at {0}: start `tollgate serve` once, it makes one")]
+    Missing(String),
+    /// Another gateway holds it.
+    #[error("the store {0} is in use by another gateway: stop that one first")]
+    InUse(String),
+    /// Its schema is not the one this program writes.
+    #[error("the store {path} has schema {found}, this program needs {wanted}: {advice}")]
+    WrongVersion {
+        /// The store.
+        path: String,
+        /// What it has.
+        found: i64,
+        /// What we need.
+        wanted: i64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Nothing by that name.
+    #[error("there is no {what} {name:?}")]
+    NotFound {
+        /// A client, a key, an order.
+        what: &'static str,
+        /// As it was asked for.
+        name: String,
+    },
+    /// That name is taken.
+    #[error("there is already a {what} {name:?}")]
+    Exists {
+        /// A client.
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// More work than the store can take; nothing was written.
+    #[error("the store has too much to do just now; nothing was written, try again")]
+    Overloaded,
+    /// It can't write: a full disk, a read-only file. Nothing was written.
+    #[error("the store cannot write ({0}); nothing was written: make room or mend the disk")]
+    CannotWrite(String),
+    /// Anything else that the engine said.
+    #[error("the store failed: {0}")]
+    Engine(String),
+    /// What is stored can't be read back: a bug or a damaged file.
+    #[error("the store holds what cannot be: {0}: run `tollgate verify`")]
+    Corrupt(String),
+}
+
+/// Shorthand for the answers of a store.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// See the module's words. Times are given by the caller.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// A random word that the store was born with: the prefix of what a shared cache holds of it.
+    fn id(&self) -> &str;
+
+    // === Orders ===
+
+    /// Charges a client and stores its order, queued, all or nothing: the balance plus credit covers the charge
+    /// and the daily limit holds at that moment, or nothing is written.
+    async fn place(&self, placement: Placement) -> StoreResult<Placed>;
+
+    /// Writes a step: the order, its attempt, its history, and the refund's ledger entry. Only on the version
+    /// that it was made from.
+    async fn apply(&self, step: Step) -> StoreResult<Applied>;
+
+    /// The same for many, each by itself.
+    async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>>;
+
+    /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.
+    async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
+
+    /// Placed and watched orders of a provider whose poll is due, oldest due first, put off until `until`.
+    async fn claim_polls(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Order>>;
+
+    /// Makes the polls of these orders due at `now`, where they are placed and were last polled before
+    /// `polled_before` (or never).
+    async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
+
+    /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
+    async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
+
+    /// One order.
+    async fn order(&self, id: OrderId) -> StoreResult<Option<Order>>;
+
+    /// The order with this token: settles whether a commit with a lost answer took place.
+    async fn order_by_token(&self, token: OrderToken) -> StoreResult<Option<Order>>;
+
+    /// Those of `ids` that are this client's, in any order.
+    async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>>;
+
+    /// Which order holds an upstream's ID.
+    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>>;
+
+    /// Orders for the operator, newest first, each with its client's name.
+    async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>>;
+
+    /// One order's whole history.
+    async fn order_story(&self, id: OrderId) -> StoreResult<Option<OrderStory>>;
+
+    /// How many orders are in each state, by provider where they have one.
+    async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>>;
+
+    // === Clients ===
+
+    /// Makes a client with its first key and, where given, a first deposit.
+    async fn create_client(&self, client: NewClient, now: Timestamp) -> StoreResult<Account>;
+
+    /// Changes a client's terms.
+    async fn change_client(&self, name: &str, change: ClientChange) -> StoreResult<Account>;
+
+    /// A client with its balance.
+    async fn account(&self, name: &str) -> StoreResult<Account>;
+
+    /// All clients, by name.
+    async fn accounts(&self) -> StoreResult<Vec<Account>>;
+
+    /// The balance of a client.
+    async fn balance(&self, client: ClientId) -> StoreResult<Money>;
+
+    /// Deposits, withdraws or corrects. A reference that was used before changes nothing.
+    async fn move_money(&self, name: &str, movement: Movement, now: Timestamp) -> StoreResult<Moved>;
+
+    /// A client's ledger, oldest first; the last `limit` entries.
+    async fn ledger(&self, name: &str, limit: usize) -> StoreResult<Vec<LedgerRecord>>;
+
+    /// Adds a key to a client.
+    async fn add_key(&self, name: &str, key: NewKey, now: Timestamp) -> StoreResult<KeyRecord>;
+
+    /// Takes a key of a client away.
+    async fn revoke_key(&self, name: &str, key: i64) -> StoreResult<()>;
+
+    /// Counts changes to clients and keys, so that who holds an [`AccessList`] knows when it is old.
+    async fn access_version(&self) -> StoreResult<i64>;
+
+    /// Every key with whom it lets in.
+    async fn access_list(&self) -> StoreResult<AccessList>;
+
+    // === Catalogues and providers ===
+
+    /// Takes the place of the provider's stored catalogue.
+    async fn put_catalogue(
+        &self,
+        provider: &ProviderId,
+        services: Vec<UpstreamService>,
+        fetched_at: Timestamp,
+    ) -> StoreResult<()>;
+
+    /// Every stored catalogue.
+    async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>>;
+
+    /// What the gateway knows of a provider, for the command line to show.
+    async fn put_provider(&self, provider: ProviderRecord) -> StoreResult<()>;
+
+    /// Every provider's record.
+    async fn providers(&self) -> StoreResult<Vec<ProviderRecord>>;
+
+    // === Requests from the command line to a running gateway ===
+
+    /// Leaves a request (JSON) for the gateway; gives its number.
+    async fn post_request(&self, body: String, now: Timestamp) -> StoreResult<i64>;
+
+    /// Requests that nobody has answered, oldest first.
+    async fn open_requests(&self) -> StoreResult<Vec<StoredRequest>>;
+
+    /// Answers one (JSON).
+    async fn answer_request(&self, number: i64, answer: String, now: Timestamp) -> StoreResult<()>;
+
+    /// The answer to one, once it is there; taking it removes both.
+    async fn take_answer(&self, number: i64) -> StoreResult<Option<String>>;
+
+    // === Proof ===
+
+    /// Recomputes every balance and invariant that the store can show.
+    async fn verify(&self) -> StoreResult<VerifyReport>;
+}
