@@ -1,1 +1,130 @@
-//! (being built)
+//! Background work: every task is known to the shutdown, and the clock is one that a test can set.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::time::Timestamp;
+
+/// Where the present comes from: the machine, or a test's hand.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    Set(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `at` until it is set.
+    #[must_use]
+    pub fn set_to(at: Timestamp) -> Self {
+        Self(Source::Set(Arc::new(AtomicI64::new(at.millis()))))
+    }
+
+    /// Moves a hand-set clock; the machine's goes its own way.
+    pub fn set(&self, at: Timestamp) {
+        if let Source::Set(millis) = &self.0 {
+            millis.store(at.millis(), Ordering::SeqCst);
+        }
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::Set(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+            Source::System => {
+                #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+                let now = std::time::SystemTime::now();
+                let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+        }
+    }
+}
+
+/// Every task of the process, and the word that ends them.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that [`Tasks::finish`] waits for. Something with a side effect goes into one, so that
+    /// nobody who stops waiting for it can cut it in half.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        #[expect(clippy::disallowed_methods, reason = "the one place that starts tasks")]
+        tokio::spawn(self.tracker.track_future(future))
+    }
+
+    /// Runs `work` again and again until the stop: after `period`, or at once when it is nudged. The nudge
+    /// carries nothing: `work` finds out by itself what there is to do.
+    pub fn every<W, F>(&self, period: Duration, nudge: Arc<Notify>, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        drop(self.spawn(async move {
+            while !stop.is_cancelled() {
+                work().await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = nudge.notified() => {}
+                    () = tokio::time::sleep(period) => {}
+                }
+            }
+        }));
+    }
+
+    /// Resolves when the stop is said.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the stop was said.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Says the stop: periodic tasks end, started work goes on to its own end.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits for what is still under way, `within` at most; gives how many tasks were left then.
+    pub async fn finish(&self, within: Duration) -> usize {
+        self.stop();
+        self.tracker.close();
+        match tokio::time::timeout(within, self.tracker.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.tracker.len(),
+        }
+    }
+}
