@@ -1,0 +1,159 @@
+//! From the configuration and the providers' lists to a [`Catalogue`].
+
+use std::collections::HashMap;
+
+use super::{
+    Catalogue, ImportDefinition, ImportFilter, Offer, PricingRules, ProviderTerms, RouteProblem, Service,
+    ServiceDefinition, ServiceRoute, UpstreamList, UpstreamService,
+};
+use crate::domain::ids::{ProviderId, Route, ServiceId, UpstreamServiceId};
+use crate::domain::pricing::{self, Markup};
+use crate::domain::service_type::ServiceType;
+use crate::domain::time::Timestamp;
+
+/// Every provider's list by ID, so that a route is found in one step.
+struct Lists<'a>(HashMap<&'a ProviderId, List<'a>>);
+
+struct List<'a> {
+    terms: &'a ProviderTerms,
+    fetched_at: Timestamp,
+    in_order: &'a [UpstreamService],
+    by_id: HashMap<&'a UpstreamServiceId, &'a UpstreamService>,
+}
+
+impl Catalogue {
+    /// The catalogue that `definitions` and `imports` make of what the providers list. A service by hand beats
+    /// an import, an earlier import a later one. A list of a provider without terms is passed over.
+    #[must_use]
+    pub fn build(
+        definitions: &[ServiceDefinition],
+        imports: &[ImportDefinition],
+        providers: &[ProviderTerms],
+        lists: &[UpstreamList<'_>],
+        rules: PricingRules,
+    ) -> Self {
+        let lists = Lists::new(providers, lists);
+        let mut catalogue = Self { rules, services: Vec::new(), by_id: HashMap::new(), routes: HashMap::new() };
+        for definition in definitions {
+            catalogue.add(definition, Markup::default(), &lists);
+        }
+        for import in imports {
+            let Some(list) = lists.0.get(&import.provider) else { continue };
+            for definition in import.definitions(list.in_order) {
+                if !catalogue.routes.contains_key(&definition.id) {
+                    catalogue.add(&definition, import.markup, &lists);
+                }
+            }
+        }
+        catalogue
+    }
+
+    fn add(&mut self, definition: &ServiceDefinition, import_markup: Markup, lists: &Lists<'_>) {
+        let kind = definition.kind.or_else(|| definition.routes.iter().find_map(|route| lists.kind(route)));
+        let routes: Vec<ServiceRoute> = definition
+            .routes
+            .iter()
+            .map(|route| ServiceRoute { route: route.clone(), offer: lists.offer(route, kind) })
+            .collect();
+        if definition.enabled
+            && let Some(service) = self.listed(definition, import_markup, kind, &routes, lists)
+        {
+            self.by_id.insert(service.id, self.services.len());
+            self.services.push(service);
+        }
+        self.routes.insert(definition.id, routes);
+    }
+
+    fn listed(
+        &self,
+        definition: &ServiceDefinition,
+        import_markup: Markup,
+        kind: Option<ServiceType>,
+        routes: &[ServiceRoute],
+        lists: &Lists<'_>,
+    ) -> Option<Service> {
+        let (route, offer) = routes.iter().find_map(|route| Some((&route.route, route.offer.as_ref().ok()?)))?;
+        let (list, theirs) = lists.find(route)?;
+        let text = |own: &Option<String>, theirs: &str| own.clone().unwrap_or_else(|| theirs.to_owned());
+        Some(Service {
+            id: definition.id,
+            name: text(&definition.name, &theirs.name),
+            category: text(&definition.category, &theirs.category),
+            desc: definition.desc.clone().or_else(|| theirs.desc.clone()),
+            kind: kind?,
+            min: definition.min.unwrap_or(offer.min),
+            max: definition.max.unwrap_or(offer.max),
+            refill: theirs.refill,
+            cancel: theirs.cancel,
+            dripfeed: offer.dripfeed,
+            cost: offer.cost,
+            markup: definition.markup.or(import_markup).or(list.terms.markup).or(self.rules.markup),
+            fixed_rate: definition.fixed_rate,
+        })
+    }
+}
+
+impl ImportDefinition {
+    /// The services of ours that this import makes of a list. One whose ID would leave our range, or is no
+    /// number, is passed over: it has no ID that a client could use.
+    fn definitions<'a>(&'a self, list: &'a [UpstreamService]) -> impl Iterator<Item = ServiceDefinition> + 'a {
+        list.iter().filter(|service| self.filter.takes(service)).filter_map(|service| {
+            let theirs: i64 = service.id.as_str().parse().ok().filter(|id| *id > 0)?;
+            let id = ServiceId::new(i64::from(self.id_offset).checked_add(theirs)?).ok()?;
+            Some(ServiceDefinition {
+                id,
+                name: None,
+                category: None,
+                desc: None,
+                kind: None,
+                min: None,
+                max: None,
+                routes: vec![Route { provider: self.provider.clone(), service: service.id.clone() }],
+                markup: Markup::default(),
+                fixed_rate: None,
+                enabled: true,
+            })
+        })
+    }
+}
+
+impl ImportFilter {
+    fn takes(&self, service: &UpstreamService) -> bool {
+        let matches = |glob: &Option<globset::GlobMatcher>, text: &str| glob.as_ref().map(|glob| glob.is_match(text));
+        matches(&self.name, &service.name) != Some(false)
+            && matches(&self.category, &service.category) != Some(false)
+            && matches(&self.kind, &service.type_text) != Some(false)
+            && matches(&self.exclude_name, &service.name) != Some(true)
+            && matches(&self.exclude_category, &service.category) != Some(true)
+    }
+}
+
+impl<'a> Lists<'a> {
+    fn new(providers: &'a [ProviderTerms], lists: &'a [UpstreamList<'a>]) -> Self {
+        let with_terms = lists.iter().filter_map(|list| {
+            let terms = providers.iter().find(|terms| terms.id == *list.provider)?;
+            let by_id = list.services.iter().map(|service| (&service.id, service)).collect();
+            Some((list.provider, List { terms, fetched_at: list.fetched_at, in_order: list.services, by_id }))
+        });
+        Self(with_terms.collect())
+    }
+
+    fn find(&self, route: &Route) -> Option<(&List<'a>, &'a UpstreamService)> {
+        let list = self.0.get(&route.provider)?;
+        Some((list, list.by_id.get(&route.service)?))
+    }
+
+    fn kind(&self, route: &Route) -> Option<ServiceType> {
+        ServiceType::parse(&self.find(route)?.1.type_text)
+    }
+
+    fn offer(&self, route: &Route, kind: Option<ServiceType>) -> Result<Offer, RouteProblem> {
+        let (list, theirs) = self.find(route).ok_or(RouteProblem::NotListed)?;
+        let their_kind = ServiceType::parse(&theirs.type_text).ok_or(RouteProblem::UnknownType)?;
+        if kind != Some(their_kind) {
+            return Err(RouteProblem::OtherType);
+        }
+        let cost = pricing::cost(theirs.rate, list.terms.exchange_rate).map_err(|_| RouteProblem::Unpriced)?;
+        Ok(Offer { cost, min: theirs.min, max: theirs.max, dripfeed: theirs.dripfeed, fetched_at: list.fetched_at })
+    }
+}
