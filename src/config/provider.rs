@@ -55,7 +55,7 @@ impl ProviderNames {
 }
 
 fn provider_id(field: Field<'_>) -> Option<ProviderId> {
-    const WANTED: &str = "1 to 64 letters, digits, - or _ in quotes";
+    const WANTED: &str = "1 to 64 letters, digits, -, _ or . in quotes";
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     match field.value.as_str() {
         Some(text) if (1..=64).contains(&text.len()) && plain(text) => Some(ProviderId::new(text)),

@@ -117,13 +117,15 @@ fn found(value: &DeValue<'_>) -> String {
     }
 }
 
-/// Text in quotes, at most 40 characters of it.
+/// Text in quotes: at most 40 characters of its first line, since a string that was not closed holds the lines
+/// after it, and their secrets.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
+    let end = text.char_indices().enumerate().find(|(count, (_, c))| *count == SHOWN || c.is_control());
+    match end {
         None if text.is_empty() => "empty text".to_owned(),
         None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        Some((_, (end, _))) => format!("{:?}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -288,6 +290,7 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         assert_eq!(quoted("a\"b"), "\"a\\\"b\"");
+        assert_eq!(quoted("a\nkey = b"), "\"a\"…");
         assert_eq!(quoted(&"é".repeat(50)), format!("\"{}\"…", "é".repeat(40)));
     }
 }

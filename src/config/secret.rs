@@ -38,6 +38,9 @@ pub enum BadSecretRef {
     /// Nothing, or only blanks.
     #[error("empty text")]
     Empty,
+    /// A literal with blanks around it or control characters in it: pasted carelessly, and no key at all.
+    #[error("text with blanks around it or control characters in it")]
+    Blanks,
     /// `env:` without a name that a variable can have.
     #[error("`env:` without the name of a variable")]
     NoVariable,
@@ -88,7 +91,7 @@ impl SecretRef {
     /// Reads the reference (not the secret): a literal, `env:NAME`, `file:PATH`, or `credential:NAME`.
     ///
     /// # Errors
-    /// [`BadSecretRef`] where the text is empty or names nothing after its prefix.
+    /// [`BadSecretRef`] where the text is empty, names nothing after its prefix, or can't be a secret itself.
     pub fn new(text: &str) -> Result<Self, BadSecretRef> {
         let source = if let Some(name) = text.strip_prefix("env:") {
             let usable = !name.trim().is_empty() && !name.contains(['=', '\0']);
@@ -101,6 +104,8 @@ impl SecretRef {
             Source::Credential(usable.then(|| name.to_owned()).ok_or(BadSecretRef::NoCredential)?)
         } else if text.trim().is_empty() {
             return Err(BadSecretRef::Empty);
+        } else if text.trim() != text || text.contains(char::is_control) {
+            return Err(BadSecretRef::Blanks);
         } else {
             Source::Literal(text.into())
         };
@@ -263,6 +268,8 @@ mod tests {
         for (text, problem) in [
             ("", BadSecretRef::Empty),
             ("  ", BadSecretRef::Empty),
+            ("key ", BadSecretRef::Blanks),
+            ("k\ney", BadSecretRef::Blanks),
             ("env:", BadSecretRef::NoVariable),
             ("env:A=B", BadSecretRef::NoVariable),
             ("file:", BadSecretRef::NoPath),

@@ -119,7 +119,7 @@ pub(super) fn exchange_rates(section: &mut Section<'_>, base: &str) -> BTreeMap<
         let rate = decimal(Decimal::ZERO)(field).and_then(|rate| match rate {
             rate if rate.is_zero() => field.expected("a rate above 0"),
             rate if code == base && rate != Decimal::ONE => {
-                field.expected(&format!("1, since {base} is what clients are charged in,"))
+                field.expected(&format!("1 (clients are charged in {base})"))
             }
             rate => Some(rate),
         });

@@ -154,12 +154,12 @@ fn mending(text: &str, table: &DeTable<'_>, error: &Error) -> Option<Mending> {
 fn array_around(table: &DeTable<'_>, offset: usize) -> Option<usize> {
     table.iter().find_map(|(_, value)| match value.get_ref() {
         DeValue::Table(inner) => array_around(inner, offset),
-        DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
-            items.iter().find_map(|item| array_around(item.get_ref().as_table()?, offset))
-        }
-        DeValue::Array(_) => {
+        DeValue::Array(items) => {
+            // That of an array of tables ends with its first header.
             let span = value.span();
-            (span.start < offset && offset <= span.end).then_some(span.start)
+            let reaches_over = span.start < offset && offset <= span.end;
+            let inside = || items.iter().find_map(|item| array_around(item.get_ref().as_table()?, offset));
+            reaches_over.then_some(span.start).or_else(inside)
         }
         _ => None,
     })
@@ -183,7 +183,7 @@ fn message(error: &Error) -> String {
     let message = error.message();
     match message {
         _ if message.starts_with("string values must be quoted") => {
-            "expected a value (text goes in quotes), found none".to_owned()
+            "expected a value (text goes in quotes), found something else".to_owned()
         }
         "duplicate key" => "expected each key and table once, found it again".to_owned(),
         _ if message.starts_with("unexpected `=` in array") || message.starts_with("unclosed array, ") => {
@@ -227,6 +227,7 @@ mod tests {
             ("[a\nb = 1\n[c]\nd = 1\n", vec![(1, 3)], vec!["a", "b", "c", "d"]),
             ("[a]\nb = [\"x\",\n  \"y\" # why\nc = 1\n[d]\ne = 2\n", vec![(2, 5)], vec!["a", "b", "c", "d", "e"]),
             ("[a]\nb = [\"x\"\n\n[[d]]\ne = 2\n", vec![(2, 5)], vec!["a", "b", "d", "e"]),
+            ("[[a]]\nb = [{c = 1}\n[d]\ne = 2\n", vec![(2, 5)], vec!["a", "b", "c", "d", "e"]),
             ("[[a]]\nb = [1\n[[a]]\nb = [2\nc = 3\n", vec![(2, 5), (4, 5)], vec!["a", "b", "b", "c"]),
         ] {
             assert_eq!(mistakes(text), places, "{text}");

@@ -183,13 +183,14 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
     }
 }
 
-/// A provider's whole address. A password in it is not shown, and refused: it would end in logs.
+/// A provider's whole address. A user and password in it are refused: they would end in logs. What may hold a
+/// secret is not shown.
 pub(super) fn provider_url(field: Field<'_>) -> Option<String> {
     const WANTED: &str = "the API's whole address, such as \"https://panel.example/api/v2\"";
     let Some(text) = field.value.as_str() else { return field.expected(WANTED) };
     let Ok(url) = Url::parse(text) else {
-        return if text.contains('@') {
-            field.expected_but(WANTED, "something else, with an @ in it")
+        return if text.contains(['@', '?']) {
+            field.expected_but(WANTED, "something else, with an @ or ? in it")
         } else {
             field.expected(WANTED)
         };
