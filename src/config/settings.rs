@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rust_decimal::Decimal;
+use secrecy::{ExposeSecret, SecretString};
 
+use super::mistake::ConfigErrors;
 use super::secret::SecretRef;
+use super::values;
 use crate::domain::catalogue::{ImportDefinition, ServiceDefinition};
 use crate::domain::ids::ProviderId;
 use crate::domain::money::Percent;
@@ -18,6 +21,10 @@ use crate::domain::pricing::Markup;
 /// The whole file.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The file itself, as the operator named it. Paths in it are relative to its folder.
+    pub file: PathBuf,
+    /// What is legal but risky, one sentence each, for the log at start and for `check`.
+    pub warnings: Vec<String>,
     /// `[server]`
     pub server: ServerSettings,
     /// `[store]`
@@ -34,6 +41,60 @@ pub struct Settings {
     pub services: Vec<ServiceDefinition>,
     /// `[[import]]`, in the file's order.
     pub imports: Vec<ImportDefinition>,
+}
+
+impl Settings {
+    /// The file's folder: what paths in it, those of secrets included, are relative to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Reads every secret that the file names, from where it names it.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with each secret that could not be read, at its place in the file.
+    pub fn read_secrets(&self) -> Result<Secrets, ConfigErrors> {
+        let folder = self.folder();
+        let mut mistakes = Vec::new();
+        let mut read = |secret: &SecretRef| match secret.read(folder) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                mistakes.push((secret.place(), format!("expected a secret, found none: {error}")));
+                None
+            }
+        };
+        let ops_token = self.server.ops_token.as_ref().and_then(&mut read);
+        let mut cache_url = match &self.cache.url {
+            CacheUrl::Memory => None,
+            CacheUrl::Redis(secret) => read(secret),
+        };
+        let keys = self.providers.iter().filter_map(|provider| Some((provider.id.clone(), read(&provider.key)?)));
+        let provider_keys = keys.collect();
+        if let (Some(url), CacheUrl::Redis(secret)) = (&cache_url, &self.cache.url) {
+            match url.expose_secret() {
+                "memory://" => cache_url = None,
+                url if values::is_redis_url(url) => {}
+                _ => mistakes
+                    .push((secret.place(), format!("expected {}, found other text in {secret}", values::CACHE_URL))),
+            }
+        }
+        if mistakes.is_empty() {
+            return Ok(Secrets { provider_keys, ops_token, cache_url });
+        }
+        Err(ConfigErrors::at_places(&self.file, mistakes))
+    }
+}
+
+/// The secrets that the file names, read. `Debug` does not show them.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Every provider's API key.
+    pub provider_keys: BTreeMap<ProviderId, SecretString>,
+    /// `server.ops_token`, where it is set.
+    pub ops_token: Option<SecretString>,
+    /// The Redis URL; `None` where the cache is in memory.
+    pub cache_url: Option<SecretString>,
 }
 
 /// `[server]`
@@ -72,7 +133,8 @@ pub struct CacheSettings {
 pub enum CacheUrl {
     /// `memory://`
     Memory,
-    /// `redis://…`, or `rediss://…`: the whole URL. It may hold a password, so it is never printed.
+    /// `redis://…`, or `rediss://…`: the whole URL. It may hold a password, so it is never printed. Where it
+    /// is read from elsewhere (`env:NAME`, …) it may still say `memory://`: see [`Secrets::cache_url`].
     Redis(SecretRef),
 }
 

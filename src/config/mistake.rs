@@ -1,0 +1,75 @@
+//! Mistakes in `providers.toml`: each with its place, gathered so that an operator sees all of them at once.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A place in the file. Both count from 1; the column counts characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The character in that line.
+    pub column: usize,
+}
+
+/// One thing that is wrong with the file, and what was expected there. Never holds a secret's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file, as the operator named it.
+    pub file: PathBuf,
+    /// Where in it; `None` where the file as a whole could not be read.
+    pub place: Option<Place>,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// `providers.toml:12:8: expected …, found …`
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(place) = self.place {
+            write!(f, "{}:{}:", place.line, place.column)?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// Every mistake in the file, in its order; at least one. Shown one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    mistakes: Vec<Mistake>,
+}
+
+impl ConfigErrors {
+    /// The file as a whole is of no use.
+    pub(super) fn whole_file(file: &Path, message: String) -> Self {
+        Self { mistakes: vec![Mistake { file: file.to_owned(), place: None, message }] }
+    }
+
+    /// From mistakes in any order.
+    pub(super) fn at_places(file: &Path, mut mistakes: Vec<(Place, String)>) -> Self {
+        mistakes.sort_by_key(|(place, _)| *place);
+        let mistake = |(place, message)| Mistake { file: file.to_owned(), place: Some(place), message };
+        Self { mistakes: mistakes.into_iter().map(mistake).collect() }
+    }
+
+    /// All of them, in the file's order.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            mistake.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

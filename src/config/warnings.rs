@@ -1,0 +1,148 @@
+//! What is legal in `providers.toml` but seldom meant.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use rust_decimal::Decimal;
+
+use super::settings::{CacheUrl, ProviderSettings, Settings};
+use super::values;
+use crate::domain::money::Rate;
+use crate::domain::pricing::Markup;
+
+/// Reseller scripts give up on an answer after about ten to thirty seconds.
+const PATIENCE_OF_SCRIPTS: Duration = Duration::from_secs(10);
+
+/// One sentence for each risk, in the file's usual order.
+pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    if readable_by_all && holds_literal_secret(settings) {
+        found.push(format!(
+            "{} holds a secret and every user of this machine may read it: chmod 640 it, or name the secret as env:, file: or credential:",
+            settings.file.display()
+        ));
+    }
+    if settings.server.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        found.push(
+            "server.trusted_proxies holds every address: any client can choose the address it seems to come from"
+                .to_owned(),
+        );
+    }
+    found.extend(cache(&settings.cache.url));
+    if settings.dispatch.wait > PATIENCE_OF_SCRIPTS {
+        found.push(format!(
+            "dispatch.wait is {}: many scripts give up on an answer after 10s and may place the order again",
+            values::shown(settings.dispatch.wait)
+        ));
+    }
+    if settings.providers.is_empty() {
+        found.push("there is no [[provider]]: nothing can be sold".to_owned());
+    }
+    for provider in &settings.providers {
+        found.extend(self::provider(provider));
+    }
+    found.extend(same_account(&settings.providers));
+    found.extend(never_sold(settings));
+    found.extend(rounded_rates(settings));
+    found
+}
+
+fn holds_literal_secret(settings: &Settings) -> bool {
+    let keys = settings.providers.iter().map(|provider| &provider.key);
+    let cache_password = match &settings.cache.url {
+        CacheUrl::Redis(secret) => secret.literal().is_some_and(|url| url.contains('@')),
+        CacheUrl::Memory => false,
+    };
+    cache_password || keys.chain(&settings.server.ops_token).any(|secret| secret.literal().is_some())
+}
+
+fn cache(url: &CacheUrl) -> Option<String> {
+    let CacheUrl::Redis(secret) = url else { return None };
+    let url = values::redis_url(secret.literal()?)?;
+    let open = url.password().is_none_or(str::is_empty) && !values::is_loopback(&url);
+    open.then(|| "cache.url names a Redis on another machine without a password: whoever reaches it can change what clients are shown".to_owned())
+}
+
+fn provider(provider: &ProviderSettings) -> Vec<String> {
+    let id = &provider.id;
+    let mut found = Vec::new();
+    let plain = Url::parse(&provider.url).is_ok_and(|url| url.scheme() == "http" && !values::is_loopback(&url));
+    if plain {
+        found.push(format!("provider {id}: its url is http, so the key travels where others can read it: use https"));
+    }
+    for (longer, name, shorter, under) in [
+        (provider.add_timeout, "add_timeout", provider.timeout, "timeout"),
+        (provider.timeout, "timeout", provider.connect_timeout, "connect_timeout"),
+        (provider.max_catalogue_age, "max_catalogue_age", provider.sync_every, "sync_every"),
+    ] {
+        if longer < shorter {
+            let risk = match name {
+                "add_timeout" => "an answer that is not waited for leaves its order in doubt",
+                "timeout" => "a slow connection uses up the whole call",
+                _ => "between two fetches nothing of it is sold",
+            };
+            let (longer, shorter) = (values::shown(longer), values::shown(shorter));
+            found.push(format!("provider {id}: {name} ({longer}) is below {under} ({shorter}): {risk}"));
+        }
+    }
+    found
+}
+
+/// Limits hold for a provider, so two on one account exceed them together.
+fn same_account(providers: &[ProviderSettings]) -> Vec<String> {
+    let pairs = providers
+        .iter()
+        .enumerate()
+        .flat_map(|(index, first)| providers.iter().skip(index.saturating_add(1)).map(move |second| (first, second)));
+    pairs
+        .filter(|(first, second)| first.url == second.url && first.key == second.key)
+        .map(|(first, second)| {
+            format!(
+                "providers {} and {} are one account: its rate limit is not kept for the two together",
+                first.id, second.id
+            )
+        })
+        .collect()
+}
+
+/// Whoever sets a markup under the margin floor sells nothing by it. With a fixed part it depends on the cost.
+fn never_sold(settings: &Settings) -> Vec<String> {
+    let floor = settings.pricing.min_margin;
+    let outer = settings.pricing.markup;
+    let of_provider = |id| settings.providers.iter().find(|p| &p.id == id).map(|p| p.markup).unwrap_or_default();
+    let own = |markup: Markup| markup != Markup::default();
+
+    let mut levels = vec![("pricing".to_owned(), outer)];
+    for provider in settings.providers.iter().filter(|provider| own(provider.markup)) {
+        levels.push((format!("provider {}", provider.id), provider.markup.or(outer)));
+    }
+    for service in settings.services.iter().filter(|service| own(service.markup)) {
+        let inner = service.routes.first().map(|route| of_provider(&route.provider)).unwrap_or_default();
+        levels.push((format!("service {}", service.id), service.markup.or(inner).or(outer)));
+    }
+    for import in settings.imports.iter().filter(|import| own(import.markup)) {
+        let inner = of_provider(&import.provider);
+        let name = format!("import of {} at {}", import.provider, import.id_offset);
+        levels.push((name, import.markup.or(inner).or(outer)));
+    }
+    let under = levels.into_iter().filter_map(|(name, markup)| {
+        let percent = markup.percent.unwrap_or_default();
+        let hopeless = percent < floor && markup.fixed.unwrap_or_default() == Decimal::ZERO;
+        hopeless.then(|| {
+            format!("{name}: a markup of {percent} % is below pricing.min_margin_percent ({floor} %), so nothing with it is ever sold")
+        })
+    });
+    under.collect()
+}
+
+fn rounded_rates(settings: &Settings) -> Vec<String> {
+    let decimals = settings.pricing.rate_decimals;
+    let rates = settings.services.iter().filter_map(|service| Some((service.id, service.fixed_rate?)));
+    let rounded = rates.filter(|(_, rate)| rate.rounded_up(decimals) != *rate);
+    rounded
+        .map(|(id, rate): (_, Rate)| {
+            let listed = rate.rounded_up(decimals);
+            format!("service {id}: its rate {rate} is listed as {listed}, with pricing.rate_decimals = {decimals}")
+        })
+        .collect()
+}
