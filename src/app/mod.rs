@@ -1,3 +1,184 @@
 //! The use-cases: what a client may ask for, and what goes on behind it.
+//!
+//! A call comes in by [`App::answer`]. Behind it, each in its own file, are the tasks that work without being
+//! asked: forwarding queued orders, polling placed ones, fetching catalogues, and answering the command line.
+//! Every one of them finds in the store what there is to do, so a start, a missed nudge and an ordinary day
+//! are the same path.
 
+mod access;
+mod add;
+mod answers;
+pub mod auth;
 pub mod call;
+pub mod error;
+mod forward;
+mod hasten;
+mod poll;
+mod providers;
+pub mod requests;
+mod routes;
+mod settle;
+pub mod snapshot;
+mod status;
+mod steps;
+mod sync;
+pub mod terms;
+mod view;
+mod waiters;
+
+pub use sync::{SyncError, SyncReport};
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::cache::Cache;
+use crate::domain::ids::ProviderId;
+use crate::store::{Store, StoreResult};
+use crate::task::{Clock, Tasks};
+use crate::upstream::Upstream;
+use auth::AccessTable;
+use hasten::Asked;
+use snapshot::{List, Lists, Snapshot};
+use terms::Terms;
+use waiters::Waiters;
+
+/// One client for each provider that is called.
+pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
+
+/// The gateway without its sockets: all handles, and the state that can be lost without harm.
+pub struct App {
+    store: Arc<dyn Store>,
+    cache: Cache,
+    clock: Clock,
+    tasks: Tasks,
+    upstreams: ArcSwap<Upstreams>,
+    snapshot: ArcSwap<Snapshot>,
+    access: ArcSwap<AccessTable>,
+    waiters: Waiters,
+    asked: Asked,
+    forward_nudge: Arc<Notify>,
+    poll_nudge: Arc<Notify>,
+    balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
+    single_pollers: Mutex<HashSet<ProviderId>>,
+    /// Held while a snapshot is built from the one before, so that two changes at once both last.
+    building: tokio::sync::Mutex<()>,
+}
+
+impl App {
+    /// Puts the parts together, with the store's catalogues and keys loaded.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn new(
+        store: Arc<dyn Store>,
+        cache: Cache,
+        clock: Clock,
+        tasks: Tasks,
+        upstreams: Upstreams,
+        terms: Terms,
+    ) -> StoreResult<Arc<Self>> {
+        let lists: Lists = store
+            .catalogues()
+            .await?
+            .into_iter()
+            .map(|stored| {
+                (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
+            })
+            .collect();
+        let access = AccessTable::new(store.access_list().await?);
+        Ok(Arc::new(Self {
+            store,
+            cache,
+            clock,
+            tasks,
+            upstreams: ArcSwap::from_pointee(upstreams),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(terms), lists)),
+            access: ArcSwap::from_pointee(access),
+            waiters: Waiters::default(),
+            asked: Asked::default(),
+            forward_nudge: Arc::default(),
+            poll_nudge: Arc::default(),
+            balances: Mutex::default(),
+            single_pollers: Mutex::default(),
+            building: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Takes up what an earlier run left: what it was sending is uncertain now, what it had queued goes on.
+    ///
+    /// # Errors
+    /// What the store says; the gateway must not start then.
+    pub async fn recover(&self) -> StoreResult<usize> {
+        let lost = self.store.recover(self.clock.now()).await?;
+        let count = lost.len();
+        for order in lost {
+            self.step(order, crate::domain::order::Event::SenderLost).await?;
+        }
+        Ok(count)
+    }
+
+    /// Starts the tasks that work without being asked.
+    pub fn start(self: &Arc<Self>) {
+        self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
+        self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
+        self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
+        self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
+        self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
+        self.repeat(Duration::from_secs(5), &Arc::default(), Self::count_orders);
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::probe_stopped);
+        let providers: Vec<ProviderId> =
+            self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
+        for provider in providers {
+            let (poller, syncer) = (provider.clone(), provider);
+            self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_due(poller.clone()));
+            self.repeat(Duration::from_secs(5), &Arc::default(), move |app| app.sync_if_due(syncer.clone()));
+        }
+    }
+
+    fn repeat<W, F>(self: &Arc<Self>, period: Duration, nudge: &Arc<Notify>, work: W)
+    where
+        W: Fn(Arc<Self>) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let app = Arc::clone(self);
+        self.tasks.every(period, Arc::clone(nudge), move || work(Arc::clone(&app)));
+    }
+
+    /// Whether orders can be taken: one provider's catalogue is enough.
+    ///
+    /// # Errors
+    /// The reasons why not yet.
+    pub fn readiness(&self) -> Result<(), Vec<String>> {
+        let snapshot = self.snapshot.load();
+        if self.tasks.is_stopping() {
+            return Err(vec!["the gateway is stopping".to_owned()]);
+        }
+        let known = |id: &ProviderId| snapshot.terms.provider(id).is_some();
+        if snapshot.lists.iter().any(|(id, list)| known(id) && !list.services.is_empty()) {
+            return Ok(());
+        }
+        Err(vec!["no provider's catalogue is loaded yet".to_owned()])
+    }
+
+    fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
+        self.upstreams.load().get(provider).map(Arc::clone)
+    }
+
+    /// Puts a provider's new list in the place of its old one.
+    async fn swap_list(&self, provider: &ProviderId, list: List) {
+        let _building = self.building.lock().await;
+        let present = self.snapshot.load_full();
+        let mut lists = present.lists.clone();
+        lists.insert(provider.clone(), Arc::new(list));
+        self.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&present.terms), lists)));
+    }
+}
+
+/// A lock whose holder can't leave half-done work behind: the maps under it are changed in one call each.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! `add`: checks, prices, charges and stores an order, then waits a moment for the upstream's word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::App;
+use super::auth::Caller;
+use super::call::Params;
+use super::error::{ApiError, MAX_REQUEST_ID};
+use super::routes::{Sale, sellable};
+use super::snapshot::Snapshot;
+use crate::domain::catalogue::Catalogue;
+use crate::domain::client::Client;
+use crate::domain::ids::{OrderId, OrderToken, ServiceId};
+use crate::domain::order::{NewOrder, Order, State};
+use crate::domain::params::OrderParams;
+use crate::domain::time::Timestamp;
+use crate::store::records::{Placed, Placement, RequestKey};
+
+/// How long a `request_id` is remembered.
+const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
+/// How long a new order is left to the task that was started with it, before any other may take it up.
+pub(super) const CLAIM: Duration = Duration::from_secs(60);
+
+impl App {
+    /// Places an order. The answer is an ID only once the order, its charge and its ledger entry are durable.
+    pub(super) async fn add(self: &Arc<Self>, caller: &Caller, params: &Params) -> Result<OrderId, ApiError> {
+        if caller.read_only {
+            return Err(ApiError::ReadOnly);
+        }
+        let snapshot = self.snapshot.load_full();
+        let now = self.clock.now();
+        let request = request_key(params, now)?;
+        let order = quote(&snapshot, &caller.client, params, now)?;
+        let token = order.token;
+        let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
+        let placed = match self.store.place(placement).await {
+            Ok(placed) => placed,
+            // The commit may have taken place all the same; the token says.
+            Err(error) => match self.store.order_by_token(token).await {
+                Ok(Some(order)) => Placed::New(Box::new(order)),
+                _ => return Err(error.into()),
+            },
+        };
+        match placed {
+            Placed::New(order) => self.send_and_wait(*order, snapshot.terms.wait).await,
+            Placed::Repeat(id) => self.word_on(id, snapshot.terms.wait).await,
+            Placed::RequestConflict => Err(ApiError::RequestIdConflict),
+            Placed::NotEnoughFunds => Err(ApiError::NotEnoughFunds),
+            Placed::DailyLimit => Err(ApiError::DailyLimit),
+            Placed::ClientDisabled => Err(ApiError::Disabled),
+            Placed::NoMoreIds => {
+                tracing::error!("every order ID up to 2^31 - 1 is used: no more orders can be taken by this store");
+                Err(ApiError::Internal)
+            }
+        }
+    }
+
+    async fn send_and_wait(self: &Arc<Self>, order: Order, wait: Duration) -> Result<OrderId, ApiError> {
+        let id = order.id;
+        let waiting = self.waiters.join(id);
+        let news = waiting.news();
+        drop(self.tasks.spawn(Arc::clone(self).forward(order)));
+        if wait.is_zero() || tokio::time::timeout(wait, news).await.is_err() {
+            return Ok(id);
+        }
+        self.word_on(id, Duration::ZERO).await
+    }
+
+    /// What a client is told of an order that was placed with a request of its own: its ID, or why it was
+    /// refused, as far as that is known `within` the time.
+    async fn word_on(&self, id: OrderId, within: Duration) -> Result<OrderId, ApiError> {
+        let deadline = Instant::now() + within;
+        let waiting = self.waiters.join(id);
+        loop {
+            let news = waiting.news();
+            let order = self.reread(id).await?;
+            match (order.state, order.refusal) {
+                (State::Closed { binding: None, .. }, Some(refusal)) => return Err(ApiError::Refused(refusal)),
+                (State::Queued | State::Sending { .. }, _) => {
+                    if tokio::time::timeout_at(deadline, news).await.is_err() {
+                        return Ok(id);
+                    }
+                }
+                _ => return Ok(id),
+            }
+        }
+    }
+}
+
+/// Checks an order and prices it, by the present snapshot only.
+fn quote(snapshot: &Snapshot, client: &Client, params: &Params, now: Timestamp) -> Result<NewOrder, ApiError> {
+    let catalogue = &snapshot.catalogue;
+    let id: ServiceId =
+        params.get("service").and_then(|text| text.parse().ok()).ok_or(ApiError::ServiceUnknown)?;
+    let service = catalogue.service(id).filter(|_| may_buy(client, id)).ok_or(ApiError::ServiceUnknown)?;
+    let checked = OrderParams::read(service.limits(), |name| params.get(name))?;
+    if !catalogue.is_sold(service, client.markup) {
+        return Err(ApiError::ServiceUnavailable);
+    }
+    let charge = catalogue
+        .rate(service, client.markup)
+        .and_then(|rate| Catalogue::charge(rate, service.kind, &checked))
+        .map_err(|_| ApiError::ServiceUnavailable)?;
+    let sale = Sale { kind: service.kind, params: &checked, charge };
+    if !sellable(snapshot, catalogue.routes(id).unwrap_or_default(), &sale, now) {
+        return Err(ApiError::ServiceUnavailable);
+    }
+    let token = OrderToken(random_bytes()?);
+    Ok(NewOrder { token, client: client.id, service: id, kind: service.kind, params: checked, charge })
+}
+
+fn random_bytes() -> Result<[u8; 16], ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the machine gives no random bytes: no order can be taken");
+        ApiError::Internal
+    })?;
+    Ok(bytes)
+}
+
+/// Whether the operator lets this client buy that service.
+pub(super) fn may_buy(client: &Client, service: ServiceId) -> bool {
+    client.allow_services.is_empty()
+        || client
+            .allow_services
+            .iter()
+            .filter_map(|glob| globset::Glob::new(glob).ok())
+            .any(|glob| glob.compile_matcher().is_match(service.to_string()))
+}
+
+/// The client's name for this call, with a digest of everything else that it says.
+fn request_key(params: &Params, now: Timestamp) -> Result<Option<RequestKey>, ApiError> {
+    let Some(id) = params.get("request_id").map(str::trim).filter(|id| !id.is_empty()) else { return Ok(None) };
+    if id.chars().count() > MAX_REQUEST_ID {
+        return Err(ApiError::RequestIdBad);
+    }
+    let mut rest: Vec<(&str, &str)> =
+        params.iter().filter(|(name, _)| !matches!(*name, "key" | "action" | "request_id")).collect();
+    rest.sort_unstable();
+    let mut digest = Sha256::new();
+    for (name, text) in rest {
+        for part in [name, text.trim()] {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        }
+    }
+    Ok(Some(RequestKey { id: id.to_owned(), fingerprint: digest.finalize().into(), since: now.minus(REQUEST_MEMORY) }))
+}

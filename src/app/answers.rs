@@ -1,0 +1,129 @@
+//! From a call to its answer: lets the caller in, finds the action, and puts the result into JSON.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use serde_json::json;
+
+use super::App;
+use super::add::may_buy;
+use super::auth::Caller;
+use super::call::{Answer, Params};
+use super::error::ApiError;
+use super::snapshot::Snapshot;
+use crate::domain::catalogue::Service;
+
+#[derive(Serialize)]
+struct ServiceView<'a> {
+    service: u32,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    category: &'a str,
+    rate: String,
+    min: String,
+    max: String,
+    refill: bool,
+    cancel: bool,
+    dripfeed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desc: Option<&'a str>,
+}
+
+impl App {
+    /// Answers one call of a client that comes from `ip`.
+    pub async fn answer(self: &Arc<Self>, params: &Params, ip: IpAddr) -> Answer {
+        let action = params.get("action").map(str::trim).unwrap_or_default();
+        let result = self.dispatch(action, params, ip).await;
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::counter!(crate::telemetry::API_CALLS, "action" => known_action(action), "outcome" => outcome)
+            .increment(1);
+        result.unwrap_or_else(|error| Answer::error(&error.to_string()))
+    }
+
+    async fn dispatch(self: &Arc<Self>, action: &str, params: &Params, ip: IpAddr) -> Result<Answer, ApiError> {
+        let caller = self.access.load().admit(params.get("key"), ip)?;
+        match action {
+            "services" => Ok(self.services(&caller)),
+            "add" => {
+                let order = self.add(&caller, params).await?;
+                Ok(Answer::json(json!({ "order": order.get() }).to_string()))
+            }
+            "status" => self.any_status(&caller, params).await.map(Answer::json),
+            "balance" => self.own_balance(&caller).await,
+            _ => Err(ApiError::ActionUnknown),
+        }
+    }
+
+    async fn any_status(&self, caller: &Caller, params: &Params) -> Result<Bytes, ApiError> {
+        let given = |name| params.get(name).map(str::trim).filter(|text: &&str| !text.is_empty());
+        match (given("order"), given("orders")) {
+            (_, Some(orders)) => self.multi_status(caller, orders).await,
+            (Some(order), None) => self.status(caller, order).await,
+            (None, None) => Err(ApiError::ParameterMissing("order")),
+        }
+    }
+
+    async fn own_balance(&self, caller: &Caller) -> Result<Answer, ApiError> {
+        let balance = self.store.balance(caller.client.id).await?;
+        let currency = &self.snapshot.load().terms.currency;
+        Ok(Answer::json(json!({ "balance": balance.to_string(), "currency": currency }).to_string()))
+    }
+
+    fn services(&self, caller: &Caller) -> Answer {
+        let snapshot = self.snapshot.load_full();
+        let client = &caller.client;
+        if client.allow_services.is_empty() {
+            return snapshot.rendered(client.markup, || render_services(&snapshot, caller, |_| true));
+        }
+        render_services(&snapshot, caller, |service| may_buy(client, service.id))
+    }
+}
+
+/// The whole list, or an empty one: never a part of it, since scripts switch off what they miss.
+fn render_services(snapshot: &Snapshot, caller: &Caller, shown: impl Fn(&Service) -> bool) -> Answer {
+    let catalogue = &snapshot.catalogue;
+    let tier = caller.client.markup;
+    let views: Vec<ServiceView<'_>> = catalogue
+        .services()
+        .iter()
+        .filter(|service| shown(service) && catalogue.is_sold(service, tier))
+        .filter_map(|service| Some(view(service, catalogue.rate(service, tier).ok()?.to_string())))
+        .collect();
+    // Serializing text, numbers and booleans into memory has no way to fail.
+    let plain: Bytes = serde_json::to_vec(&views).unwrap_or_default().into();
+    let gzip = compress(&plain);
+    Answer { plain, gzip }
+}
+
+fn view(service: &Service, rate: String) -> ServiceView<'_> {
+    ServiceView {
+        service: service.id.get(),
+        name: &service.name,
+        kind: service.kind.name(),
+        category: &service.category,
+        rate,
+        min: service.min.to_string(),
+        max: service.max.to_string(),
+        refill: service.refill,
+        cancel: service.cancel,
+        dripfeed: service.dripfeed,
+        desc: service.desc.as_deref(),
+    }
+}
+
+fn compress(plain: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+/// A label from a closed set, so that a caller's invention does not become one.
+fn known_action(action: &str) -> &'static str {
+    ["services", "add", "status", "balance"].into_iter().find(|known| *known == action).unwrap_or("other")
+}

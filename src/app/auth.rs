@@ -1,0 +1,96 @@
+//! Who calls: keys to clients, from a table in memory that follows the store.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+use crate::domain::client::Client;
+use crate::domain::ids::{ClientId, KeyHash};
+use crate::store::records::AccessList;
+
+/// What is stored and looked up in place of a key.
+#[must_use]
+pub fn hash_key(key: &str) -> KeyHash {
+    KeyHash(Sha256::digest(key.as_bytes()).into())
+}
+
+/// A call's sender.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The client.
+    pub client: Client,
+    /// Whether its key may not spend.
+    pub read_only: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    caller: Caller,
+    ranges: Vec<IpNet>,
+}
+
+/// Every key, as the store had them at `version`.
+#[derive(Debug, Default)]
+pub struct AccessTable {
+    version: i64,
+    entries: HashMap<KeyHash, Entry>,
+    limits: HashMap<u32, DefaultKeyedRateLimiter<ClientId>>,
+}
+
+impl AccessTable {
+    /// From what the store holds.
+    #[must_use]
+    pub fn new(list: AccessList) -> Self {
+        let mut limits = HashMap::new();
+        let entries = list
+            .keys
+            .into_iter()
+            .map(|(hash, access)| {
+                if let Some(rps) = access.client.rps.and_then(NonZeroU32::new) {
+                    limits.entry(rps.get()).or_insert_with(|| RateLimiter::keyed(Quota::per_second(rps)));
+                }
+                let ranges = access.client.allow_ips.iter().filter_map(|range| parse_range(range)).collect();
+                let caller = Caller { client: access.client, read_only: access.read_only };
+                (hash, Entry { caller, ranges })
+            })
+            .collect();
+        Self { version: list.version, entries, limits }
+    }
+
+    /// The store's version that this was read from.
+    #[must_use]
+    pub const fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Lets a call in.
+    ///
+    /// # Errors
+    /// What is wrong with its key, its address, or its pace.
+    pub fn admit(&self, key: Option<&str>, ip: IpAddr) -> Result<Caller, ApiError> {
+        let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(ApiError::KeyMissing)?;
+        let entry = self.entries.get(&hash_key(key)).ok_or(ApiError::KeyUnknown)?;
+        let client = &entry.caller.client;
+        if client.disabled {
+            return Err(ApiError::Disabled);
+        }
+        if !client.allow_ips.is_empty() && !entry.ranges.iter().any(|range| range.contains(&ip)) {
+            return Err(ApiError::AddressNotAllowed);
+        }
+        let limit = client.rps.and_then(|rps| self.limits.get(&rps));
+        if limit.is_some_and(|limit| limit.check_key(&client.id).is_err()) {
+            return Err(ApiError::TooManyRequests);
+        }
+        Ok(entry.caller.clone())
+    }
+}
+
+/// A range as the operator wrote it: `192.0.2.0/24`, or one address.
+fn parse_range(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}

@@ -1,0 +1,125 @@
+//! Forwards queued orders: chooses a route, makes the attempt durable, sends it once, and writes what came of it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::App;
+use super::add::CLAIM;
+use super::routes::{Sale, candidates};
+use super::steps::Stepped;
+use crate::domain::ids::{ProviderId, Route};
+use crate::domain::order::{Choice, Event, Order, State, choose};
+use crate::store::StoreResult;
+use crate::upstream::{Permit, Priority, Upstream};
+
+/// Orders taken up by one look at the queue.
+const BATCH: usize = 256;
+/// How long an order stands in a provider's queue before it looks for another route. Shorter than its claim.
+const PERMIT_WAIT: Duration = Duration::from_secs(20);
+
+impl App {
+    /// Takes up the queued orders that are due.
+    pub(super) async fn forward_due(self: Arc<Self>) {
+        let now = self.clock.now();
+        match self.store.claim_queued(now, now.plus(CLAIM), BATCH).await {
+            Ok(orders) => {
+                if orders.len() == BATCH {
+                    self.forward_nudge.notify_one();
+                }
+                for order in orders {
+                    drop(self.tasks.spawn(Arc::clone(&self).forward(order)));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "queued orders wait: they could not be read"),
+        }
+    }
+
+    /// Forwards one order until it leaves the queue or is put off. An error leaves it queued: its claim ends by
+    /// itself.
+    pub(super) async fn forward(self: Arc<Self>, order: Order) {
+        let id = order.id;
+        if let Err(error) = self.try_forward(order).await {
+            tracing::warn!(order.id = %id, %error, "order {id} waits: it could not be moved on");
+        }
+    }
+
+    async fn try_forward(&self, mut order: Order) -> StoreResult<()> {
+        let mut busy = HashMap::new();
+        while order.state == State::Queued && !self.tasks.is_stopping() {
+            let choice = match self.route_for(&order, &busy) {
+                Ok(choice) => choice,
+                Err(end) => {
+                    self.step(order, end).await?;
+                    return Ok(());
+                }
+            };
+            match choice {
+                Choice::NoRoute { may_pass, reason } => {
+                    self.step(order, Event::NoRoute { may_pass, reason }).await?;
+                    return Ok(());
+                }
+                Choice::Send(route) => match self.permit_for(&route).await {
+                    Ok((upstream, permit)) => order = self.send(order, route, &busy, &upstream, permit).await?,
+                    Err(reason) => {
+                        busy.insert(route.provider, reason);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// By which route, by the snapshot of this moment; or how the order ends without one.
+    fn route_for(&self, order: &Order, busy: &HashMap<ProviderId, String>) -> Result<Choice, Event> {
+        let snapshot = self.snapshot.load();
+        let now = self.clock.now();
+        if now >= order.created_at.plus(snapshot.terms.hold_for) {
+            return Err(Event::HoldExpired);
+        }
+        let routes = snapshot.catalogue.routes(order.service).ok_or(Event::ServiceRemoved)?;
+        let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
+        Ok(choose(order, &candidates(&snapshot, routes, &sale, busy, now)))
+    }
+
+    async fn permit_for(&self, route: &Route) -> Result<(Arc<Upstream>, Permit), String> {
+        let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
+        tokio::select! {
+            permit = upstream.permit(Priority::Orders, PERMIT_WAIT) => match permit {
+                Ok(permit) => Ok((upstream, permit)),
+                Err(unavailable) => Err(unavailable.to_string()),
+            },
+            () = self.tasks.stopping() => Err("the gateway is stopping".to_owned()),
+        }
+    }
+
+    /// One attempt. The wait for the permit may have been long, so the route must still be the right one; the
+    /// attempt is durable before the first byte leaves.
+    async fn send(
+        &self,
+        order: Order,
+        route: Route,
+        busy: &HashMap<ProviderId, String>,
+        upstream: &Upstream,
+        permit: Permit,
+    ) -> StoreResult<Order> {
+        if self.route_for(&order, busy) != Ok(Choice::Send(route.clone())) || self.tasks.is_stopping() {
+            return Ok(order);
+        }
+        let form = add_form(&order, &route);
+        let order = match self.step(order, Event::SendStarted(route)).await? {
+            Stepped::Done(order) => order,
+            Stepped::NotApplicable(order) | Stepped::IdTaken { order, .. } => return Ok(order),
+        };
+        let outcome = upstream.add(permit, &form).await;
+        Ok(self.settle(order, outcome).await)
+    }
+}
+
+/// The order as its upstream takes it.
+fn add_form(order: &Order, route: &Route) -> Vec<(Cow<'static, str>, String)> {
+    let mut form = vec![("service".into(), route.service.to_string())];
+    form.extend(order.params.to_form().into_iter().map(|(name, text)| (name.into(), text)));
+    form
+}

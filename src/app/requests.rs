@@ -1,0 +1,151 @@
+//! What the command line asks of a running gateway, through the store, so that all upstream calls keep to the
+//! same limits. With none running the command line does the same by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::steps::Stepped;
+use super::sync::SyncReport;
+use super::App;
+use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
+use crate::domain::order::{Event, Resolution, State};
+use crate::store::StoreResult;
+use crate::upstream::Priority;
+
+const PERMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Request {
+    /// Fetch catalogues now.
+    Sync {
+        /// Of this provider; of all that are called where not given.
+        provider: Option<String>,
+    },
+    /// Settle an uncertain order.
+    Resolve {
+        /// Which, as it was written.
+        order: u32,
+        /// How.
+        how: How,
+    },
+}
+
+/// How an order is settled; see [`Resolution`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It exists upstream under this ID.
+    Placed(String),
+    /// It does not.
+    NotPlaced,
+    /// The money goes back.
+    Refund,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// What each provider's sync came to: a report, or why not.
+    Synced(BTreeMap<String, Result<serde_json::Value, String>>),
+    /// The order is settled; its state's word.
+    Resolved(String),
+    /// Nothing was done, and why.
+    Refused(String),
+}
+
+impl App {
+    pub(super) async fn answer_requests(self: Arc<Self>) {
+        if let Err(error) = self.try_answer_requests().await {
+            tracing::warn!(%error, "requests of the command line wait: the store failed");
+        }
+    }
+
+    async fn try_answer_requests(&self) -> StoreResult<()> {
+        for stored in self.store.open_requests().await? {
+            let reply = match serde_json::from_str(&stored.body) {
+                Ok(request) => self.carry_out(request).await,
+                Err(error) => Reply::Refused(format!("the gateway does not know this request: {error}")),
+            };
+            let answer = serde_json::to_string(&reply).unwrap_or_default();
+            self.store.answer_request(stored.number, answer, self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what was asked.
+    pub async fn carry_out(&self, request: Request) -> Reply {
+        match request {
+            Request::Sync { provider } => self.sync_some(provider).await,
+            Request::Resolve { order, how } => match self.resolve(order, how).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Refused(error.to_string()),
+            },
+        }
+    }
+
+    async fn sync_some(&self, provider: Option<String>) -> Reply {
+        let snapshot = self.snapshot.load_full();
+        let chosen: Vec<ProviderId> = match provider {
+            Some(name) => vec![ProviderId::new(name)],
+            None => snapshot.terms.providers.iter().filter(|p| p.is_called).map(|p| p.id.clone()).collect(),
+        };
+        let mut results = BTreeMap::new();
+        for provider in chosen {
+            let result = self.sync(&provider).await.map_err(|error| error.to_string());
+            let as_json = |report: SyncReport| serde_json::to_value(report).unwrap_or_default();
+            results.insert(provider.to_string(), result.map(as_json));
+        }
+        Reply::Synced(results)
+    }
+
+    async fn resolve(&self, order: u32, how: How) -> StoreResult<Reply> {
+        let id = OrderId::new(i64::from(order)).ok();
+        let found = match id {
+            Some(id) => self.store.order(id).await?,
+            None => None,
+        };
+        let Some(order) = found else { return Ok(Reply::Refused(format!("there is no order {order}"))) };
+        let State::Uncertain { route } = &order.state else {
+            return Ok(Reply::Refused(format!(
+                "order {} is {}: only an uncertain order is settled by hand",
+                order.id,
+                order.state.name()
+            )));
+        };
+        let resolution = match how {
+            How::NotPlaced => Resolution::NotPlaced,
+            How::Refund => Resolution::Refund,
+            How::Placed(text) => {
+                let upstream_order = UpstreamOrderId::new(text.trim());
+                if let Err(why) = self.check_exists(&route.provider, &upstream_order).await {
+                    return Ok(Reply::Refused(why));
+                }
+                Resolution::Placed(upstream_order)
+            }
+        };
+        Ok(match self.step(order, Event::Resolved(resolution)).await? {
+            Stepped::Done(order) => {
+                self.forward_nudge.notify_one();
+                Reply::Resolved(order.state.name().to_owned())
+            }
+            Stepped::NotApplicable(order) => {
+                Reply::Refused(format!("order {} is {} by now", order.id, order.state.name()))
+            }
+            Stepped::IdTaken { holder, .. } => Reply::Refused(format!("that upstream order belongs to order {holder}")),
+        })
+    }
+
+    /// An ID that the operator names must be one that the upstream knows on our account.
+    async fn check_exists(&self, provider: &ProviderId, id: &UpstreamOrderId) -> Result<(), String> {
+        let upstream = self.upstream(provider).ok_or_else(|| format!("provider {provider} is not called"))?;
+        let permit = upstream.permit(Priority::AskedStatus, PERMIT_WAIT).await.map_err(|e| e.to_string())?;
+        let report = upstream.status(permit, id).await;
+        report.map(drop).map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
+    }
+}

@@ -1,0 +1,72 @@
+//! Writes what came of an attempt, however long that takes: an answer that was read is never dropped.
+
+use std::time::Duration;
+
+use super::App;
+use super::steps::Stepped;
+use crate::domain::ids::{OrderId, UpstreamOrderId};
+use crate::domain::order::{Event, Order};
+use crate::domain::outcome::Outcome;
+use crate::store::StoreResult;
+
+/// An upstream that answers the same order again within this time means the first: its de-duplication.
+const DEDUPLICATION: Duration = Duration::from_secs(120);
+/// Between two tries to write an outcome.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl App {
+    /// Writes the outcome of the order's last attempt, again and again while the store cannot. Should the
+    /// process end first, the next start finds the order as it was sent, and makes it uncertain.
+    pub(super) async fn settle(&self, order: Order, outcome: Outcome) -> Order {
+        let (id, attempt) = (order.id, order.attempts);
+        let mut order = order;
+        loop {
+            let event = Event::Answered { attempt, outcome: outcome.clone() };
+            match self.settle_once(order.clone(), event, &outcome).await {
+                Ok(settled) => return settled,
+                Err(error) => {
+                    tracing::error!(
+                        order.id = %id, %error,
+                        "order {id}: the upstream's answer to attempt {attempt} can't be written yet; trying on"
+                    );
+                    tokio::time::sleep(RETRY).await;
+                    order = self.reread(id).await.unwrap_or(order);
+                }
+            }
+        }
+    }
+
+    async fn settle_once(&self, order: Order, event: Event, outcome: &Outcome) -> StoreResult<Order> {
+        let attempt = order.attempts;
+        match self.step(order, event).await? {
+            Stepped::Done(order) | Stepped::NotApplicable(order) => Ok(order),
+            Stepped::IdTaken { order, holder } => {
+                let Outcome::Accepted(id) = outcome else { return Ok(order) };
+                let taken = self.taken(&order, attempt, id.clone(), holder).await?;
+                match self.step(order, taken).await? {
+                    Stepped::Done(order) | Stepped::NotApplicable(order) | Stepped::IdTaken { order, .. } => Ok(order),
+                }
+            }
+        }
+    }
+
+    async fn taken(
+        &self,
+        order: &Order,
+        attempt: crate::domain::ids::AttemptNumber,
+        id: UpstreamOrderId,
+        holder: OrderId,
+    ) -> StoreResult<Event> {
+        let other = self.reread(holder).await?;
+        let same_route = match (&order.state, other.binding()) {
+            (
+                crate::domain::order::State::Sending { route } | crate::domain::order::State::Uncertain { route },
+                Some(binding),
+            ) => binding.route == *route,
+            _ => false,
+        };
+        let deduplicated =
+            same_route && other.params == order.params && order.created_at.since(other.created_at) <= DEDUPLICATION;
+        Ok(Event::IdTaken { attempt, id, deduplicated })
+    }
+}

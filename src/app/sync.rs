@@ -1,0 +1,148 @@
+//! Fetches a provider's catalogue, and takes it over only where it can be true.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::snapshot::List;
+use super::{App, locked};
+use crate::domain::catalogue::UpstreamService;
+use crate::domain::ids::{ProviderId, UpstreamServiceId};
+use crate::store::StoreError;
+use crate::upstream::{AnswerError, Priority, Unavailable};
+
+/// How long a sync stands in the provider's queue.
+const PERMIT_WAIT: Duration = Duration::from_secs(60);
+
+/// What a sync changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SyncReport {
+    /// How many services the provider lists now.
+    pub services: usize,
+    /// IDs there that are new.
+    pub gained: Vec<String>,
+    /// IDs there that are gone.
+    pub lost: Vec<String>,
+    /// IDs there whose rate moved, with the old and the new rate.
+    pub repriced: Vec<(String, String, String)>,
+}
+
+/// Why a sync changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// Not in the configuration, or off.
+    #[error("provider {0} is not called: it is off or not in the configuration")]
+    NotCalled(ProviderId),
+    /// No call could be made.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// It did not answer with a list.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// It answered with nothing.
+    #[error("it lists no services; the last good list stays in force")]
+    Empty,
+    /// It lost over half of its services at once.
+    #[error("it lists {now} services where there were {before}; the last good list stays in force")]
+    Shrunken {
+        /// Before.
+        before: usize,
+        /// Now.
+        now: usize,
+    },
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Syncs a provider whose list is older than it shall be.
+    pub(super) async fn sync_if_due(self: Arc<Self>, provider: ProviderId) {
+        let due = {
+            let snapshot = self.snapshot.load();
+            let Some(setup) = snapshot.terms.provider(&provider).filter(|setup| setup.is_called) else { return };
+            let age = snapshot.lists.get(&provider).map(|list| self.clock.now().since(list.fetched_at));
+            age.is_none_or(|age| age >= setup.sync_every)
+        };
+        if due {
+            match self.sync(&provider).await {
+                Ok(report) => tracing::info!(%provider, services = report.services, gained = report.gained.len(),
+                    lost = report.lost.len(), repriced = report.repriced.len(), "synced the catalogue of {provider}"),
+                Err(error) => tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced"),
+            }
+        }
+    }
+
+    /// Fetches a provider's list and balance now.
+    ///
+    /// # Errors
+    /// [`SyncError`]; the last good list stays in force.
+    pub async fn sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
+        let result = self.try_sync(provider).await;
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::counter!(crate::telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome).increment(1);
+        result
+    }
+
+    async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
+        let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
+        let services = upstream.services(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?.services;
+        let before = self.snapshot.load().lists.get(provider).map(Arc::clone);
+        let before = before.as_ref().map_or(&[][..], |list| list.services.as_slice());
+        check_plausible(before, &services)?;
+        let report = compare(before, &services);
+        let fetched_at = self.clock.now();
+        self.store.put_catalogue(provider, services.clone(), fetched_at).await?;
+        self.swap_list(provider, List { fetched_at, services }).await;
+        if let Err(error) = self.fetch_balance(provider).await {
+            tracing::warn!(%provider, %error, "the balance at {provider} was not read");
+        }
+        Ok(report)
+    }
+
+    async fn fetch_balance(&self, provider: &ProviderId) -> Result<(), SyncError> {
+        let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
+        let balance = upstream.balance(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?;
+        locked(&self.balances).insert(provider.clone(), balance.amount);
+        let snapshot = self.snapshot.load();
+        if let Some(setup) = snapshot.terms.provider(provider)
+            && balance.amount < setup.low_balance
+        {
+            tracing::warn!(%provider, balance = %balance.amount, "the balance at {provider} is low: {} {}",
+                balance.amount, setup.currency);
+        }
+        Ok(())
+    }
+}
+
+fn check_plausible(before: &[UpstreamService], now: &[UpstreamService]) -> Result<(), SyncError> {
+    if now.is_empty() {
+        return Err(SyncError::Empty);
+    }
+    let known: HashSet<&UpstreamServiceId> = now.iter().map(|service| &service.id).collect();
+    let kept = before.iter().filter(|service| known.contains(&service.id)).count();
+    if kept.saturating_mul(2) < before.len() {
+        return Err(SyncError::Shrunken { before: before.len(), now: now.len() });
+    }
+    Ok(())
+}
+
+fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> SyncReport {
+    let by_id = |list: &[UpstreamService]| -> HashMap<String, rust_decimal::Decimal> {
+        list.iter().map(|service| (service.id.to_string(), service.rate)).collect()
+    };
+    let (old, new) = (by_id(before), by_id(now));
+    let only_in = |list: &[UpstreamService], other: &HashMap<String, _>| -> Vec<String> {
+        list.iter().map(|service| service.id.to_string()).filter(|id| !other.contains_key(id)).collect()
+    };
+    let repriced = now
+        .iter()
+        .filter_map(|service| {
+            let was = old.get(service.id.as_str()).filter(|was| **was != service.rate)?;
+            Some((service.id.to_string(), was.to_string(), service.rate.to_string()))
+        })
+        .collect();
+    SyncReport { services: now.len(), gained: only_in(now, &old), lost: only_in(before, &new), repriced }
+}
