@@ -1,1 +1,43 @@
-//! (being built)
+//! The panels' side of the panel API v2: what is sent to them, what their answers mean, and how often they are
+//! called. See `docs/protocol.md`.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | [`wire`] | the seam: a form goes out, a reply or a failure comes back |
+//! | [`transport`] | the wire as HTTP |
+//! | [`decode`] | from a body to JSON, however it is wrapped |
+//! | [`error_texts`] | the table of known error texts |
+//! | [`classify`] | what came of an `add` |
+//! | [`answers`], [`catalogue`] | statuses and balance; services |
+//! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
+//! | [`client`] | one upstream with all of that |
+//!
+//! This room promises that an outcome is a rejection only where the upstream certainly created nothing, that no
+//! `add` leaves twice for one call, that the provider's limits hold over all calls, and that the key stays in.
+
+pub mod answers;
+pub mod breaker;
+pub mod catalogue;
+pub mod classify;
+pub mod client;
+pub mod decode;
+pub mod error_texts;
+mod gate;
+mod numbers;
+mod redact;
+mod refusal;
+pub mod request;
+pub mod standing;
+pub mod transport;
+pub mod wire;
+
+pub use answers::{AnswerError, Balance, ItemError, MultiStatus, decode_balance, decode_status, decode_statuses};
+pub use catalogue::{ServiceList, decode_services};
+pub use classify::classify_add;
+pub use client::{Health, Upstream, UpstreamOptions};
+pub use gate::{Limits, Permit};
+pub use refusal::Rejects;
+pub use request::MAX_BATCH;
+pub use standing::{HealthState, Priority, Unavailable};
+pub use transport::{HttpWire, HttpWireOptions, WireSetupError};
+pub use wire::{CallKind, Form, Reply, TransportError, Wire};

@@ -1,0 +1,298 @@
+//! One upstream: every call to it, within its limits, with what each call shows of it remembered.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, ItemError, MultiStatus};
+use super::answers::{read_balance, read_reply, read_status, read_statuses};
+use super::catalogue::{ServiceList, read_services};
+use super::classify::{Judgement, MAX_TEXT, judge_add, with_texts};
+use super::decode::cut;
+use super::gate::{Gate, Limits, Permit};
+use super::redact::Key;
+use super::request;
+use super::standing::{Finding, HealthState, Priority, Purpose, Unavailable};
+use super::wire::{CallKind, Form, Reply, TransportError, Wire};
+use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::outcome::{Outcome, RejectKind};
+use crate::domain::status::StatusReport;
+
+/// How long a probe waits for the rate limiter.
+const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an [`Upstream`] is made of.
+pub struct UpstreamOptions {
+    /// Its `id`, for metrics.
+    pub provider: ProviderId,
+    /// How it is reached.
+    pub wire: Arc<dyn Wire>,
+    /// The API key there.
+    pub key: SecretString,
+    /// How often it may be called.
+    pub limits: Limits,
+    /// Error texts of its own, in lower case, and what they mean.
+    pub rejects: Vec<(String, RejectKind)>,
+}
+
+/// One provider's panel. All calls to it go through here.
+pub struct Upstream {
+    provider: ProviderId,
+    wire: Arc<dyn Wire>,
+    key: Key,
+    rejects: Vec<(String, RejectKind)>,
+    gate: Arc<Gate>,
+}
+
+/// How things are with an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// In one word.
+    pub state: HealthState,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Failed calls since the start: no answer, a failure there, too many requests, a refused key.
+    pub failures: u64,
+    /// Calls without an answer since the last one with.
+    pub consecutive_failures: u32,
+    /// The last failure, without the key.
+    pub last_error: Option<String>,
+    /// How long it still wants to be left alone.
+    pub paused_for: Option<Duration>,
+}
+
+impl Upstream {
+    /// Makes no call. The rate limiter starts empty: the first call waits its turn.
+    #[must_use]
+    pub fn new(options: UpstreamOptions) -> Self {
+        Self {
+            provider: options.provider,
+            wire: options.wire,
+            key: Key::new(options.key),
+            rejects: options.rejects,
+            gate: Gate::new(options.limits),
+        }
+    }
+
+    /// Whose panel this is.
+    #[must_use]
+    pub const fn provider(&self) -> &ProviderId {
+        &self.provider
+    }
+
+    /// Waits for the right to make one call, at most `patience`. Dropping the future leaves the queue.
+    ///
+    /// # Errors
+    /// [`Unavailable`], at once where it is clear that there will be no room in time.
+    pub async fn permit(&self, priority: Priority, patience: Duration) -> Result<Permit, Unavailable> {
+        self.gate.enter(Purpose::Call(priority), patience).await
+    }
+
+    /// Places an order: `params` are its `add` parameters, `service` included. Sent once, never again from here.
+    /// Texts in the outcome are cut to 300 characters and do not hold the key.
+    pub async fn add(&self, permit: Permit, params: &[(Cow<'static, str>, String)]) -> Outcome {
+        let form = request::form(&self.key, CallKind::Add, params);
+        let (result, started) = self.send(form, CallKind::Add).await;
+        let Judgement { outcome, account_blocked } = judge_add(&result, &self.rejects);
+        let outcome = self.without_key(outcome);
+        permit.settle(add_finding(&result, &outcome, account_blocked));
+        self.measure(CallKind::Add, outcome.name().as_str(), started);
+        outcome
+    }
+
+    /// One order's status.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn status(&self, permit: Permit, id: &UpstreamOrderId) -> Result<StatusReport, AnswerError> {
+        let params = [("order".into(), id.as_str().to_owned())];
+        self.read(permit, CallKind::Status, &params, |answer| read_status(&answer?)).await
+    }
+
+    /// Many orders' statuses; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn statuses(&self, permit: Permit, ids: &[UpstreamOrderId]) -> Result<MultiStatus, AnswerError> {
+        let params = [request::orders(ids)];
+        let read = |answer| read_statuses(answer, ids);
+        let mut answer = self.read(permit, CallKind::Status, &params, read).await?;
+        for (_, report) in &mut answer.reports {
+            if let Err(ItemError::UnknownOrder(text) | ItemError::Refused(text)) = report {
+                *text = self.key.redacted(text);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What is left on our account there.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn balance(&self, permit: Permit) -> Result<Balance, AnswerError> {
+        self.read(permit, CallKind::Balance, &[], |answer| read_balance(&answer?)).await
+    }
+
+    /// What it sells.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn services(&self, permit: Permit) -> Result<ServiceList, AnswerError> {
+        self.read(permit, CallKind::Services, &[], |answer| read_services(answer?)).await
+    }
+
+    /// Whether [`Upstream::try_probe`] would make a call.
+    #[must_use]
+    pub fn probe_due(&self) -> bool {
+        self.gate.with_standing(|standing| standing.probe_due(Instant::now())).is_some()
+    }
+
+    /// Where calls have stopped, because the key is refused or nothing answers, and a probe is due: asks for the
+    /// balance once, and lets calls out again if that is answered. To be called about once a second. `None` where
+    /// nothing was asked.
+    pub async fn try_probe(&self) -> Option<Result<Balance, AnswerError>> {
+        let purpose = self.gate.with_standing(|standing| standing.probe_due(Instant::now()))?;
+        let permit = self.gate.enter(purpose, PROBE_PATIENCE).await.ok()?;
+        Some(self.balance(permit).await)
+    }
+
+    /// Believes the key again, as after a reload.
+    pub fn reset_key(&self) {
+        self.gate.with_standing(super::standing::Standing::reset_key);
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let in_flight = self.gate.in_flight();
+        let now = Instant::now();
+        self.gate.with_standing(|standing| Health {
+            state: standing.state(now),
+            in_flight,
+            failures: standing.failures,
+            consecutive_failures: standing.consecutive_failures(),
+            last_error: standing.last_error.clone(),
+            paused_for: standing.paused_for(now),
+        })
+    }
+
+    async fn read<T>(
+        &self,
+        permit: Permit,
+        kind: CallKind,
+        params: &[(Cow<'static, str>, String)],
+        read: impl FnOnce(Result<Value, AnswerError>) -> Result<T, AnswerError>,
+    ) -> Result<T, AnswerError> {
+        let (result, started) = self.send(request::form(&self.key, kind, params), kind).await;
+        let answer = match &result {
+            Ok(reply) => read_reply(reply, &self.rejects),
+            Err(error) => Err(AnswerError::Transport(error.clone())),
+        };
+        let answer = answer.map_err(|error| self.error_without_key(error));
+        permit.settle(read_finding(&result, answer.as_ref().err()));
+        let answer = read(answer).map_err(|error| self.error_without_key(error));
+        self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
+        answer
+    }
+
+    async fn send(&self, form: Form, kind: CallKind) -> (Result<Reply, TransportError>, Instant) {
+        let started = Instant::now();
+        (self.wire.send(form, kind).await, started)
+    }
+
+    /// `text` without the key, and only then cut: a cut could leave a part of the key that nothing finds.
+    fn shown(&self, text: &str) -> String {
+        cut(&self.key.redacted(text), MAX_TEXT)
+    }
+
+    fn without_key(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Accepted(id) if self.key.redacted(id.as_str()) != id.as_str() => {
+                Outcome::Ambiguous("the order's ID holds the key that was sent".to_owned())
+            }
+            outcome => with_texts(outcome, |text| self.shown(text)),
+        }
+    }
+
+    fn error_without_key(&self, error: AnswerError) -> AnswerError {
+        use AnswerError::{KeyRejected, Maintenance, RateLimited, Refused, Transport, UnknownOrder, Unreadable};
+        match error {
+            KeyRejected(text) => KeyRejected(self.shown(&text)),
+            RateLimited(wait) => RateLimited(wait),
+            Maintenance(text) => Maintenance(self.shown(&text)),
+            UnknownOrder(text) => UnknownOrder(self.shown(&text)),
+            Refused(text) => Refused(self.shown(&text)),
+            Unreadable(text) => Unreadable(self.shown(&text)),
+            Transport(TransportError::NotSent(text)) => Transport(TransportError::NotSent(self.shown(&text))),
+            Transport(TransportError::Unknown(text)) => Transport(TransportError::Unknown(self.shown(&text))),
+        }
+    }
+
+    fn measure(&self, kind: CallKind, outcome: &'static str, started: Instant) {
+        let provider = self.provider.as_str().to_owned();
+        let labels = [("provider", provider), ("action", kind.action().to_owned())];
+        metrics::histogram!("tollgate_upstream_call_seconds", &labels).record(started.elapsed());
+        let [provider, action] = labels;
+        let labels = [provider, action, ("outcome", outcome.to_owned())];
+        metrics::counter!("tollgate_upstream_calls_total", &labels).increment(1);
+    }
+}
+
+/// How long a reply asks us to wait, where it does.
+fn asked_pause(result: &Result<Reply, TransportError>) -> Option<Duration> {
+    let reply = result.as_ref().ok()?;
+    match reply.status {
+        429 => Some(reply.retry_after.unwrap_or(DEFAULT_PAUSE)),
+        status if status >= 400 => reply.retry_after,
+        _ => None,
+    }
+}
+
+/// Whether the upstream's server failed, whatever it says.
+fn server_failed(result: &Result<Reply, TransportError>) -> bool {
+    result.as_ref().map_or(true, |reply| reply.status >= 500)
+}
+
+/// What an `add` showed of the upstream.
+fn add_finding(result: &Result<Reply, TransportError>, outcome: &Outcome, account_blocked: bool) -> Finding {
+    let (text, kind) = match outcome {
+        Outcome::Accepted(_) => return Finding::Reached,
+        Outcome::Rejected(rejection) => (rejection.text.clone(), Some(rejection.kind)),
+        Outcome::NotSent(text) | Outcome::Ambiguous(text) => (text.clone(), None),
+    };
+    let understood = kind.is_some_and(|kind| kind != RejectKind::Maintenance);
+    if account_blocked || kind == Some(RejectKind::Key) {
+        Finding::KeyRejected(text)
+    } else if let Some(pause) = asked_pause(result) {
+        Finding::TooMany(pause, text)
+    } else if kind == Some(RejectKind::RateLimit) {
+        Finding::TooMany(DEFAULT_PAUSE, text)
+    } else if server_failed(result) && !understood {
+        Finding::Failed(text)
+    } else {
+        Finding::Reached
+    }
+}
+
+/// What a reading call showed of the upstream.
+fn read_finding(result: &Result<Reply, TransportError>, error: Option<&AnswerError>) -> Finding {
+    let text = error.map(ToString::to_string).unwrap_or_default();
+    match error {
+        Some(AnswerError::KeyRejected(text)) => return Finding::KeyRejected(text.clone()),
+        Some(AnswerError::RateLimited(wait)) => return Finding::TooMany(*wait, text),
+        _ => {}
+    }
+    if let Some(pause) = asked_pause(result) {
+        return Finding::TooMany(pause, text);
+    }
+    let understood = matches!(error, None | Some(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)));
+    if server_failed(result) && !understood { Finding::Failed(text) } else { Finding::Reached }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

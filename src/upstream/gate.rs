@@ -1,0 +1,241 @@
+//! The one way out to an upstream: every call, of every kind, passes here, so that the provider's limits hold
+//! over all of them.
+//!
+//! There is no task behind it. Those who wait stand in one queue by priority; the first of them asks the rate
+//! limiter and sleeps until it has room, the others sleep until they are first. Whoever leaves wakes the next.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::standing::{Finding, Priority, Purpose, Standing, Unavailable};
+
+/// When to ask again where only another call's end can make room.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// The slowest rate that is kept exactly: one call in a hundred seconds; `providers.toml` allows no slower one.
+const SLOWEST_PERIOD: Duration = Duration::from_secs(100);
+
+/// A provider's limits, as `providers.toml` sets them.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Over all kinds of calls; at least 0.01.
+    pub requests_per_second: Decimal,
+    /// How many calls may go at once after a quiet time; at least 1.
+    pub burst: u32,
+    /// How many calls may be under way at once; at least 1.
+    pub max_in_flight: u32,
+}
+
+/// Tokio's clock for the rate limiter, so that a test can stop it.
+#[derive(Debug, Clone)]
+struct TokioClock {
+    origin: Instant,
+}
+
+impl Clock for TokioClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
+
+/// See the module.
+pub(crate) struct Gate {
+    limiter: Limiter,
+    clock: TokioClock,
+    period: Duration,
+    max_in_flight: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    standing: Standing,
+    in_flight: u32,
+    arrivals: u64,
+    queue: BTreeMap<(Priority, u64), Arc<Notify>>,
+}
+
+impl State {
+    fn wake_first(&self) {
+        if let Some(first) = self.queue.values().next() {
+            first.notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.queue.values().for_each(|waiter| waiter.notify_one());
+    }
+}
+
+/// What the one who waits does next.
+enum Step {
+    Enter(Permit),
+    Leave(Unavailable),
+    Wait(Option<Instant>),
+}
+
+impl Gate {
+    /// The rate limiter starts empty: a restart gives no second burst.
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let burst = NonZeroU32::new(limits.burst).unwrap_or(NonZeroU32::MIN);
+        let period = period(limits.requests_per_second);
+        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+        let clock = TokioClock { origin: Instant::now() };
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        // Cannot fail: a burst always fits into itself, and the limiter is new.
+        let _ = limiter.check_n(burst);
+        let max_in_flight = limits.max_in_flight.max(1);
+        Arc::new(Self { limiter, clock, period, max_in_flight, state: Mutex::default() })
+    }
+
+    /// Waits for room, at most `patience`; at once where it is clear that there will be none in time.
+    pub(crate) async fn enter(self: &Arc<Self>, purpose: Purpose, patience: Duration) -> Result<Permit, Unavailable> {
+        let now = Instant::now();
+        // A time that is too far off to be counted is a day.
+        let deadline = now.checked_add(patience).unwrap_or(now + Duration::from_secs(86_400));
+        let ticket = Ticket::new(self, purpose);
+        loop {
+            match self.step(&ticket, deadline) {
+                Step::Enter(permit) => return Ok(permit),
+                Step::Leave(reason) => return Err(reason),
+                Step::Wait(until) => {
+                    let until = until.map_or(deadline, |until| until.min(deadline));
+                    tokio::select! {
+                        () = ticket.woken.notified() => {}
+                        () = sleep_until(until) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(self: &Arc<Self>, ticket: &Ticket, deadline: Instant) -> Step {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let over = |until: Instant| now >= deadline || until > deadline;
+        match state.standing.admits(now, ticket.purpose) {
+            Err(Unavailable::Paused { until }) if !over(until) => return Step::Wait(Some(until)),
+            Err(reason) => return Step::Leave(reason),
+            Ok(()) => {}
+        }
+        let first = state.queue.keys().next() == Some(&ticket.place);
+        if !first || state.in_flight >= self.max_in_flight {
+            if now < deadline {
+                return Step::Wait(None);
+            }
+            let ahead = state.queue.range(..ticket.place).count();
+            let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
+            return Step::Leave(Unavailable::Deadline { until: now + UNKNOWN_WAIT.max(self.period * turns.min(1000)) });
+        }
+        if let Err(not_until) = self.limiter.check() {
+            let until = now + not_until.wait_time_from(self.clock.now()).max(Duration::from_nanos(1));
+            return if over(until) { Step::Leave(Unavailable::Deadline { until }) } else { Step::Wait(Some(until)) };
+        }
+        state.in_flight += 1;
+        let probe = state.standing.begin(now, ticket.purpose);
+        Step::Enter(Permit { gate: Arc::clone(self), purpose: ticket.purpose, probe, settled: false })
+    }
+
+    /// Looks at where we stand, or changes it.
+    pub(crate) fn with_standing<T>(&self, look: impl FnOnce(&mut Standing) -> T) -> T {
+        look(&mut self.lock().standing)
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.lock().in_flight
+    }
+
+    /// A panic elsewhere leaves the state whole: every change to it is one step.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time between two calls, rounded up to a nanosecond so that the rate is never exceeded.
+fn period(requests_per_second: Decimal) -> Duration {
+    Decimal::from(1_000_000_000_u64)
+        .checked_div(requests_per_second)
+        .and_then(|nanos| nanos.ceil().to_u64())
+        .map_or(SLOWEST_PERIOD, |nanos| Duration::from_nanos(nanos.max(1)))
+}
+
+/// A place in the queue; leaving it, for whatever reason, wakes the next.
+struct Ticket {
+    gate: Arc<Gate>,
+    purpose: Purpose,
+    place: (Priority, u64),
+    woken: Arc<Notify>,
+}
+
+impl Ticket {
+    fn new(gate: &Arc<Gate>, purpose: Purpose) -> Self {
+        let woken = Arc::new(Notify::new());
+        let mut state = gate.lock();
+        let place = (purpose.priority(), state.arrivals);
+        state.arrivals += 1;
+        state.queue.insert(place, Arc::clone(&woken));
+        Self { gate: Arc::clone(gate), purpose, place, woken }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.queue.remove(&self.place);
+        state.wake_first();
+    }
+}
+
+/// The right to make one call now. Held for the whole call; given back when dropped.
+#[must_use]
+pub struct Permit {
+    gate: Arc<Gate>,
+    purpose: Purpose,
+    probe: bool,
+    settled: bool,
+}
+
+impl Permit {
+    /// The call ended; what it showed counts before the next call is let out.
+    pub(crate) fn settle(mut self, finding: Finding) {
+        let mut state = self.gate.lock();
+        let well = finding == Finding::Reached;
+        state.standing.found(Instant::now(), self.purpose, self.probe, finding);
+        if !well {
+            // Those who wait learn of it, to leave or to wait longer.
+            state.wake_all();
+        }
+        drop(state);
+        self.settled = true;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if self.probe && !self.settled {
+            state.standing.abandon();
+        }
+        state.wake_first();
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;
