@@ -94,8 +94,7 @@ impl App {
 /// Checks an order and prices it, by the present snapshot only.
 fn quote(snapshot: &Snapshot, client: &Client, params: &Params, now: Timestamp) -> Result<NewOrder, ApiError> {
     let catalogue = &snapshot.catalogue;
-    let id: ServiceId =
-        params.get("service").and_then(|text| text.parse().ok()).ok_or(ApiError::ServiceUnknown)?;
+    let id: ServiceId = params.get("service").and_then(|text| text.parse().ok()).ok_or(ApiError::ServiceUnknown)?;
     let service = catalogue.service(id).filter(|_| may_buy(client, id)).ok_or(ApiError::ServiceUnknown)?;
     let checked = OrderParams::read(service.limits(), |name| params.get(name))?;
     if !catalogue.is_sold(service, client.markup) {

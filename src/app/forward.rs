@@ -19,6 +19,14 @@ const BATCH: usize = 256;
 /// How long an order stands in a provider's queue before it looks for another route. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
 
+/// The next thing to do with a queued order.
+enum Turn {
+    /// Send it by this route.
+    Send(Route),
+    /// It can't be sent: this happens to it.
+    Step(Event),
+}
+
 impl App {
     /// Takes up the queued orders that are due.
     pub(super) async fn forward_due(self: Arc<Self>) {
@@ -48,19 +56,12 @@ impl App {
     async fn try_forward(&self, mut order: Order) -> StoreResult<()> {
         let mut busy = HashMap::new();
         while order.state == State::Queued && !self.tasks.is_stopping() {
-            let choice = match self.route_for(&order, &busy) {
-                Ok(choice) => choice,
-                Err(end) => {
-                    self.step(order, end).await?;
+            match self.turn(&order, &busy) {
+                Turn::Step(event) => {
+                    self.step(order, event).await?;
                     return Ok(());
                 }
-            };
-            match choice {
-                Choice::NoRoute { may_pass, reason } => {
-                    self.step(order, Event::NoRoute { may_pass, reason }).await?;
-                    return Ok(());
-                }
-                Choice::Send(route) => match self.permit_for(&route).await {
+                Turn::Send(route) => match self.permit_for(&route).await {
                     Ok((upstream, permit)) => order = self.send(order, route, &busy, &upstream, permit).await?,
                     Err(reason) => {
                         busy.insert(route.provider, reason);
@@ -71,16 +72,22 @@ impl App {
         Ok(())
     }
 
-    /// By which route, by the snapshot of this moment; or how the order ends without one.
-    fn route_for(&self, order: &Order, busy: &HashMap<ProviderId, String>) -> Result<Choice, Event> {
+    /// What is to be done with a queued order, by the snapshot of this moment. `busy`: providers that gave no
+    /// permit, and why.
+    fn turn(&self, order: &Order, busy: &HashMap<ProviderId, String>) -> Turn {
         let snapshot = self.snapshot.load();
         let now = self.clock.now();
         if now >= order.created_at.plus(snapshot.terms.hold_for) {
-            return Err(Event::HoldExpired);
+            return Turn::Step(Event::HoldExpired);
         }
-        let routes = snapshot.catalogue.routes(order.service).ok_or(Event::ServiceRemoved)?;
+        let Some(routes) = snapshot.catalogue.routes(order.service) else {
+            return Turn::Step(Event::ServiceRemoved);
+        };
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
-        Ok(choose(order, &candidates(&snapshot, routes, &sale, busy, now)))
+        match choose(order, &candidates(&snapshot, routes, &sale, busy, now)) {
+            Choice::Send(route) => Turn::Send(route),
+            Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
+        }
     }
 
     async fn permit_for(&self, route: &Route) -> Result<(Arc<Upstream>, Permit), String> {
@@ -104,7 +111,7 @@ impl App {
         upstream: &Upstream,
         permit: Permit,
     ) -> StoreResult<Order> {
-        if self.route_for(&order, busy) != Ok(Choice::Send(route.clone())) || self.tasks.is_stopping() {
+        if self.tasks.is_stopping() || !matches!(self.turn(&order, busy), Turn::Send(now) if now == route) {
             return Ok(order);
         }
         let form = add_form(&order, &route);

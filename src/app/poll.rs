@@ -47,7 +47,8 @@ impl App {
         }
         let count = orders.len();
         let singly = locked(&self.single_pollers).contains(provider);
-        let reports = if singly { self.ask_singly(&upstream, &orders).await } else { self.ask(&upstream, &orders).await };
+        let reports =
+            if singly { self.ask_singly(&upstream, &orders).await } else { self.ask(&upstream, &orders).await };
         self.take_over(orders, &reports, setup).await?;
         Ok(count)
     }

@@ -7,7 +7,7 @@ use crate::store::records::ProviderRecord;
 
 impl App {
     pub(super) async fn record_providers(self: Arc<Self>) {
-                for record in self.provider_records() {
+        for record in self.provider_records() {
             let provider = record.provider.clone();
             if let Err(error) = self.store.put_provider(record).await {
                 tracing::warn!(%provider, %error, "the state of {provider} was not written down");

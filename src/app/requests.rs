@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::App;
 use super::steps::Stepped;
 use super::sync::SyncReport;
-use super::App;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
 use crate::store::StoreResult;

@@ -82,7 +82,8 @@ impl App {
     pub async fn sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let result = self.try_sync(provider).await;
         let outcome = if result.is_ok() { "ok" } else { "error" };
-        metrics::counter!(crate::telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome).increment(1);
+        metrics::counter!(crate::telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome)
+            .increment(1);
         result
     }
 
