@@ -164,6 +164,12 @@ impl App {
         Err(vec!["no provider's catalogue is loaded yet".to_owned()])
     }
 
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
         self.upstreams.load().get(provider).map(Arc::clone)
     }
