@@ -51,6 +51,7 @@ pub(super) async fn converse<S: Respond>(
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
         .serve_connection(wire, service);
     let ended = tokio::select! {
         ended = &mut conn => ended,
