@@ -4,7 +4,7 @@ use super::*;
 
 fn short() -> Limits {
     let ms = Duration::from_millis;
-    Limits { head: ms(200), idle: ms(400), write: ms(300), drain: ms(300), ..Limits::default() }
+    Limits { head: ms(500), idle: ms(800), write: ms(500), ..Limits::default() }
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn heads_have_their_limits() {
 
 #[tokio::test]
 async fn slow_clients_are_not_waited_for() {
-    let server = start_with(short(), &[], Duration::from_millis(200)).await;
+    let server = start_with(short(), &[], Duration::from_millis(500)).await;
     let mut head = Client::connect(&server).await;
     head.send("POST /api/v2 HTTP/1.1\r\nHo").await;
     head.get().await.unwrap().is_error(408);
@@ -159,7 +159,11 @@ async fn a_long_call_is_no_slow_client() {
     let mut client = Client::connect(&server).await;
     client.send(post("/api/v2", "", "action=slow")).await;
     within(server.api.begun.notified()).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // By the time that others were let go for their silence, its client was silent for longer.
+    let mut idle = Client::connect(&server).await;
+    idle.send(post("/api/v2", "", "order=1")).await;
+    idle.get().await.unwrap();
+    assert!(idle.get().await.is_none());
     server.api.go.add_permits(1);
     assert_eq!(client.get().await.unwrap().status(), 200);
 }

@@ -39,8 +39,9 @@ impl Api for Echo {
             }
             Some("big") => {
                 let plain = format!("\"{}\"", "x".repeat(params.get("n").unwrap().parse().unwrap()));
-                let gzip = flate2::read::GzEncoder::new(plain.as_bytes(), flate2::Compression::fast());
-                let gzip = gzip.bytes().collect::<Result<Vec<_>, _>>().unwrap();
+                let mut gzip = Vec::new();
+                let mut encoder = flate2::read::GzEncoder::new(plain.as_bytes(), flate2::Compression::fast());
+                encoder.read_to_end(&mut gzip).unwrap();
                 return Answer { plain: plain.into(), gzip: Some(gzip.into()) };
             }
             _ => {}
