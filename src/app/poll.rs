@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::terms::ProviderSetup;
 use super::{App, locked};
-use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
@@ -97,7 +97,7 @@ impl App {
     /// Each order is judged by itself; one without a report keeps its claim and comes again when that ends.
     async fn take_over(
         &self,
-        orders: Vec<Order>,
+        orders: &[Order],
         reports: &HashMap<UpstreamOrderId, StatusReport>,
         setup: &ProviderSetup,
     ) -> StoreResult<()> {

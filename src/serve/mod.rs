@@ -73,8 +73,10 @@ impl Gateway {
         let app = build_app(settings, &secrets, store, tasks.clone()).await?;
         let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
         if lost > 0 {
-            tracing::warn!("{lost} orders were being sent when the last run ended; they are uncertain now: \
-                            see `tollgate orders list --state uncertain`");
+            tracing::warn!(
+                "{lost} orders were being sent when the last run ended; they are uncertain now: \
+                            see `tollgate orders list --state uncertain`"
+            );
         }
         let longest = settings.providers.iter().map(|provider| provider.add_timeout).max().unwrap_or_default();
         Ok(Self {
@@ -93,15 +95,12 @@ impl Gateway {
         self.app.start();
         let metrics = self.metrics.clone();
         self.tasks.every(Duration::from_secs(5), Arc::default(), move || {
-            metrics.upkeep();
+            metrics.run_upkeep();
             std::future::ready(())
         });
         let ending = CancellationToken::new();
-        let public = PublicApi::new(
-            Arc::new(Public(Arc::clone(&self.app))),
-            Arc::clone(&self.proxies),
-            self.tasks.clone(),
-        );
+        let public =
+            PublicApi::new(Arc::new(Public(Arc::clone(&self.app))), Arc::clone(&self.proxies), self.tasks.clone());
         let token = self.ops_token.as_ref().map(ExposeSecret::expose_secret);
         let pages = OpsPages::new(Arc::new(Operations { app: Arc::clone(&self.app), metrics: self.metrics }), token);
         let listening = async {
@@ -138,14 +137,18 @@ async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address} ({what}): is another program using that port?"))
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
+/// Resolves at the first SIGTERM or SIGINT. SIGHUP, which would end the process, is answered by a word.
 fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reads its configuration at the start only"),
+            }
         }
     })
 }

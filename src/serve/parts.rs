@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use secrecy::ExposeSecret;
 
 use crate::app::terms::{ProviderSetup, Terms};
 use crate::app::{App, Upstreams};
-use crate::cache::{Cache, CacheOptions};
+use crate::cache::{Cache, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, StoreUrl};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
@@ -14,6 +15,9 @@ use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions};
+
+/// What rendered statuses may take up in memory.
+const CACHE_BYTES: u64 = 64 << 20;
 
 /// The store that the configuration names.
 ///
@@ -35,8 +39,8 @@ pub async fn build_app(
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = match &secrets.cache_url {
-        Some(url) => Cache::shared(url.clone(), store.id(), &tasks)?,
-        None => Cache::local(),
+        Some(url) => Cache::shared(url.expose_secret(), store.id(), SharedOptions::default())?,
+        None => Cache::local(CACHE_BYTES),
     };
     let upstreams = upstreams(settings, secrets)?;
     App::new(store, cache, Clock::system(), tasks, upstreams, terms(settings))

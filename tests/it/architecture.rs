@@ -15,10 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sandbox", &["domain", "task"]),
     ("app", &["domain", "store", "cache", "upstream", "task", "telemetry"]),
     ("http", &["app", "domain", "task", "telemetry"]),
-    (
-        "serve",
-        &["http", "app", "domain", "store", "cache", "upstream", "config", "sandbox", "task", "telemetry"],
-    ),
+    ("serve", &["http", "app", "domain", "store", "cache", "upstream", "config", "sandbox", "task", "telemetry"]),
     (
         "cli",
         &["serve", "http", "app", "domain", "store", "cache", "upstream", "config", "sandbox", "task", "telemetry"],
@@ -26,8 +23,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What pure code must not touch.
-const BANNED_IN_DOMAIN: &[&str] =
-    &["tokio", "tracing", "metrics::", "std::fs", "std::net", "std::env", "SystemTime", "Instant", "async fn", "getrandom"];
+const BANNED_IN_DOMAIN: &[&str] = &[
+    "tokio",
+    "tracing",
+    "metrics::",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "SystemTime",
+    "Instant",
+    "async fn",
+    "getrandom",
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

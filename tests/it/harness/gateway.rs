@@ -137,13 +137,8 @@ impl Gateway {
     /// Starts the process and waits until it listens.
     pub async fn launch_unready(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let mut child = self
-            .command(&["serve"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         self.log = Arc::clone(&log);
         let stderr = child.stderr.take().unwrap();
