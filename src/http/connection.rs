@@ -69,6 +69,10 @@ pub(super) async fn converse<S: Respond>(
     };
     let socket = conn.into_parts().io.into_inner().into_socket();
     let last_word = ended.err().and_then(|error| complaint(&error, pace.now()));
+    if last_word.is_none() && ending.drain.is_cancelled() {
+        // Its last request was read and answered: closing it harms nobody, and nobody has to wait for its client.
+        return;
+    }
     tokio::select! {
         () = part(socket, last_word) => {}
         () = ending.cut.cancelled() => {}
@@ -100,7 +104,7 @@ pub(super) async fn part(mut socket: TcpStream, last_word: Option<Vec<u8>>) {
         }
         socket.shutdown().await?;
         let mut left = LINGER_BYTES;
-        let mut scrap = [0; 4096];
+        let mut scrap = vec![0; 4096];
         while left > 0 {
             match socket.read(&mut scrap).await? {
                 0 => break,
