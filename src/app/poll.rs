@@ -45,12 +45,14 @@ impl App {
         if orders.is_empty() {
             return Ok(0);
         }
-        let count = orders.len();
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        locked(&self.polling).extend(&ids);
         let singly = locked(&self.single_pollers).contains(provider);
         let reports =
             if singly { self.ask_singly(&upstream, &orders).await } else { self.ask(&upstream, &orders).await };
-        self.take_over(orders, &reports, setup).await?;
-        Ok(count)
+        let taken_over = self.take_over(&orders, &reports, setup).await;
+        locked(&self.polling).retain(|order| !ids.contains(order));
+        taken_over.map(|()| ids.len())
     }
 
     async fn ask(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
