@@ -51,11 +51,11 @@ pub(crate) fn judge_add(result: &Result<Reply, TransportError>, rejects: &Reject
     match decode(&reply.body) {
         Decoded::Json(Value::Object(answer)) => judge_object(reply, &answer, true, rejects),
         Decoded::Salvaged { value: Value::Object(answer), alone } => judge_object(reply, &answer, alone, rejects),
-        Decoded::Text(text) => match meaning_of(&text, rejects) {
+        Decoded::Text(text) => match meaning_of(&text, listed_for(reply.status, rejects)) {
             Some(meaning) => by_meaning(reply, meaning, text),
             None => by_status(reply, None, &text).into(),
         },
-        Decoded::Html(page) => match listed_in_page(&page, rejects) {
+        Decoded::Html(page) => match listed_in_page(&page, listed_for(reply.status, rejects)) {
             Some(kind) => rejected(kind, page).into(),
             None => by_status(reply, Some(&page), &page).into(),
         },
@@ -76,7 +76,9 @@ fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, rejects
             unclear(reply, &format!("an order ID that cannot be one: {}", Value::Object(answer.clone()))).into()
         }
         (Named::Nothing, Some(refusal)) => match refusal.meaning(rejects) {
-            Some(_) if !alone => unclear(reply, &format!("an error among other answers: {}", refusal.text())).into(),
+            Some(_) if !alone || holds_an_id(&reply.body) => {
+                unclear(reply, &format!("an error among other answers: {}", refusal.text())).into()
+            }
             Some(meaning) => by_meaning(reply, meaning, refusal.text()),
             None => by_status_and_text(reply, &refusal.text()).into(),
         },
@@ -172,6 +174,24 @@ fn by_status(reply: &Reply, html: Option<&str>, seen: &str) -> Outcome {
         return rejected(RejectKind::Maintenance, format!("HTTP {}{to}: {why}", reply.status));
     }
     unclear(reply, seen)
+}
+
+/// Whether an order's ID stands anywhere in the body, be it in a field that nobody documents or under a name
+/// that the object has twice.
+fn holds_an_id(body: &[u8]) -> bool {
+    let text: String = String::from_utf8_lossy(body).split_whitespace().collect::<String>().to_ascii_lowercase();
+    ["\"order\":", "\"order_id\":"].iter().any(|name| {
+        text.split(name).skip(1).any(|rest| match rest.strip_prefix('"') {
+            Some(quoted) => quoted.starts_with(|c: char| c.is_ascii_alphanumeric() && c != '0'),
+            None => rest.starts_with(|c: char| c.is_ascii_digit() && c != '0'),
+        })
+    })
+}
+
+/// The provider's own texts, for what is not in the API's form: none where an edge says that the answer was
+/// lost, since these are not the panel's words.
+fn listed_for(status: u16, rejects: &Rejects) -> &Rejects {
+    if status >= 500 && status != 503 { &[] } else { rejects }
 }
 
 /// A page is no answer of the API, but what the operator listed for this provider may be a page's words.

@@ -227,6 +227,11 @@ fn answers_are_judged_by_their_body_first() {
         (200, "{\"order\":5}{\"error\":\"Bad link\"}", Ambiguous),
         (200, "{\"error\":\"Bad link\"}{\"error\":\"Bad link\"}", Ambiguous),
         (200, "{\"data\":{\"error\":\"Bad link\"},\"order\":5", Ambiguous),
+        (200, "{\"order\":5,\"error\":\"Bad link\",\"order\":null}", Ambiguous),
+        (200, "{\"error\":\"Bad link\",\"result\":{\"order\":\"5\"}}", Ambiguous),
+        (200, "{\"error\":\"Bad link\",\"result\":{\"Order\" : \"ABC12\"}}", Ambiguous),
+        (200, "{\"error\":\"Bad link\",\"result\":{\"order\":\"0\"}}", Rejected(Input)),
+        (200, "{\"error\":\"Bad link\",\"result\":{\"order\":null}}", Rejected(Input)),
         (200, "{\"error\":\"\"}", Ambiguous),
         (200, "{\"error\":null}", Ambiguous),
         (200, "{\"error\":false}", Ambiguous),
@@ -350,6 +355,18 @@ fn a_provider_s_own_texts_are_known_where_the_table_knows_none() {
 }
 
 #[test]
+fn an_edge_s_page_is_not_the_provider_s_text() {
+    let rejects = [("bad gateway".to_owned(), Maintenance)];
+    for (status, wanted) in
+        [(200, Rejected(Maintenance)), (503, Rejected(Maintenance)), (502, Ambiguous), (504, Ambiguous)]
+    {
+        check(reply(status, "<html>Bad Gateway</html>"), &rejects, &wanted);
+        check(reply(status, "Bad Gateway"), &rejects, &wanted);
+    }
+    check(reply(502, "{\"error\":\"Bad Gateway\"}"), &rejects, &Rejected(Maintenance));
+}
+
+#[test]
 fn a_blocked_account_is_ambiguous_and_said_so() {
     for (body, blocked) in [("{\"error\":\"Account suspended\"}", true), ("{\"error\":\"Invalid API key\"}", false)] {
         assert_eq!(judge_add(&Ok(reply(200, body)), &[]).account_blocked, blocked);
@@ -377,7 +394,7 @@ proptest! {
         let order = format!("\"order\":{order}");
         let error = format!("\"error\":{}", serde_json::to_string(TEXTS[text].0).unwrap());
         let (a, b) = if first { (order, error) } else { (error, order) };
-        for body in [format!("{{{a},{b}}}"), format!("{{{a}}}{{{b}}}"), format!("{{{a}}} x {{{b}}}"), format!("x{{{a},\"y\":{{{b}}}")] {
+        for body in [format!("{{{a},{b}}}"), format!("{{{a}}}{{{b}}}"), format!("{{{a}}} x {{{b}}}"), format!("x{{{a},\"y\":{{{b}}}"), format!("{{{a},\"y\":{{{b}}}}}"), format!("{{{a},{b},\"order\":null}}")] {
             let outcome = classify_add(&Ok(reply(status, &body)), &[]);
             let known_by_status = matches!(status, 307 | 308 | 404 | 429 | 521 | 523 | 525 | 526 | 530);
             prop_assert!(known_by_status || !matches!(outcome, Outcome::Rejected(_)), "{status} {body}: {outcome:?}");

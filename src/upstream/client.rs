@@ -201,9 +201,8 @@ impl Upstream {
             Ok(reply) => read_reply(reply, &self.rejects),
             Err(error) => Err(AnswerError::Transport(error.clone())),
         };
-        let answer = answer.map_err(|error| error.with_text(|text| self.shown(text)));
-        permit.settle(read_finding(&result, answer.as_ref().err()));
         let answer = read(answer).map_err(|error| error.with_text(|text| self.shown(text)));
+        permit.settle(read_finding(&result, answer.as_ref().err()));
         self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
         answer
     }
@@ -263,7 +262,7 @@ fn server_failed(result: &Result<Reply, TransportError>) -> bool {
 /// What an `add` showed of the upstream.
 fn add_finding(result: &Result<Reply, TransportError>, outcome: &Outcome, account_blocked: bool) -> Finding {
     let (text, kind) = match outcome {
-        Outcome::Accepted(_) => return Finding::Reached,
+        Outcome::Accepted(_) => return Finding::Answered,
         Outcome::Rejected(rejection) => (rejection.text.clone(), Some(rejection.kind)),
         Outcome::NotSent(text) | Outcome::Ambiguous(text) => (text.clone(), None),
     };
@@ -285,6 +284,7 @@ fn add_finding(result: &Result<Reply, TransportError>, outcome: &Outcome, accoun
 fn read_finding(result: &Result<Reply, TransportError>, error: Option<&AnswerError>) -> Finding {
     let text = error.map(ToString::to_string).unwrap_or_default();
     match error {
+        None => return Finding::Answered,
         Some(AnswerError::KeyRejected(text)) => return Finding::KeyRejected(text.clone()),
         Some(AnswerError::RateLimited(wait)) => return Finding::TooMany(*wait, text),
         _ => {}
@@ -292,7 +292,7 @@ fn read_finding(result: &Result<Reply, TransportError>, error: Option<&AnswerErr
     if let Some(pause) = asked_pause(result) {
         return Finding::TooMany(pause, text);
     }
-    let understood = matches!(error, None | Some(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)));
+    let understood = matches!(error, Some(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)));
     if server_failed(result) && !understood { Finding::Failed(text) } else { Finding::Reached }
 }
 

@@ -128,7 +128,7 @@ async fn a_refused_key_stops_all_calls_until_a_probe_is_answered() {
         let (upstream, wire) = upstream([
             reply(200, refused),
             reply(401, refused),
-            Err(TransportError::NotSent("refused".into())),
+            reply(200, "<html>Please log in</html>"),
             reply(200, "{\"balance\":\"1\"}"),
             reply(200, "{\"order\":1}"),
         ]);

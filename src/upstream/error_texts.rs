@@ -319,4 +319,26 @@ mod tests {
             assert_eq!(known_code(code), None, "{code}");
         }
     }
+
+    #[test]
+    fn the_documentation_s_table_is_what_the_code_does() {
+        let page = include_str!("../../docs/protocol.md");
+        let section = page.split("## Error texts").nth(1).unwrap().split("\n## ").next().unwrap();
+        let rows: Vec<(&str, &str)> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.rsplit_once(" | "))
+            .collect();
+        assert!(rows.len() >= 13);
+        for (texts, meaning) in rows {
+            let wanted = match meaning {
+                "blocked" => AccountBlocked,
+                "ambiguous" => Ambiguous,
+                "unknown order" => UnknownOrder,
+                kind => Rejected(RejectKind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap()),
+            };
+            for text in texts.split("; ").map(|text| text.trim_matches('`')) {
+                assert_eq!(known(&text.replace('N', "100")).or(known(text)), Some(wanted), "{text}");
+            }
+        }
+    }
 }

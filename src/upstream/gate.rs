@@ -214,7 +214,7 @@ impl Permit {
     /// The call ended; what it showed counts before the next call is let out.
     pub(crate) fn settle(mut self, finding: Finding) {
         let mut state = self.gate.lock();
-        let well = finding == Finding::Reached;
+        let well = matches!(finding, Finding::Answered | Finding::Reached);
         state.standing.found(Instant::now(), self.purpose, self.probe, finding);
         if !well {
             // Those who wait learn of it, to leave or to wait longer.
@@ -222,6 +222,12 @@ impl Permit {
         }
         drop(state);
         self.settled = true;
+    }
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permit").field("purpose", &self.purpose).finish_non_exhaustive()
     }
 }
 

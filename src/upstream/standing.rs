@@ -99,7 +99,9 @@ impl Purpose {
 /// What a finished call showed of the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// It answered.
+    /// It answered what was asked.
+    Answered,
+    /// It answered something else, which at least shows that it is there.
     Reached,
     /// No connection, no answer, or a failure of the server itself.
     Failed(String),
@@ -185,11 +187,11 @@ impl Standing {
 
     /// A call ended. `probe` as [`Standing::begin`] said.
     pub(crate) fn found(&mut self, now: Instant, purpose: Purpose, probe: bool, finding: Finding) {
-        if purpose == Purpose::KeyProbe && finding == Finding::Reached {
+        if purpose == Purpose::KeyProbe && finding == Finding::Answered {
             self.key = None;
         }
         match finding {
-            Finding::Reached => self.breaker.succeeded(),
+            Finding::Answered | Finding::Reached => self.breaker.succeeded(),
             Finding::Failed(text) => {
                 self.failed_with(text);
                 self.breaker.failed(now, probe);
@@ -282,9 +284,11 @@ mod tests {
             standing.found(due, Purpose::KeyProbe, false, rejected());
             now = due;
         }
-        standing.found(now, ORDER, false, Finding::Reached);
+        standing.found(now, ORDER, false, Finding::Answered);
         assert_eq!(standing.state(now), HealthState::KeyRejected, "only a probe clears it");
         standing.found(now, Purpose::KeyProbe, false, Finding::Reached);
+        assert_eq!(standing.state(now), HealthState::KeyRejected, "and only by what was asked");
+        standing.found(now, Purpose::KeyProbe, false, Finding::Answered);
         assert_eq!((standing.state(now), standing.admits(now, ORDER)), (HealthState::On, Ok(())));
     }
 
