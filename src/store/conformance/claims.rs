@@ -111,7 +111,7 @@ pub(crate) async fn a_restart_finds_what_was_left(store: &AnyStore) {
     forwarded(store, ann, "alpha", "1").await;
     assert!(queued.due_at > Some(after(1)));
     let left = store.recover(after(1)).await.unwrap();
-    assert_eq!(left, [sending.clone()]);
+    assert_eq!(left, std::slice::from_ref(&sending));
     assert_eq!(ids(&store.claim_queued(after(1), after(60), 9).await.unwrap()), [queued.id]);
     let lost = step(store, &sending, Event::SenderLost, after(1)).await;
     assert!(matches!(lost.state, State::Uncertain { .. }));

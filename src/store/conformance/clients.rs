@@ -160,7 +160,7 @@ pub(crate) async fn provider_records_are_kept(store: &AnyStore) {
         failures: 4,
     };
     store.put_provider(first.clone()).await.unwrap();
-    assert_eq!(store.providers().await.unwrap(), [first.clone()]);
+    assert_eq!(store.providers().await.unwrap(), std::slice::from_ref(&first));
     let then = ProviderRecord { state: "off".into(), balance: None, last_sync_at: None, ..first };
     store.put_provider(then.clone()).await.unwrap();
     assert_eq!(store.providers().await.unwrap(), [then]);
