@@ -41,7 +41,7 @@ impl Breaker {
     }
 
     /// Whether a call may go now; `harmless` where losing its answer costs nothing. An `add` is let through
-    /// only when no harmless call has come for [`MAX_PAUSE`], since one that vanishes leaves an order in doubt.
+    /// only when no harmless call has come for another 30 seconds, since one that vanishes leaves an order in doubt.
     ///
     /// # Errors
     /// How long it is until the next call may try.

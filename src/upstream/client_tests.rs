@@ -152,9 +152,13 @@ async fn a_refused_key_stops_all_calls_until_a_probe_is_answered() {
 async fn too_many_requests_make_every_kind_of_call_wait() {
     let with_header = Ok(Reply { status: 429, retry_after: Some(Duration::from_secs(40)), ..Reply::default() });
     let down = Ok(Reply { status: 503, retry_after: Some(Duration::from_secs(20)), ..Reply::default() });
-    for (answer, seconds) in
-        [(with_header, 40), (down, 20), (reply(429, ""), 10), (reply(200, "{\"error\":\"Too many requests\"}"), 10)]
-    {
+    for (answer, seconds) in [
+        (with_header, 40),
+        (down, 20),
+        (reply(429, ""), 10),
+        (reply(429, "{\"error\":\"Not enough funds on balance\"}"), 10),
+        (reply(200, "{\"error\":\"Too many requests\"}"), 10),
+    ] {
         let (upstream, _) = upstream([answer.clone(), reply(200, "[]"), answer]);
         add(&upstream).await;
         assert_eq!(upstream.health().state, HealthState::Paused);

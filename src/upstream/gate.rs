@@ -76,10 +76,6 @@ impl State {
             first.notify_one();
         }
     }
-
-    fn wake_all(&self) {
-        self.queue.values().for_each(|waiter| waiter.notify_one());
-    }
 }
 
 /// What the one who waits does next.
@@ -213,14 +209,7 @@ pub struct Permit {
 impl Permit {
     /// The call ended; what it showed counts before the next call is let out.
     pub(crate) fn settle(mut self, finding: Finding) {
-        let mut state = self.gate.lock();
-        let well = matches!(finding, Finding::Answered | Finding::Reached);
-        state.standing.found(Instant::now(), self.purpose, self.probe, finding);
-        if !well {
-            // Those who wait learn of it, to leave or to wait longer.
-            state.wake_all();
-        }
-        drop(state);
+        self.gate.with_standing(|standing| standing.found(Instant::now(), self.purpose, self.probe, finding));
         self.settled = true;
     }
 }
