@@ -47,36 +47,48 @@ impl App {
         }
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         locked(&self.polling).extend(&ids);
-        let singly = locked(&self.single_pollers).contains(provider);
-        let reports =
-            if singly { self.ask_singly(&upstream, &orders).await } else { self.ask(&upstream, &orders).await };
+        let reports = self.reports(&upstream, &orders).await;
         let taken_over = self.take_over(&orders, &reports, setup).await;
         locked(&self.polling).retain(|order| !ids.contains(order));
         taken_over.map(|()| ids.len())
     }
 
-    async fn ask(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
+    async fn reports(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
+        let provider = upstream.provider();
+        if !locked(&self.single_pollers).contains(provider) {
+            let (reports, batches) = self.ask(upstream, orders).await;
+            if batches || orders.len() == 1 {
+                return reports;
+            }
+        }
+        let reports = self.ask_singly(upstream, orders).await;
+        // Some panels answer a batch with one error where they know none of its orders: only an order that is
+        // answered when it is asked for alone shows that it is batches that this one can't do.
+        if !reports.is_empty() && locked(&self.single_pollers).insert(provider.clone()) {
+            tracing::warn!(%provider, "{provider} can't be asked for many orders at once: it is asked for each alone");
+        }
+        reports
+    }
+
+    /// Gives the reports, and whether the upstream understood that it was asked for many.
+    async fn ask(&self, upstream: &Upstream, orders: &[Order]) -> (HashMap<UpstreamOrderId, StatusReport>, bool) {
+        let mut reports = HashMap::new();
         let ids: Vec<UpstreamOrderId> =
             orders.iter().filter_map(|order| order.binding().map(|binding| binding.id.clone())).collect();
-        let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { return HashMap::new() };
+        let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { return (reports, true) };
         match upstream.statuses(permit, &ids).await {
             Ok(answer) => {
-                if !answer.batches && ids.len() > 1 {
-                    tracing::warn!(provider = %upstream.provider(), "it can't be asked for many orders at once: asking singly");
-                    locked(&self.single_pollers).insert(upstream.provider().clone());
-                }
-                let mut reports = HashMap::new();
                 for (id, item) in answer.reports {
                     match item {
                         Ok(report) => drop(reports.insert(id, report)),
                         Err(error) => no_news(upstream, &id, &error),
                     }
                 }
-                reports
+                (reports, answer.batches)
             }
             Err(error) => {
                 unanswered(upstream, &error);
-                HashMap::new()
+                (reports, true)
             }
         }
     }
