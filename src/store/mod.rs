@@ -5,6 +5,7 @@
 //! put together.
 
 pub mod records;
+pub mod sqlite;
 
 use async_trait::async_trait;
 

@@ -1,0 +1,199 @@
+//! The store's methods, each handed to the writer or to a reader.
+
+use async_trait::async_trait;
+
+use super::{SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, requests, verify};
+use crate::domain::catalogue::UpstreamService;
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use crate::domain::money::Money;
+use crate::domain::order::{Order, Step};
+use crate::domain::time::Timestamp;
+use crate::store::records::{
+    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, StoredCatalogue, StoredRequest, VerifyReport,
+};
+use crate::store::{Store, StoreResult};
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn place(&self, placement: Placement) -> StoreResult<Placed> {
+        self.write(move |conn| orders::place(conn, placement)).await
+    }
+
+    async fn apply(&self, step: Step) -> StoreResult<Applied> {
+        self.write(move |conn| orders::apply(conn, &step)).await
+    }
+
+    async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>> {
+        self.write(move |conn| steps.iter().map(|step| orders::apply(conn, step)).collect()).await
+    }
+
+    async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
+        let due = self.read(move |conn| claims::due_queued(conn, now, limit)).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |conn| claims::take_queued(conn, &due, now, until)).await
+    }
+
+    async fn claim_polls(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Order>> {
+        let provider = provider.clone();
+        let due = self.read(move |conn| claims::due_polls(conn, &provider, now, limit)).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |conn| claims::take_polls(conn, &due, now, until)).await
+    }
+
+    async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
+        let orders = orders.to_vec();
+        let slow = self.read(move |conn| claims::can_be_hastened(conn, &orders, polled_before, now)).await?;
+        if slow.is_empty() {
+            return Ok(());
+        }
+        self.write(move |conn| claims::hasten(conn, &slow, polled_before, now)).await
+    }
+
+    async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
+        self.write(move |conn| claims::recover(conn, now)).await
+    }
+
+    async fn order(&self, id: OrderId) -> StoreResult<Option<Order>> {
+        self.read(move |conn| order_reads::order(conn, id)).await
+    }
+
+    async fn order_by_token(&self, token: OrderToken) -> StoreResult<Option<Order>> {
+        self.read(move |conn| order_reads::by_token(conn, token)).await
+    }
+
+    async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>> {
+        let ids = ids.to_vec();
+        self.read(move |conn| order_reads::of_client(conn, client, &ids)).await
+    }
+
+    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>> {
+        let (provider, id) = (provider.clone(), id.clone());
+        self.read(move |conn| order_reads::holder(conn, &provider, &id)).await
+    }
+
+    async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>> {
+        self.read(move |conn| order_reads::list(conn, filter)).await
+    }
+
+    async fn order_story(&self, id: OrderId) -> StoreResult<Option<OrderStory>> {
+        self.read(move |conn| order_reads::story(conn, id)).await
+    }
+
+    async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
+        self.read(order_reads::count).await
+    }
+
+    async fn create_client(&self, client: NewClient, now: Timestamp) -> StoreResult<Account> {
+        let name = client.terms.name.clone();
+        self.write(move |conn| clients::create(conn, client, now)).await?;
+        self.account(&name).await
+    }
+
+    async fn change_client(&self, name: &str, change: ClientChange) -> StoreResult<Account> {
+        let client = name.to_owned();
+        self.write(move |conn| clients::change(conn, &client, change)).await?;
+        // The sums of an account may take a while: read by a reader, so that no order waits for them.
+        self.account(name).await
+    }
+
+    async fn account(&self, name: &str) -> StoreResult<Account> {
+        let name = name.to_owned();
+        self.read(move |conn| clients::account(conn, &name)).await
+    }
+
+    async fn accounts(&self) -> StoreResult<Vec<Account>> {
+        self.read(clients::accounts).await
+    }
+
+    async fn balance(&self, client: ClientId) -> StoreResult<Money> {
+        self.read(move |conn| clients::balance(conn, client)).await
+    }
+
+    async fn move_money(&self, name: &str, movement: Movement, now: Timestamp) -> StoreResult<Moved> {
+        let name = name.to_owned();
+        self.write(move |conn| movements::move_money(conn, &name, movement, now)).await
+    }
+
+    async fn ledger(&self, name: &str, limit: usize) -> StoreResult<Vec<LedgerRecord>> {
+        let name = name.to_owned();
+        self.read(move |conn| movements::ledger(conn, &name, limit)).await
+    }
+
+    async fn add_key(&self, name: &str, key: NewKey, now: Timestamp) -> StoreResult<KeyRecord> {
+        let name = name.to_owned();
+        self.write(move |conn| access::add_key(conn, &name, key, now)).await
+    }
+
+    async fn revoke_key(&self, name: &str, key: i64) -> StoreResult<()> {
+        let name = name.to_owned();
+        self.write(move |conn| access::revoke_key(conn, &name, key)).await
+    }
+
+    async fn access_version(&self) -> StoreResult<i64> {
+        self.read(access::version).await
+    }
+
+    async fn access_list(&self) -> StoreResult<AccessList> {
+        self.read(access::list).await
+    }
+
+    async fn put_catalogue(
+        &self,
+        provider: &ProviderId,
+        services: Vec<UpstreamService>,
+        fetched_at: Timestamp,
+    ) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| catalogues::put(conn, &provider, &services, fetched_at)).await
+    }
+
+    async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>> {
+        self.read(catalogues::all).await
+    }
+
+    async fn put_provider(&self, provider: ProviderRecord) -> StoreResult<()> {
+        self.write(move |conn| catalogues::put_provider(conn, &provider)).await
+    }
+
+    async fn providers(&self) -> StoreResult<Vec<ProviderRecord>> {
+        self.read(catalogues::providers).await
+    }
+
+    async fn post_request(&self, body: String, now: Timestamp) -> StoreResult<i64> {
+        self.write(move |conn| requests::post(conn, &body, now)).await
+    }
+
+    async fn open_requests(&self) -> StoreResult<Vec<StoredRequest>> {
+        self.read(requests::open).await
+    }
+
+    async fn answer_request(&self, number: i64, answer: String, now: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| requests::answer(conn, number, &answer, now)).await
+    }
+
+    async fn take_answer(&self, number: i64) -> StoreResult<Option<String>> {
+        if !self.read(move |conn| requests::is_answered(conn, number)).await? {
+            return Ok(None);
+        }
+        self.write(move |conn| requests::take_answer(conn, number)).await
+    }
+
+    async fn verify(&self) -> StoreResult<VerifyReport> {
+        self.read(verify::verify).await
+    }
+}

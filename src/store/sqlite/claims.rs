@@ -1,0 +1,123 @@
+//! Orders that something has to be done about. Taking one only moves its due time: its version stays, so a
+//! step that is under way elsewhere is not spoiled by it.
+//!
+//! What is due is looked up by a reader first; the writer then takes it only where it is still due.
+
+use rusqlite::{Connection, params};
+
+use super::rows::{collect, columns, first, order_id, read_order, write_json};
+use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::order::Order;
+use crate::domain::time::Timestamp;
+use crate::store::StoreResult;
+
+/// Queued orders that are due, oldest first.
+pub(super) fn due_queued(conn: &Connection, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderId>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id FROM orders INDEXED BY orders_queued WHERE state = 'queued' AND due_at <= ?1 ORDER BY id LIMIT ?2",
+    )?;
+    collect(&mut statement, params![now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
+}
+
+/// Takes those of `ids` that are still queued and due.
+pub(super) fn take_queued(
+    conn: &Connection,
+    ids: &[OrderId],
+    now: Timestamp,
+    until: Timestamp,
+) -> StoreResult<Vec<Order>> {
+    take(
+        conn,
+        concat!(
+            "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state = 'queued' RETURNING ",
+            columns!()
+        ),
+        ids,
+        now,
+        until,
+    )
+}
+
+/// Placed and watched orders of a provider whose poll is due, oldest due first.
+pub(super) fn due_polls(
+    conn: &Connection,
+    provider: &ProviderId,
+    now: Timestamp,
+    limit: usize,
+) -> StoreResult<Vec<OrderId>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id FROM orders INDEXED BY orders_polled WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
+         AND provider = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3",
+    )?;
+    collect(&mut statement, params![provider.as_str(), now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
+}
+
+/// Takes those of `ids` whose poll is still due.
+pub(super) fn take_polls(
+    conn: &Connection,
+    ids: &[OrderId],
+    now: Timestamp,
+    until: Timestamp,
+) -> StoreResult<Vec<Order>> {
+    take(
+        conn,
+        concat!(
+            "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state IN ('placed', 'closed') RETURNING ",
+            columns!()
+        ),
+        ids,
+        now,
+        until,
+    )
+}
+
+fn take(conn: &Connection, sql: &str, ids: &[OrderId], now: Timestamp, until: Timestamp) -> StoreResult<Vec<Order>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut taken = Vec::with_capacity(ids.len());
+    for id in ids {
+        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
+    }
+    Ok(taken)
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Those of `ids` whose poll would come later than `now` although their last one was before `polled_before`.
+pub(super) fn can_be_hastened(
+    conn: &Connection,
+    ids: &[OrderId],
+    polled_before: Timestamp,
+    now: Timestamp,
+) -> StoreResult<Vec<OrderId>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'placed' AND due_at > ?3 \
+         AND (polled_at IS NULL OR polled_at < ?2)",
+    )?;
+    collect(&mut statement, params![id_list(ids)?, polled_before.millis(), now.millis()], |row| order_id(row.get(0)?))
+}
+
+/// Makes the polls of `ids` due at `now`, under the same condition as [`can_be_hastened`].
+pub(super) fn hasten(conn: &Connection, ids: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
+    conn.prepare_cached(
+        "UPDATE orders SET due_at = ?3 WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'placed' \
+         AND due_at > ?3 AND (polled_at IS NULL OR polled_at < ?2)",
+    )?
+    .execute(params![id_list(ids)?, polled_before.millis(), now.millis()])?;
+    Ok(())
+}
+
+/// IDs as one parameter, so that the statement is the same for any number of them.
+pub(super) fn id_list(ids: &[OrderId]) -> StoreResult<String> {
+    write_json(&ids.iter().map(|id| id.get()).collect::<Vec<_>>())
+}
+
+/// See [`crate::store::Store::recover`].
+pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
+    conn.prepare_cached("UPDATE orders SET due_at = ?1 WHERE state = 'queued' AND due_at > ?1")?
+        .execute([now.millis()])?;
+    let mut statement =
+        conn.prepare_cached(concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id"))?;
+    collect(&mut statement, [], read_order)
+}
