@@ -4,6 +4,8 @@
 //! The rest of the program knows this trait only; which engine is behind it is decided where the parts are
 //! put together.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod records;
 pub mod sqlite;
 

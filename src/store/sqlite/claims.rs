@@ -84,6 +84,8 @@ fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+// `+state`: by their IDs these are few, by their state they would be all that is placed.
+
 /// Those of `ids` whose poll would come later than `now` although their last one was before `polled_before`.
 pub(super) fn can_be_hastened(
     conn: &Connection,
@@ -92,7 +94,7 @@ pub(super) fn can_be_hastened(
     now: Timestamp,
 ) -> StoreResult<Vec<OrderId>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'placed' AND due_at > ?3 \
+        "SELECT id FROM orders WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'placed' AND due_at > ?3 \
          AND (polled_at IS NULL OR polled_at < ?2)",
     )?;
     collect(&mut statement, params![id_list(ids)?, polled_before.millis(), now.millis()], |row| order_id(row.get(0)?))
@@ -101,7 +103,7 @@ pub(super) fn can_be_hastened(
 /// Makes the polls of `ids` due at `now`, under the same condition as [`can_be_hastened`].
 pub(super) fn hasten(conn: &Connection, ids: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
     conn.prepare_cached(
-        "UPDATE orders SET due_at = ?3 WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'placed' \
+        "UPDATE orders SET due_at = ?3 WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'placed' \
          AND due_at > ?3 AND (polled_at IS NULL OR polled_at < ?2)",
     )?
     .execute(params![id_list(ids)?, polled_before.millis(), now.millis()])?;

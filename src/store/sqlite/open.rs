@@ -104,9 +104,12 @@ pub(super) fn writer(path: &Path, mode: OpenMode) -> StoreResult<Connection> {
     }
 }
 
-/// A connection that only reads.
+/// A connection that only reads. Not opened as read-only: SQLite then forgets the CHECKs of the schema, and
+/// a verification would not see where they fail.
 pub(super) fn reader(path: &Path) -> StoreResult<Connection> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
 }
 
 /// A store in memory, empty.

@@ -45,11 +45,14 @@ pub(super) fn holder(conn: &Connection, provider: &ProviderId, id: &UpstreamOrde
 
 /// Orders for the operator, newest first, each with its client's name.
 pub(super) fn list(conn: &Connection, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>> {
-    let (conditions, mut values) = conditions(filter.clone());
-    values.push(Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
+    // IDs and times rise together; each order of them has its own index.
+    let newest = if filter.from.or(filter.to).is_some() { "created_at DESC, id DESC" } else { "id DESC" };
+    let limit = Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX));
+    let (conditions, mut values) = conditions(filter);
+    values.push(limit);
     let sql = format!(
         "SELECT {}, (SELECT name FROM clients WHERE clients.id = orders.client) FROM orders WHERE {} \
-         ORDER BY id DESC LIMIT ?",
+         ORDER BY {newest} LIMIT ?",
         columns!(),
         conditions.join(" AND ")
     );

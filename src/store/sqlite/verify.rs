@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 
 use super::open;
-use super::rows::{collect, columns, read_order};
+use super::rows::{Columns, collect, columns, read_order};
 use crate::store::records::VerifyReport;
 use crate::store::{StoreError, StoreResult};
 
@@ -95,40 +95,43 @@ const CHECKS: &[&str] = &[
                      AND text LIKE 'settled by the operator%')",
 ];
 
+/// What is counted, each with its table.
+const COUNTS: &[(&str, &str)] = &[
+    ("clients", "SELECT count(*) FROM clients"),
+    ("ledger entries", "SELECT count(*) FROM ledger"),
+    ("orders", "SELECT count(*) FROM orders"),
+    ("attempts", "SELECT count(*) FROM attempts"),
+    ("history lines", "SELECT count(*) FROM history"),
+];
+
 /// See [`crate::store::Store::verify`].
 pub(super) fn verify(conn: &Connection) -> StoreResult<VerifyReport> {
-    let mut report = VerifyReport { checked: counts(conn)?, failures: Vec::new() };
-    let mut note = |found: StoreResult<Vec<String>>| {
-        match found {
-            Ok(found) => report.failures.extend(found),
-            // A check that stumbles over damage does not keep the others from being made.
-            Err(StoreError::Corrupt(what)) => report.failures.push(what),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    };
-    note(damage(conn))?;
-    note(schema_changes(conn))?;
-    note(unreadable_orders(conn))?;
-    for check in CHECKS {
-        note(sentences(conn, check))?;
+    let mut report = VerifyReport::default();
+    for (what, sql) in COUNTS {
+        let count = collect(&mut conn.prepare(sql)?, [], |row| Columns::of(row).count());
+        let count = told(count, &mut report.failures)?;
+        report.checked.extend(count.into_iter().map(|count| (*what, count)));
+    }
+    for check in [damage, schema_changes, unreadable_orders] {
+        let found = told(check(conn), &mut report.failures)?;
+        report.failures.extend(found);
+    }
+    for sql in CHECKS {
+        let found = told(sentences(conn, sql), &mut report.failures)?;
+        report.failures.extend(found);
     }
     Ok(report)
 }
 
-fn counts(conn: &Connection) -> StoreResult<Vec<(&'static str, u64)>> {
-    let mut counts = Vec::new();
-    for (what, sql) in [
-        ("clients", "SELECT count(*) FROM clients"),
-        ("ledger entries", "SELECT count(*) FROM ledger"),
-        ("orders", "SELECT count(*) FROM orders"),
-        ("attempts", "SELECT count(*) FROM attempts"),
-        ("history lines", "SELECT count(*) FROM history"),
-    ] {
-        let count: i64 = conn.query_one(sql, [], |row| row.get(0))?;
-        counts.push((what, u64::try_from(count).unwrap_or(0)));
+/// A check that stumbles over damage tells of it and does not keep the others from being made.
+fn told<T>(found: StoreResult<Vec<T>>, failures: &mut Vec<String>) -> StoreResult<Vec<T>> {
+    match found {
+        Err(StoreError::Corrupt(what)) => {
+            failures.push(format!("a check could not be made: {what}"));
+            Ok(Vec::new())
+        }
+        found => found,
     }
-    Ok(counts)
 }
 
 fn sentences(conn: &Connection, sql: &str) -> StoreResult<Vec<String>> {
@@ -147,9 +150,23 @@ fn shortened(mut found: Vec<String>) -> Vec<String> {
 
 /// What SQLite itself finds: damaged pages, broken indexes and CHECKs, rows that refer to nothing.
 fn damage(conn: &Connection) -> StoreResult<Vec<String>> {
-    let mut found = collect(&mut conn.prepare("PRAGMA integrity_check")?, [], |row| Ok(row.get::<_, String>(0)?))?;
-    found.retain(|line| line != "ok");
-    found = found.into_iter().map(|line| format!("the file is damaged: {line}")).collect();
+    let mut found = Vec::new();
+    let mut statement = conn.prepare("PRAGMA integrity_check")?;
+    let mut lines = statement.query([])?;
+    loop {
+        // It may stumble over what it is looking for: what it found before counts.
+        let line = match lines.next().and_then(|row| row.map(|row| row.get::<_, String>(0)).transpose()) {
+            Ok(None) => break,
+            Ok(Some(line)) => line,
+            Err(error) => {
+                found.push(format!("the file is damaged: {error}"));
+                break;
+            }
+        };
+        if line != "ok" {
+            found.push(format!("the file is damaged: {line}"));
+        }
+    }
     found.extend(collect(&mut conn.prepare("PRAGMA foreign_key_check")?, [], |row| {
         let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
         Ok(format!("a row of {table} refers to a row of {parent} that is not there"))

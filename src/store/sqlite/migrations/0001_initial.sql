@@ -87,8 +87,8 @@ CREATE TABLE orders (
 ) STRICT;
 -- One upstream order belongs to at most one of ours.
 CREATE UNIQUE INDEX orders_by_upstream ON orders (provider, upstream_order) WHERE upstream_order IS NOT NULL;
--- The queue, oldest first; with the due time in it, so that those put off cost no look at their rows.
-CREATE INDEX orders_queued ON orders (id, due_at) WHERE state = 'queued';
+-- The queue, oldest first; with all that is asked of it in it, so that those put off cost no look at their rows.
+CREATE INDEX orders_queued ON orders (id, due_at, state) WHERE state = 'queued';
 CREATE INDEX orders_polled ON orders (provider, due_at) WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL;
 CREATE INDEX orders_by_state ON orders (state, provider);
 CREATE INDEX orders_by_client ON orders (client);

@@ -1,0 +1,217 @@
+//! What every engine behind [`Store`] must do, as cases that take any store. An engine's tests name a function
+//! that opens an empty one: `conformance!(open)`, with `async fn open() -> (Arc<dyn Store>, Guard)`.
+//! After each case the store is verified.
+
+pub(crate) mod claims;
+pub(crate) mod clients;
+pub(crate) mod histories;
+pub(crate) mod listings;
+pub(crate) mod money;
+pub(crate) mod placing;
+pub(crate) mod steps;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::domain::client::{Client, EntryKind};
+use crate::domain::ids::{
+    AttemptNumber, ClientId, KeyHash, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
+};
+use crate::domain::money::Money;
+use crate::domain::order::{Event, NewOrder, Order, ReportRules};
+use crate::domain::outcome::Outcome;
+use crate::domain::params::OrderParams;
+use crate::domain::service_type::ServiceType;
+use crate::domain::status::{Reported, StatusReport};
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::records::{Account, Applied, Movement, NewClient, NewKey, Placed, Placement, RequestKey};
+
+/// Makes a test of every case.
+macro_rules! conformance {
+    ($open:path) => {
+        $crate::store::conformance::conformance! { @tests $open,
+            placing::a_placed_order_is_charged_and_read_back,
+            placing::what_is_refused_leaves_no_trace,
+            placing::credit_may_be_spent_to_its_end,
+            placing::the_daily_limit_counts_charges_less_refunds_of_the_day,
+            placing::a_repeated_request_is_known,
+            placing::another_request_under_a_known_id_is_a_conflict,
+            placing::an_old_request_is_forgotten,
+            placing::one_client_never_overdraws,
+            steps::a_step_is_written_whole,
+            steps::a_step_on_an_old_version_is_stale,
+            steps::an_upstream_id_has_one_holder,
+            steps::a_refund_is_given_once,
+            steps::steps_that_contradict_the_refunds_are_not_written,
+            steps::many_steps_stand_each_by_itself,
+            steps::what_the_operator_settles_may_be_sent_again,
+            claims::a_queued_order_is_claimed_once,
+            claims::the_oldest_are_claimed_first,
+            claims::polls_are_claimed_by_provider,
+            claims::a_claim_does_not_spoil_a_step,
+            claims::polls_are_hastened_unless_they_were_fresh,
+            claims::a_restart_finds_what_was_left,
+            listings::orders_are_found_by_id_token_client_and_holder,
+            listings::the_operator_filters_orders,
+            listings::a_story_tells_everything,
+            listings::orders_are_counted,
+            money::the_operator_moves_money,
+            money::a_withdrawal_never_uses_credit,
+            money::a_reference_counts_once_for_a_client,
+            money::the_ledger_shows_its_last_entries,
+            money::a_balance_that_does_not_fit_is_refused,
+            clients::a_client_has_its_terms,
+            clients::terms_change_one_by_one,
+            clients::names_and_keys_are_unique,
+            clients::keys_come_and_go,
+            clients::access_changes_are_counted,
+            clients::a_catalogue_is_replaced,
+            clients::provider_records_are_kept,
+            clients::requests_are_answered_and_taken,
+            histories::random_histories_verify,
+        }
+    };
+    (@tests $open:path, $($room:ident :: $case:ident),+ $(,)?) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let (store, _guard) = $open().await;
+            $crate::store::conformance::$room::$case(&store).await;
+            assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+        }
+    )+ };
+}
+pub(crate) use conformance;
+
+/// 2001-09-09, 01:46:40 UTC.
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+
+pub(crate) type AnyStore = Arc<dyn Store>;
+
+pub(crate) fn after(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+pub(crate) fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+pub(crate) fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+pub(crate) fn new_key() -> NewKey {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&unique().to_be_bytes());
+    NewKey { hash: KeyHash(hash), label: "first".into(), read_only: false }
+}
+
+pub(crate) fn new_client(name: &str, deposit: &str) -> NewClient {
+    let terms = Client {
+        id: ClientId(0),
+        name: name.into(),
+        markup: None,
+        rps: None,
+        credit: Money::ZERO,
+        daily_limit: None,
+        allow_ips: vec![],
+        allow_services: vec![],
+        disabled: false,
+    };
+    NewClient { terms, key: new_key(), deposit: money(deposit) }
+}
+
+pub(crate) async fn client(store: &AnyStore, name: &str, deposit: &str) -> Account {
+    store.create_client(new_client(name, deposit), NOW).await.unwrap()
+}
+
+pub(crate) fn new_order(client: ClientId, charge: &str) -> NewOrder {
+    let params = OrderParams {
+        link: "https://x.test/1".into(),
+        quantity: Some(1000),
+        drip_feed: None,
+        fields: vec![],
+        units: 1000,
+    };
+    NewOrder { token: token(), client, service: service(1), kind: ServiceType::Default, params, charge: money(charge) }
+}
+
+fn token() -> OrderToken {
+    OrderToken((u128::from(unique()) << 7).to_be_bytes())
+}
+
+pub(crate) fn service(id: i64) -> ServiceId {
+    ServiceId::new(id).unwrap()
+}
+
+pub(crate) fn placement(order: NewOrder) -> Placement {
+    Placement { order, request: None, now: NOW, claimed_until: after(10) }
+}
+
+pub(crate) fn with_request(order: NewOrder, id: &str, fingerprint: u8, now: Timestamp) -> Placement {
+    let since = now.minus(Duration::from_secs(86_400));
+    let request = RequestKey { id: id.into(), fingerprint: [fingerprint; 32], since };
+    Placement { order, request: Some(request), now, claimed_until: now.plus(Duration::from_secs(10)) }
+}
+
+/// Places what must be placed.
+pub(crate) async fn placed(store: &AnyStore, placement: Placement) -> Order {
+    match store.place(placement).await.unwrap() {
+        Placed::New(order) => *order,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+pub(crate) async fn order(store: &AnyStore, client: ClientId, charge: &str) -> Order {
+    placed(store, placement(new_order(client, charge))).await
+}
+
+/// Takes a step that must be written; gives the order after it.
+pub(crate) async fn step(store: &AnyStore, order: &Order, event: Event, now: Timestamp) -> Order {
+    let step = order.step(event, now).unwrap();
+    assert_eq!(store.apply(step.clone()).await.unwrap(), Applied::Done);
+    step.order
+}
+
+pub(crate) fn route(provider: &str) -> Route {
+    Route { provider: ProviderId::new(provider), service: UpstreamServiceId::new("101") }
+}
+
+pub(crate) fn sent(provider: &str) -> Event {
+    Event::SendStarted(route(provider))
+}
+
+pub(crate) fn answer(attempt: u32, outcome: Outcome) -> Event {
+    Event::Answered { attempt: AttemptNumber(attempt), outcome }
+}
+
+pub(crate) fn accepted(id: &str) -> Outcome {
+    Outcome::Accepted(UpstreamOrderId::new(id))
+}
+
+pub(crate) fn reported(word: &str, remains: Option<u64>) -> Event {
+    let report = StatusReport {
+        status: Reported::read(word),
+        charge: Some("0.90".parse().unwrap()),
+        start_count: Some(5),
+        remains,
+        runs: None,
+        currency: None,
+    };
+    let exchange_rate = "1.08".parse().unwrap();
+    let watch_closed = Duration::from_secs(30 * 86_400);
+    Event::Reported(report, ReportRules { partial_is_final: true, exchange_rate, watch_closed })
+}
+
+/// Places an order and has it accepted by an upstream.
+pub(crate) async fn forwarded(store: &AnyStore, client: ClientId, provider: &str, id: &str) -> Order {
+    let order = order(store, client, "1.20").await;
+    let order = step(store, &order, sent(provider), NOW).await;
+    step(store, &order, answer(1, accepted(id)), NOW).await
+}
+
+pub(crate) fn movement(kind: EntryKind, amount: &str, reference: Option<&str>) -> Movement {
+    Movement { kind, amount: money(amount), reference: reference.map(str::to_owned), note: None }
+}

@@ -1,0 +1,119 @@
+//! Finding what is due.
+
+use std::collections::HashSet;
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::domain::ids::OrderId;
+use crate::domain::order::State;
+
+fn ids(orders: &[Order]) -> Vec<OrderId> {
+    orders.iter().map(|order| order.id).collect()
+}
+
+pub(crate) async fn a_queued_order_is_claimed_once(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let mut all = HashSet::new();
+    for _ in 0..40 {
+        all.insert(order(store, ann, "1").await.id);
+    }
+    // Until then they are their senders'.
+    assert!(store.claim_queued(after(9), after(60), 100).await.unwrap().is_empty());
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let store = Arc::clone(store);
+        tasks.spawn(async move { store.claim_queued(after(10), after(60), 7).await.unwrap() });
+    }
+    let mut claimed = Vec::new();
+    while let Some(orders) = tasks.join_next().await {
+        claimed.extend(ids(&orders.unwrap()));
+    }
+    while let Some(more) =
+        Some(store.claim_queued(after(10), after(60), 7).await.unwrap()).filter(|more| !more.is_empty())
+    {
+        assert!(more.iter().all(|order| order.due_at == Some(after(60)) && order.version == 1));
+        claimed.extend(ids(&more));
+    }
+    assert_eq!(claimed.len(), all.len());
+    assert_eq!(claimed.into_iter().collect::<HashSet<_>>(), all);
+    assert_eq!(store.claim_queued(after(60), after(90), 100).await.unwrap().len(), 40);
+}
+
+pub(crate) async fn the_oldest_are_claimed_first(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let (old, young) = (order(store, ann, "1").await, order(store, ann, "1").await);
+    let held = step(store, &old, Event::NoRoute { may_pass: true, reason: "paused".into() }, after(20)).await;
+    assert!(held.due_at > young.due_at);
+    assert_eq!(ids(&store.claim_queued(after(30), after(60), 1).await.unwrap()), [old.id]);
+    assert_eq!(ids(&store.claim_queued(after(30), after(60), 9).await.unwrap()), [young.id]);
+}
+
+pub(crate) async fn polls_are_claimed_by_provider(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let one = forwarded(store, ann, "alpha", "1").await;
+    let two = forwarded(store, ann, "alpha", "2").await;
+    let other = forwarded(store, ann, "beta", "3").await;
+    // Being sent or uncertain: nobody could ask for it.
+    let sending = order(store, ann, "1").await;
+    step(store, &sending, sent("alpha"), NOW).await;
+    let one = step(store, &one, reported("In progress", None), after(30)).await;
+    let watched = step(store, &other, reported("Completed", None), after(30)).await;
+    assert!(watched.due_at > one.due_at && one.due_at > two.due_at);
+
+    let alpha = ProviderId::new("alpha");
+    assert!(store.claim_polls(&alpha, after(59), after(999), 9).await.unwrap().is_empty());
+    let first = store.claim_polls(&alpha, after(100), after(999), 1).await.unwrap();
+    assert_eq!(ids(&first), [two.id]);
+    assert_eq!(first[0], Order { due_at: Some(after(999)), ..two });
+    assert_eq!(ids(&store.claim_polls(&alpha, after(100), after(999), 9).await.unwrap()), [one.id]);
+    let late = store.claim_polls(&ProviderId::new("beta"), after(9999), after(19_999), 9).await.unwrap();
+    assert_eq!(ids(&late), [watched.id]);
+}
+
+pub(crate) async fn a_claim_does_not_spoil_a_step(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let order = order(store, ann, "1").await;
+    let start = order.step(sent("alpha"), after(11)).unwrap();
+    assert_eq!(store.claim_queued(after(10), after(60), 9).await.unwrap().len(), 1);
+    assert_eq!(store.apply(start).await.unwrap(), Applied::Done);
+    assert!(store.claim_queued(after(999), after(1000), 9).await.unwrap().is_empty());
+}
+
+pub(crate) async fn polls_are_hastened_unless_they_were_fresh(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let never = forwarded(store, ann, "alpha", "1").await;
+    let stale = forwarded(store, ann, "alpha", "2").await;
+    let stale = step(store, &stale, reported("In progress", None), after(5)).await;
+    let fresh = forwarded(store, ann, "alpha", "3").await;
+    let fresh = step(store, &fresh, reported("In progress", None), after(20)).await;
+    let closed = forwarded(store, ann, "alpha", "4").await;
+    let closed = step(store, &closed, reported("Completed", None), after(5)).await;
+    let untouched = forwarded(store, ann, "alpha", "5").await;
+    let asked = [never.id, stale.id, fresh.id, closed.id];
+    store.hasten_polls(&asked, after(20), after(40)).await.unwrap();
+    let due = async |order: &Order| store.order(order.id).await.unwrap().unwrap();
+    assert_eq!(due(&never).await, Order { due_at: Some(after(40)), ..never.clone() });
+    assert_eq!(due(&stale).await.due_at, Some(after(40)));
+    for order in [fresh, closed, untouched] {
+        assert_eq!(due(&order).await, order);
+    }
+    // Never put off.
+    store.hasten_polls(&asked, after(20), after(50)).await.unwrap();
+    assert_eq!(due(&never).await.due_at, Some(after(40)));
+}
+
+pub(crate) async fn a_restart_finds_what_was_left(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let queued = order(store, ann, "1").await;
+    let sending = order(store, ann, "1").await;
+    let sending = step(store, &sending, sent("alpha"), NOW).await;
+    forwarded(store, ann, "alpha", "1").await;
+    assert!(queued.due_at > Some(after(1)));
+    let left = store.recover(after(1)).await.unwrap();
+    assert_eq!(left, std::slice::from_ref(&sending));
+    assert_eq!(ids(&store.claim_queued(after(1), after(60), 9).await.unwrap()), [queued.id]);
+    let lost = step(store, &sending, Event::SenderLost, after(1)).await;
+    assert!(matches!(lost.state, State::Uncertain { .. }));
+    assert!(store.recover(after(2)).await.unwrap().is_empty());
+}

@@ -1,0 +1,130 @@
+//! Charging and storing orders.
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::domain::client::EntryKind;
+use crate::domain::ids::ClientId;
+use crate::store::records::ClientChange;
+
+pub(crate) async fn a_placed_order_is_charged_and_read_back(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = order(store, ann, "1.20").await;
+    assert_eq!(store.order(order.id).await.unwrap(), Some(order.clone()));
+    assert_eq!((order.version, order.due_at, order.created_at), (1, Some(after(10)), NOW));
+    assert_eq!(store.balance(ann).await.unwrap(), money("8.8"));
+    let ledger = store.ledger("ann", 100).await.unwrap();
+    let charge = ledger.last().unwrap();
+    assert_eq!(ledger.len(), 2);
+    assert_eq!((charge.kind, charge.amount, charge.balance), (EntryKind::Charge, money("-1.2"), money("8.8")));
+    assert_eq!((charge.order, charge.at), (Some(order.id), NOW));
+    let next = super::order(store, ann, "1").await;
+    assert_eq!(next.id.get(), order.id.get() + 1);
+}
+
+pub(crate) async fn what_is_refused_leaves_no_trace(store: &AnyStore) {
+    let ann = client(store, "ann", "1").await.client.id;
+    let dear = with_request(new_order(ann, "1.00000001"), "r", 1, NOW);
+    assert!(matches!(store.place(dear).await.unwrap(), Placed::NotEnoughFunds));
+    let nobody = placement(new_order(ClientId(77), "0"));
+    assert!(matches!(store.place(nobody).await.unwrap(), Placed::ClientDisabled));
+    let off = ClientChange { disabled: Some(true), ..ClientChange::default() };
+    store.change_client("ann", off).await.unwrap();
+    assert!(matches!(store.place(placement(new_order(ann, "0"))).await.unwrap(), Placed::ClientDisabled));
+    let on = ClientChange { disabled: Some(false), ..ClientChange::default() };
+    store.change_client("ann", on).await.unwrap();
+
+    assert_eq!(store.balance(ann).await.unwrap(), money("1"));
+    assert_eq!(store.ledger("ann", 10).await.unwrap().len(), 1);
+    assert!(store.count_orders().await.unwrap().is_empty());
+    // The refused request is as good as never made, and no ID was used up.
+    let order = placed(store, with_request(new_order(ann, "1"), "r", 2, NOW)).await;
+    assert_eq!(order.id.get(), 1);
+}
+
+pub(crate) async fn credit_may_be_spent_to_its_end(store: &AnyStore) {
+    let ann = client(store, "ann", "1").await.client.id;
+    let credit = |amount| ClientChange { credit: Some(money(amount)), ..ClientChange::default() };
+    store.change_client("ann", credit("2")).await.unwrap();
+    order(store, ann, "3").await;
+    assert_eq!(store.balance(ann).await.unwrap(), money("-2"));
+    let more = placement(new_order(ann, "0.00000001"));
+    assert!(matches!(store.place(more).await.unwrap(), Placed::NotEnoughFunds));
+    // Lowering the credit below the debt is allowed; what was charged under the old one stays right.
+    store.change_client("ann", credit("0")).await.unwrap();
+    assert!(matches!(store.place(placement(new_order(ann, "0"))).await.unwrap(), Placed::NotEnoughFunds));
+}
+
+pub(crate) async fn the_daily_limit_counts_charges_less_refunds_of_the_day(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let limit = ClientChange { daily_limit: Some(Some(money("10"))), ..ClientChange::default() };
+    store.change_client("ann", limit).await.unwrap();
+    let at = |charge, now| Placement { now, ..placement(new_order(ann, charge)) };
+    let first = placed(store, at("6", NOW)).await;
+    placed(store, at("4", NOW)).await;
+    assert!(matches!(store.place(at("0.01", NOW)).await.unwrap(), Placed::DailyLimit));
+
+    // 22:13:20 later a new day begins.
+    let last_moment = after(79_999);
+    let next_day = after(80_000);
+    assert_eq!(next_day.start_of_day(), next_day);
+    assert!(matches!(store.place(at("1", last_moment)).await.unwrap(), Placed::DailyLimit));
+    placed(store, at("10", next_day)).await;
+    assert!(matches!(store.place(at("1", next_day)).await.unwrap(), Placed::DailyLimit));
+    // A refund counts in the day it is made, whenever its order was.
+    step(store, &first, Event::CancelRequested, next_day).await;
+    placed(store, at("6", next_day)).await;
+    assert!(matches!(store.place(at("0.01", next_day)).await.unwrap(), Placed::DailyLimit));
+}
+
+pub(crate) async fn a_repeated_request_is_known(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let ben = client(store, "ben", "10").await.client.id;
+    let first = placed(store, with_request(new_order(ann, "1"), "r", 1, NOW)).await;
+    let repeat = store.place(with_request(new_order(ann, "1"), "r", 1, after(86_400))).await.unwrap();
+    assert!(matches!(repeat, Placed::Repeat(id) if id == first.id), "{repeat:?}");
+    assert_eq!(store.balance(ann).await.unwrap(), money("9"));
+    // The word is each client's own.
+    placed(store, with_request(new_order(ben, "1"), "r", 1, NOW)).await;
+    placed(store, with_request(new_order(ann, "1"), "R", 1, NOW)).await;
+}
+
+pub(crate) async fn another_request_under_a_known_id_is_a_conflict(store: &AnyStore) {
+    let ann = client(store, "ann", "1").await.client.id;
+    placed(store, with_request(new_order(ann, "1"), "r", 1, NOW)).await;
+    // Known before funds are looked at: there are none left.
+    let other = store.place(with_request(new_order(ann, "1"), "r", 2, NOW)).await.unwrap();
+    assert!(matches!(other, Placed::RequestConflict), "{other:?}");
+}
+
+pub(crate) async fn an_old_request_is_forgotten(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    placed(store, with_request(new_order(ann, "1"), "r", 1, NOW)).await;
+    let later = after(86_401);
+    let second = placed(store, with_request(new_order(ann, "1"), "r", 2, later)).await;
+    let repeat = store.place(with_request(new_order(ann, "1"), "r", 2, later)).await.unwrap();
+    assert!(matches!(repeat, Placed::Repeat(id) if id == second.id), "{repeat:?}");
+    let first_again = store.place(with_request(new_order(ann, "1"), "r", 1, later)).await.unwrap();
+    assert!(matches!(first_again, Placed::RequestConflict), "{first_again:?}");
+}
+
+pub(crate) async fn one_client_never_overdraws(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let mut tasks = JoinSet::new();
+    for _ in 0..64 {
+        let store = Arc::clone(store);
+        tasks.spawn(async move { store.place(placement(new_order(ann, "1"))).await.unwrap() });
+    }
+    let mut ids = Vec::new();
+    while let Some(placed) = tasks.join_next().await {
+        match placed.unwrap() {
+            Placed::New(order) => ids.push(order.id),
+            Placed::NotEnoughFunds => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 10);
+    assert_eq!(store.balance(ann).await.unwrap(), Money::ZERO);
+}
