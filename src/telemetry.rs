@@ -1,6 +1,173 @@
-//! Logs and metrics.
-pub const ALERTS: &str = "tollgate_alerts_total";
-pub const ATTEMPTS: &str = "tollgate_attempts_total";
+//! Logs and metrics: how they are set up, and every name that a dashboard may rely on.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+// No client, order or key is ever a label: they have no bound, and they are not everybody's to see.
+
+/// Requests to the public listener by `outcome`.
+pub const HTTP_REQUESTS: &str = "tollgate_http_requests_total";
+/// How long an answer took, from the request's head to its response.
+pub const HTTP_REQUEST_SECONDS: &str = "tollgate_http_request_seconds";
+/// Calls of the API by `action` and `outcome`.
 pub const API_CALLS: &str = "tollgate_api_calls_total";
-pub const SYNCS: &str = "tollgate_sync_total";
+/// Orders in the store by `state`.
 pub const ORDERS: &str = "tollgate_orders";
+/// Attempts to place an order by `provider` and `outcome`.
+pub const ATTEMPTS: &str = "tollgate_attempts_total";
+/// Calls to upstreams by `provider`, `action` and `outcome`.
+pub const UPSTREAM_CALLS: &str = "tollgate_upstream_calls_total";
+/// How long an upstream took by `provider` and `action`.
+pub const UPSTREAM_CALL_SECONDS: &str = "tollgate_upstream_call_seconds";
+/// Statuses looked for in the cache by `outcome`: `hit`, `miss`, `error`.
+pub const STATUS_CACHE: &str = "tollgate_status_cache_total";
+/// What an operator was told.
+pub const ALERTS: &str = "tollgate_alerts_total";
+/// Commits of the store, each of one or many transactions.
+pub const STORE_COMMITS: &str = "tollgate_store_commits_total";
+/// Catalogues fetched by `provider` and `outcome`.
+pub const SYNCS: &str = "tollgate_sync_total";
+
+/// Upper bounds of the histograms' buckets, in seconds: a cached status takes microseconds, an `add` minutes.
+const SECONDS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is wrong.
+    #[error("TOLLGATE_LOG is no filter ({0}): write something like info, or tollgate=debug,warn")]
+    Filter(#[from] tracing_subscriber::filter::FromEnvError),
+    /// There are logs already.
+    #[error("the log is set up already: {0}")]
+    Logs(#[from] tracing_subscriber::util::TryInitError),
+    /// The metrics' recorder.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] BuildError),
+}
+
+/// Sends the log to stderr: what `TOLLGATE_LOG` names, `info` and worse where that is not set.
+///
+/// # Errors
+/// [`TelemetryError`] for a bad filter, or where this was done before.
+pub fn init_logs(format: LogFormat) -> Result<(), TelemetryError> {
+    use std::io::IsTerminal;
+    use tracing_subscriber::util::SubscriberInitExt;
+
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .with_env_var("TOLLGATE_LOG")
+        .from_env()?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => log.finish().try_init()?,
+        LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// The metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Makes this process record its metrics.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Metrics`] where this was done before.
+    pub fn install() -> Result<Self, TelemetryError> {
+        let handle = recorder()?.install_recorder()?;
+        describe();
+        Ok(Self(handle))
+    }
+
+    /// Sorts recorded times into their buckets. Until it is called they pile up in memory: call it every few
+    /// seconds.
+    pub fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+
+    /// All metrics as Prometheus text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}
+
+/// Counts a request to the public listener.
+pub fn count_request(outcome: &'static str) {
+    counter!(HTTP_REQUESTS, "outcome" => outcome).increment(1);
+}
+
+/// Records how long the answer to a request took.
+pub fn time_request(took: Duration) {
+    histogram!(HTTP_REQUEST_SECONDS).record(took);
+}
+
+fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+}
+
+fn describe() {
+    describe_counter!(HTTP_REQUESTS, "Requests to the public listener");
+    describe_histogram!(HTTP_REQUEST_SECONDS, "Seconds from a request's head to its response");
+    describe_counter!(API_CALLS, "Calls of the API");
+    describe_gauge!(ORDERS, "Orders in the store");
+    describe_counter!(ATTEMPTS, "Attempts to place an order at a provider");
+    describe_counter!(UPSTREAM_CALLS, "Calls to providers");
+    describe_histogram!(UPSTREAM_CALL_SECONDS, "Seconds that a provider took to answer");
+    describe_counter!(STATUS_CACHE, "Order statuses looked for in the cache");
+    describe_counter!(ALERTS, "What an operator was told");
+    describe_counter!(STORE_COMMITS, "Commits of the store, each of one or many transactions");
+    describe_counter!(SYNCS, "Catalogues fetched from providers");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_come_with_help_and_buckets() {
+        let recorder = recorder().unwrap().build_recorder();
+        let metrics = Metrics(recorder.handle());
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            count_request("answered");
+            time_request(Duration::from_millis(3));
+        });
+        metrics.run_upkeep();
+        let text = metrics.render();
+        for line in [
+            "# HELP tollgate_http_requests_total Requests to the public listener",
+            "# TYPE tollgate_http_requests_total counter",
+            "tollgate_http_requests_total{outcome=\"answered\"} 1",
+            "# TYPE tollgate_http_request_seconds histogram",
+            "tollgate_http_request_seconds_bucket{le=\"0.0025\"} 0",
+            "tollgate_http_request_seconds_bucket{le=\"0.005\"} 1",
+            "tollgate_http_request_seconds_count 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}

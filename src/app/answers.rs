@@ -92,7 +92,7 @@ fn render_services(snapshot: &Snapshot, caller: &Caller, shown: impl Fn(&Service
     let views: Vec<ServiceView<'_>> = catalogue
         .services()
         .iter()
-        .filter(|service| shown(service) && catalogue.is_sold(service, tier))
+        .filter(|service| shown(service) && catalogue.is_sold(service, tier) && snapshot.takes_orders(service.id))
         .filter_map(|service| Some(view(service, catalogue.rate(service, tier).ok()?.to_string())))
         .collect();
     // Serializing text, numbers and booleans into memory has no way to fail.

@@ -19,6 +19,16 @@ pub fn hash_key(key: &str) -> KeyHash {
     KeyHash(Sha256::digest(key.as_bytes()).into())
 }
 
+/// A new key: 32 hexadecimal characters, since some clients refuse any other length.
+///
+/// # Errors
+/// Where the machine gives no random bytes.
+pub fn new_key() -> Result<String, getrandom::Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A call's sender.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -15,14 +15,17 @@ impl Asked {
         locked(&self.0).insert(order);
     }
 
-    fn take(&self) -> Vec<OrderId> {
-        std::mem::take(&mut *locked(&self.0)).into_iter().collect()
+    fn take(&self) -> HashSet<OrderId> {
+        std::mem::take(&mut *locked(&self.0))
     }
 }
 
 impl App {
     pub(super) async fn hasten_asked(self: Arc<Self>) {
-        let asked = self.asked.take();
+        let asked: Vec<OrderId> = {
+            let polling = locked(&self.polling);
+            self.asked.take().into_iter().filter(|order| !polling.contains(order)).collect()
+        };
         if asked.is_empty() {
             return;
         }

@@ -36,13 +36,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::cache::Cache;
-use crate::domain::ids::ProviderId;
+use crate::domain::ids::{OrderId, ProviderId};
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::Upstream;
 use auth::AccessTable;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
+use sync::SyncFailures;
 use terms::Terms;
 use waiters::Waiters;
 
@@ -64,6 +65,9 @@ pub struct App {
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
+    /// Orders whose poll is under way, so that an impatient client causes no second one.
+    polling: Mutex<HashSet<OrderId>>,
+    sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
 }
@@ -104,6 +108,8 @@ impl App {
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
+            polling: Mutex::default(),
+            sync_failures: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))
     }
@@ -162,6 +168,12 @@ impl App {
             return Ok(());
         }
         Err(vec!["no provider's catalogue is loaded yet".to_owned()])
+    }
+
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {

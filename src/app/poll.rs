@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::terms::ProviderSetup;
 use super::{App, locked};
-use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
@@ -45,12 +45,14 @@ impl App {
         if orders.is_empty() {
             return Ok(0);
         }
-        let count = orders.len();
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        locked(&self.polling).extend(&ids);
         let singly = locked(&self.single_pollers).contains(provider);
         let reports =
             if singly { self.ask_singly(&upstream, &orders).await } else { self.ask(&upstream, &orders).await };
-        self.take_over(orders, &reports, setup).await?;
-        Ok(count)
+        let taken_over = self.take_over(&orders, &reports, setup).await;
+        locked(&self.polling).retain(|order| !ids.contains(order));
+        taken_over.map(|()| ids.len())
     }
 
     async fn ask(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
@@ -97,7 +99,7 @@ impl App {
     /// Each order is judged by itself; one without a report keeps its claim and comes again when that ends.
     async fn take_over(
         &self,
-        orders: Vec<Order>,
+        orders: &[Order],
         reports: &HashMap<UpstreamOrderId, StatusReport>,
         setup: &ProviderSetup,
     ) -> StoreResult<()> {

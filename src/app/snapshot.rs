@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::call::Answer;
 use super::terms::Terms;
 use crate::domain::catalogue::{Catalogue, UpstreamList, UpstreamService};
-use crate::domain::ids::ProviderId;
+use crate::domain::ids::{ProviderId, ServiceId};
 use crate::domain::money::Percent;
 use crate::domain::time::Timestamp;
 
@@ -45,6 +45,14 @@ impl Snapshot {
         let catalogue =
             Catalogue::build(&terms.services, &terms.imports, &terms.provider_terms(), &views, terms.pricing.clone());
         Self { terms, lists, catalogue, rendered: Mutex::default() }
+    }
+
+    /// Whether the operator lets any provider that offers this service take orders.
+    #[must_use]
+    pub fn takes_orders(&self, service: ServiceId) -> bool {
+        let open = |id: &ProviderId| self.terms.provider(id).is_some_and(|provider| provider.takes_orders);
+        let routes = self.catalogue.routes(service).unwrap_or_default();
+        routes.iter().any(|route| route.offer.is_ok() && open(&route.route.provider))
     }
 
     /// The `services` answer of a price tier, rendered by `render` when it is first asked for.

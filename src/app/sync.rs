@@ -10,11 +10,14 @@ use super::snapshot::List;
 use super::{App, locked};
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::upstream::{AnswerError, Priority, Unavailable};
 
 /// How long a sync stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(60);
+/// Half of the pause after the first failure.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What a sync changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,22 +60,49 @@ pub enum SyncError {
     Store(#[from] StoreError),
 }
 
+/// Syncs that failed since the last good one.
+#[derive(Debug, Default)]
+pub(super) struct SyncFailures {
+    count: u32,
+    last_at: Timestamp,
+}
+
+impl SyncFailures {
+    fn add(&mut self, now: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        self.last_at = now;
+    }
+
+    /// Twice as long each time, up to the usual pause between two syncs: some panels take ten a hour.
+    fn pause(&self, sync_every: Duration) -> Duration {
+        RETRY.saturating_mul(1 << self.count.min(10)).min(sync_every)
+    }
+}
+
 impl App {
-    /// Syncs a provider whose list is older than it shall be.
+    /// Syncs a provider whose list is older than it shall be; after a failure not at once again.
     pub(super) async fn sync_if_due(self: Arc<Self>, provider: ProviderId) {
-        let due = {
-            let snapshot = self.snapshot.load();
-            let Some(setup) = snapshot.terms.provider(&provider).filter(|setup| setup.is_called) else { return };
-            let age = snapshot.lists.get(&provider).map(|list| self.clock.now().since(list.fetched_at));
-            age.is_none_or(|age| age >= setup.sync_every)
-        };
-        if due {
-            match self.sync(&provider).await {
-                Ok(report) => tracing::info!(%provider, services = report.services, gained = report.gained.len(),
-                    lost = report.lost.len(), repriced = report.repriced.len(), "synced the catalogue of {provider}"),
-                Err(error) => tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced"),
-            }
+        if !self.sync_is_due(&provider) {
+            return;
         }
+        match self.sync(&provider).await {
+            Ok(report) => tracing::info!(
+                %provider, services = report.services, gained = report.gained.len(), lost = report.lost.len(),
+                repriced = report.repriced.len(), "synced the catalogue of {provider}"
+            ),
+            Err(error) => tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced"),
+        }
+    }
+
+    fn sync_is_due(&self, provider: &ProviderId) -> bool {
+        let snapshot = self.snapshot.load();
+        let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return false };
+        let now = self.clock.now();
+        let young = snapshot.lists.get(provider).is_some_and(|list| now.since(list.fetched_at) < setup.sync_every);
+        let resting = locked(&self.sync_failures)
+            .get(provider)
+            .is_some_and(|failures| now < failures.last_at.plus(failures.pause(setup.sync_every)));
+        !young && !resting
     }
 
     /// Fetches a provider's list and balance now.
@@ -81,7 +111,13 @@ impl App {
     /// [`SyncError`]; the last good list stays in force.
     pub async fn sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let result = self.try_sync(provider).await;
-        let outcome = if result.is_ok() { "ok" } else { "error" };
+        let outcome = if result.is_ok() {
+            locked(&self.sync_failures).remove(provider);
+            "ok"
+        } else {
+            locked(&self.sync_failures).entry(provider.clone()).or_default().add(self.clock.now());
+            "error"
+        };
         metrics::counter!(crate::telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome)
             .increment(1);
         result

@@ -1,21 +1,113 @@
-//! Rendered statuses.
+//! Rendered order statuses, so that most questions cost neither the store nor an upstream anything.
+//!
+//! Losing it is never wrong, only slower: every failure of a shared cache is a miss. What it holds belongs to
+//! one client, and an entry is never replaced by one of an older version of its order.
+
+mod breaker;
+mod entry;
+mod local;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::counter;
+
 use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
-use bytes::Bytes;
-#[derive(Debug, Clone)]
+use crate::telemetry::STATUS_CACHE;
+
+pub use shared::SharedOptions;
+
+/// How long an entry is kept. Orders that change are dropped before; this bounds what a lost drop can do.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// How long after a drop the dropped version is refused. A reader that took the order from the store before
+/// the change may still be on its way to put it here.
+const DROPPED_FOR: Duration = Duration::from_secs(2);
+
+/// The status of an order as its client is shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cached {
+    /// Whose order it is.
     pub owner: ClientId,
+    /// The JSON object of one status answer.
     pub body: Bytes,
+    /// The order's version that it shows.
     pub version: u64,
+    /// When the upstream was last asked about it.
     pub polled_at: Option<Timestamp>,
 }
-#[derive(Debug, Clone)]
-pub enum Cache {
-    None,
+
+/// The cache cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The URL, which is a secret and so is not shown.
+    #[error("cache.url is no address of a Redis: expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")]
+    BadUrl,
 }
+
+/// Where the statuses are held.
+#[derive(Debug)]
+pub enum Cache {
+    /// In this process.
+    Local(local::Local),
+    /// In a Redis, for several gateways.
+    Shared(Box<shared::Shared>),
+}
+
 impl Cache {
-    pub async fn get_many(&self, _owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
-        ids.iter().map(|_| None).collect()
+    /// In this process, in `max_bytes` of memory at most.
+    #[must_use]
+    pub fn local(max_bytes: u64) -> Self {
+        Self::Local(local::Local::new(max_bytes))
     }
-    pub async fn put(&self, _entries: Vec<(OrderId, Cached)>) {}
+
+    /// In the Redis at `url`, which need not be there yet. `store_id` keeps apart what gateways with different
+    /// stores hold in one Redis. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// [`CacheError::BadUrl`]
+    pub fn shared(url: &str, store_id: &str, options: SharedOptions) -> Result<Self, CacheError> {
+        shared::Shared::new(url, store_id, options).map(|shared| Self::Shared(Box::new(shared)))
+    }
+
+    /// The statuses of these orders, in their order; nothing for those that are not held or are another
+    /// client's.
+    pub async fn get_many(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
+        let (found, ok) = match self {
+            Self::Local(local) => (local.get_many(ids), true),
+            Self::Shared(shared) => {
+                shared.get_many(ids).await.map_or_else(|_| (vec![None; ids.len()], false), |found| (found, true))
+            }
+        };
+        let mine: Vec<_> = found.into_iter().map(|entry| entry.filter(|entry| entry.owner == owner)).collect();
+        let hits = mine.iter().flatten().count();
+        counter!(STATUS_CACHE, "outcome" => "hit").increment(count(hits));
+        let missing = if ok { "miss" } else { "error" };
+        counter!(STATUS_CACHE, "outcome" => missing).increment(count(mine.len().saturating_sub(hits)));
+        mine
+    }
+
+    /// Holds these; not where a newer version is held, or this one was just dropped.
+    pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
+        match self {
+            Self::Local(local) => local.put(entries),
+            Self::Shared(shared) => shared.put(&entries).await,
+        }
+    }
+
+    /// Forgets these, because their orders changed.
+    pub async fn drop_orders(&self, ids: &[OrderId]) {
+        match self {
+            Self::Local(local) => local.drop_orders(ids),
+            Self::Shared(shared) => shared.drop_orders(ids).await,
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

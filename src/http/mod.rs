@@ -1,1 +1,58 @@
-//! (being built)
+//! The public API's transport and the ops listener: bytes in, bytes out.
+//!
+//! A request becomes the parameters of a call and the address it came from; an answer becomes a response.
+//! Which calls there are, and who may make them, is not known here. See docs/protocol.md, "What a tolerant
+//! server must accept".
+
+mod accept;
+mod body;
+mod connection;
+mod decode;
+mod ops;
+mod proxies;
+mod public;
+mod reply;
+mod seats;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+
+pub use accept::{Limits, serve};
+pub use decode::{DecodeError, decode};
+pub use ops::OpsPages;
+pub use proxies::TrustedProxies;
+pub use public::PublicApi;
+
+use crate::app::call::{Answer, Params};
+
+/// What answers the calls of the public API.
+pub trait Api: Send + Sync + 'static {
+    /// The answer to a call that came from `ip`. Runs to its end whether or not the client waits for it.
+    fn answer(&self, params: Params, ip: IpAddr) -> impl Future<Output = Answer> + Send;
+}
+
+/// What the ops listener shows.
+pub trait Ops: Send + Sync + 'static {
+    /// Whether the gateway can do its work.
+    ///
+    /// # Errors
+    /// The reasons why not, each a short sentence for an operator.
+    fn readiness(&self) -> Result<(), Vec<String>>;
+
+    /// The metrics as Prometheus text.
+    fn metrics(&self) -> String;
+}
+
+/// What a listener does with one request.
+pub trait Respond: Send + Sync + 'static {
+    /// The response to a request of `peer`, which may be a proxy.
+    fn respond(&self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}

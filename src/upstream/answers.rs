@@ -7,11 +7,12 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
+use super::classify::MAX_TEXT;
 use super::decode::{Decoded, cut, decode, field, scalar_text};
 use super::error_texts::Meaning;
 use super::numbers::{count, decimal};
 use super::refusal::{Refusal, Rejects, is_challenge, meaning_of, unreached};
-use super::wire::Reply;
+use super::wire::{Reply, TransportError};
 use crate::domain::ids::UpstreamOrderId;
 use crate::domain::outcome::RejectKind;
 use crate::domain::status::{Reported, StatusReport};
@@ -19,7 +20,7 @@ use crate::domain::status::{Reported, StatusReport};
 /// How long an upstream is left alone that said "too many requests" and not for how long.
 pub const DEFAULT_PAUSE: Duration = Duration::from_secs(10);
 
-/// Why a reading call brought nothing. The texts are the upstream's own, cut, without the key.
+/// Why a reading call brought nothing, in the upstream's own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// It does not accept our key, or has blocked our account.
@@ -42,7 +43,7 @@ pub enum AnswerError {
     Unreadable(String),
     /// No answer at all.
     #[error("{0}")]
-    Transport(super::wire::TransportError),
+    Transport(TransportError),
 }
 
 impl AnswerError {
@@ -61,7 +62,26 @@ impl AnswerError {
     }
 
     pub(crate) fn unreadable(value: &Value) -> Self {
-        Self::Unreadable(cut(&value.to_string(), super::classify::MAX_TEXT))
+        Self::Unreadable(value.to_string())
+    }
+
+    /// The same with its text passed through `change`.
+    pub(crate) fn with_text(self, change: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::KeyRejected(text) => Self::KeyRejected(change(&text)),
+            Self::RateLimited(wait) => Self::RateLimited(wait),
+            Self::Maintenance(text) => Self::Maintenance(change(&text)),
+            Self::UnknownOrder(text) => Self::UnknownOrder(change(&text)),
+            Self::Refused(text) => Self::Refused(change(&text)),
+            Self::Unreadable(text) => Self::Unreadable(change(&text)),
+            Self::Transport(TransportError::NotSent(text)) => Self::Transport(TransportError::NotSent(change(&text))),
+            Self::Transport(TransportError::Unknown(text)) => Self::Transport(TransportError::Unknown(change(&text))),
+        }
+    }
+
+    /// The same with its text cut for people.
+    pub(crate) fn cut(self) -> Self {
+        self.with_text(|text| cut(text, MAX_TEXT))
     }
 
     fn meant(meaning: Option<Meaning>, text: String, pause: Option<Duration>) -> Self {
@@ -75,27 +95,27 @@ impl AnswerError {
     }
 }
 
-/// The JSON of a reply that is not an error as a whole.
+/// The JSON of a reply that is not an error as a whole. Texts in errors are not cut, here and in all that is
+/// private to this room: who cuts before the key is looked for may leave a part of it.
 ///
 /// # Errors
 /// What the reply refuses with: an error in its body first, then its HTTP status. Data is taken from a 2xx
 /// reply only.
-pub fn read_reply(reply: &Reply, rejects: &Rejects) -> Result<Value, AnswerError> {
-    let seen = |text: &str| cut(text, super::classify::MAX_TEXT);
-    let meant = |meaning, text: &str| Err(AnswerError::meant(meaning, seen(text), reply.retry_after));
+pub(crate) fn read_reply(reply: &Reply, rejects: &Rejects) -> Result<Value, AnswerError> {
+    let meant = |meaning, text: String| Err(AnswerError::meant(meaning, text, reply.retry_after));
     let mut page = None;
     let value = match decode(&reply.body) {
         Decoded::Json(value) | Decoded::Salvaged { value, .. } => {
             // In a map of statuses an order's own `status` word is no error; only a top-level error is.
             match value.as_object().filter(|object| !looks_like_status(object)).and_then(Refusal::of) {
                 Some(refusal) if refusal.meaning(rejects).is_some() || !speaks_for_itself(reply.status) => {
-                    return meant(refusal.meaning(rejects), &refusal.text());
+                    return meant(refusal.meaning(rejects), refusal.text());
                 }
                 _ => Some(value),
             }
         }
         Decoded::Text(text) => match meaning_of(&text, rejects) {
-            Some(meaning) => return meant(Some(meaning), &text),
+            Some(meaning) => return meant(Some(meaning), text),
             None => None,
         },
         Decoded::Html(text) => {
@@ -117,7 +137,7 @@ pub fn read_reply(reply: &Reply, rejects: &Rejects) -> Result<Value, AnswerError
             Err(AnswerError::Maintenance(format!("HTTP {}: {why}", reply.status)))
         }
         _ => {
-            let text = seen(&String::from_utf8_lossy(&reply.body));
+            let text = String::from_utf8_lossy(&reply.body);
             Err(AnswerError::Unreadable(format!("HTTP {}: {text}", reply.status)))
         }
     }
@@ -140,7 +160,7 @@ fn looks_like_status(object: &Map<String, Value>) -> bool {
 /// # Errors
 /// [`AnswerError`] where the body is an error, or holds no status.
 pub fn decode_status(body: &[u8]) -> Result<StatusReport, AnswerError> {
-    read_status(&read_reply(&ok_reply(body), &[])?)
+    read_reply(&ok_reply(body), &[]).and_then(|answer| read_status(&answer)).map_err(AnswerError::cut)
 }
 
 pub(crate) fn read_status(answer: &Value) -> Result<StatusReport, AnswerError> {
@@ -163,12 +183,12 @@ fn report(object: &Map<String, Value>) -> Option<StatusReport> {
     }
     let text = |name| field(object, name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     Some(StatusReport {
-        status: Reported::read(&cut(word, super::classify::MAX_TEXT)),
+        status: Reported::read(word),
         charge: field(object, "charge").and_then(decimal).filter(|charge| !charge.is_sign_negative()),
         start_count: start,
         remains: field(object, "remains").and_then(count),
         runs: field(object, "runs").and_then(count),
-        currency: text("currency").map(|currency| cut(currency, 16)),
+        currency: text("currency").map(str::to_owned),
     })
 }
 
@@ -197,7 +217,7 @@ pub struct MultiStatus {
 /// # Errors
 /// [`AnswerError`] where the body as a whole is an error that has nothing to do with asking for many.
 pub fn decode_statuses(body: &[u8], asked: &[UpstreamOrderId]) -> Result<MultiStatus, AnswerError> {
-    read_statuses(read_reply(&ok_reply(body), &[]), asked)
+    read_statuses(read_reply(&ok_reply(body), &[]), asked).map_err(AnswerError::cut)
 }
 
 pub(crate) fn read_statuses(
@@ -265,14 +285,12 @@ fn read_item(item: &Value) -> Result<StatusReport, ItemError> {
         _ => ItemError::Refused(text),
     };
     match item {
-        Value::String(text) if !text.trim().is_empty() => {
-            Err(refused(meaning_of(text, &[]), cut(text, super::classify::MAX_TEXT)))
-        }
+        Value::String(text) if !text.trim().is_empty() => Err(refused(meaning_of(text, &[]), text.trim().to_owned())),
         Value::Object(object) => {
             if !looks_like_status(object)
                 && let Some(refusal) = Refusal::of(object)
             {
-                return Err(refused(refusal.meaning(&[]), cut(&refusal.text(), super::classify::MAX_TEXT)));
+                return Err(refused(refusal.meaning(&[]), refusal.text()));
             }
             report(object).ok_or(ItemError::Missing)
         }
@@ -294,7 +312,7 @@ pub struct Balance {
 /// # Errors
 /// [`AnswerError`] where the body is an error, or holds no balance.
 pub fn decode_balance(body: &[u8]) -> Result<Balance, AnswerError> {
-    read_balance(&read_reply(&ok_reply(body), &[])?)
+    read_reply(&ok_reply(body), &[]).and_then(|answer| read_balance(&answer)).map_err(AnswerError::cut)
 }
 
 pub(crate) fn read_balance(answer: &Value) -> Result<Balance, AnswerError> {
@@ -305,7 +323,7 @@ pub(crate) fn read_balance(answer: &Value) -> Result<Balance, AnswerError> {
     };
     let amount = field(object, "balance").and_then(decimal).ok_or_else(|| AnswerError::unreadable(answer))?;
     let currency = field(object, "currency").and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
-    Ok(Balance { amount, currency: currency.map(|currency| cut(currency, 16)) })
+    Ok(Balance { amount, currency: currency.map(str::to_owned) })
 }
 
 pub(crate) fn ok_reply(body: &[u8]) -> Reply {

@@ -28,7 +28,7 @@ pub struct ServiceList {
 /// # Errors
 /// [`AnswerError`] where the body is an error, or no list of services.
 pub fn decode_services(body: &[u8]) -> Result<ServiceList, AnswerError> {
-    read_services(read_reply(&ok_reply(body), &[])?)
+    read_reply(&ok_reply(body), &[]).and_then(read_services).map_err(AnswerError::cut)
 }
 
 pub(crate) fn read_services(answer: Value) -> Result<ServiceList, AnswerError> {

@@ -20,10 +20,13 @@ use super::standing::{Finding, HealthState, Priority, Purpose, Unavailable};
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 use crate::domain::ids::{ProviderId, UpstreamOrderId};
 use crate::domain::outcome::{Outcome, RejectKind};
-use crate::domain::status::StatusReport;
+use crate::domain::status::{Reported, StatusReport};
 
 /// How long a probe waits for the rate limiter.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many characters of a text are searched for the key: so many that what is beyond is never shown.
+const MAX_SEARCHED: usize = 50 * MAX_TEXT;
 
 /// What an [`Upstream`] is made of.
 pub struct UpstreamOptions {
@@ -110,7 +113,9 @@ impl Upstream {
     /// [`AnswerError`]; its texts do not hold the key.
     pub async fn status(&self, permit: Permit, id: &UpstreamOrderId) -> Result<StatusReport, AnswerError> {
         let params = [("order".into(), id.as_str().to_owned())];
-        self.read(permit, CallKind::Status, &params, |answer| read_status(&answer?)).await
+        let mut report = self.read(permit, CallKind::Status, &params, |answer| read_status(&answer?)).await?;
+        self.report_without_key(&mut report);
+        Ok(report)
     }
 
     /// Many orders' statuses; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
@@ -122,8 +127,10 @@ impl Upstream {
         let read = |answer| read_statuses(answer, ids);
         let mut answer = self.read(permit, CallKind::Status, &params, read).await?;
         for (_, report) in &mut answer.reports {
-            if let Err(ItemError::UnknownOrder(text) | ItemError::Refused(text)) = report {
-                *text = self.key.redacted(text);
+            match report {
+                Ok(report) => self.report_without_key(report),
+                Err(ItemError::UnknownOrder(text) | ItemError::Refused(text)) => *text = self.shown(text),
+                Err(ItemError::Missing) => {}
             }
         }
         Ok(answer)
@@ -134,7 +141,9 @@ impl Upstream {
     /// # Errors
     /// [`AnswerError`]; its texts do not hold the key.
     pub async fn balance(&self, permit: Permit) -> Result<Balance, AnswerError> {
-        self.read(permit, CallKind::Balance, &[], |answer| read_balance(&answer?)).await
+        let mut balance = self.read(permit, CallKind::Balance, &[], |answer| read_balance(&answer?)).await?;
+        balance.currency = balance.currency.map(|currency| self.shown(&currency));
+        Ok(balance)
     }
 
     /// What it sells.
@@ -192,9 +201,9 @@ impl Upstream {
             Ok(reply) => read_reply(reply, &self.rejects),
             Err(error) => Err(AnswerError::Transport(error.clone())),
         };
-        let answer = answer.map_err(|error| self.error_without_key(error));
+        let answer = answer.map_err(|error| error.with_text(|text| self.shown(text)));
         permit.settle(read_finding(&result, answer.as_ref().err()));
-        let answer = read(answer).map_err(|error| self.error_without_key(error));
+        let answer = read(answer).map_err(|error| error.with_text(|text| self.shown(text)));
         self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
         answer
     }
@@ -206,7 +215,8 @@ impl Upstream {
 
     /// `text` without the key, and only then cut: a cut could leave a part of the key that nothing finds.
     fn shown(&self, text: &str) -> String {
-        cut(&self.key.redacted(text), MAX_TEXT)
+        let head: String = text.chars().take(MAX_SEARCHED).collect();
+        cut(&self.key.redacted(&head), MAX_TEXT)
     }
 
     fn without_key(&self, outcome: Outcome) -> Outcome {
@@ -218,18 +228,11 @@ impl Upstream {
         }
     }
 
-    fn error_without_key(&self, error: AnswerError) -> AnswerError {
-        use AnswerError::{KeyRejected, Maintenance, RateLimited, Refused, Transport, UnknownOrder, Unreadable};
-        match error {
-            KeyRejected(text) => KeyRejected(self.shown(&text)),
-            RateLimited(wait) => RateLimited(wait),
-            Maintenance(text) => Maintenance(self.shown(&text)),
-            UnknownOrder(text) => UnknownOrder(self.shown(&text)),
-            Refused(text) => Refused(self.shown(&text)),
-            Unreadable(text) => Unreadable(self.shown(&text)),
-            Transport(TransportError::NotSent(text)) => Transport(TransportError::NotSent(self.shown(&text))),
-            Transport(TransportError::Unknown(text)) => Transport(TransportError::Unknown(self.shown(&text))),
+    fn report_without_key(&self, report: &mut StatusReport) {
+        if let Reported::Failed(word) | Reported::Unknown(word) = &mut report.status {
+            *word = self.shown(word);
         }
+        report.currency = report.currency.take().map(|currency| self.shown(&currency));
     }
 
     fn measure(&self, kind: CallKind, outcome: &'static str, started: Instant) {

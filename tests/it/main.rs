@@ -1,1 +1,6 @@
-//! Tests through the real binary.
+//! Tests through the real binary, the real network and simulated upstreams.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by ending")]
+
+mod architecture;
+mod harness;
+mod spine;

@@ -1,0 +1,74 @@
+//! An entry as bytes in Redis.
+//!
+//! One byte of kind, then version, owner and time of the last poll, eight bytes each, then the body. The
+//! version is big-endian and comes first, so that scripts in Redis compare versions as text.
+
+use bytes::{BufMut, Bytes};
+
+use super::Cached;
+use crate::domain::ids::ClientId;
+use crate::domain::time::Timestamp;
+
+/// Begins an entry that is held; a dropped one begins with `0`.
+const HELD: u8 = b'1';
+/// Stands for an order that was never polled.
+const NEVER: i64 = i64::MIN;
+
+pub(super) fn encode(cached: &Cached) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(cached.body.len().saturating_add(25));
+    bytes.put_u8(HELD);
+    bytes.put_u64(cached.version);
+    bytes.put_i64(cached.owner.0);
+    bytes.put_i64(cached.polled_at.map_or(NEVER, Timestamp::millis));
+    bytes.extend_from_slice(&cached.body);
+    bytes
+}
+
+/// Nothing for an entry that is dropped, or that this program did not write.
+pub(super) fn decode(bytes: Vec<u8>) -> Option<Cached> {
+    let (kind, rest) = bytes.split_first()?;
+    let (version, rest) = rest.split_first_chunk()?;
+    let (owner, rest) = rest.split_first_chunk()?;
+    let (polled_at, _) = rest.split_first_chunk()?;
+    let polled_at = i64::from_be_bytes(*polled_at);
+    if *kind != HELD {
+        return None;
+    }
+    Some(Cached {
+        version: u64::from_be_bytes(*version),
+        owner: ClientId(i64::from_be_bytes(*owner)),
+        polled_at: (polled_at != NEVER).then(|| Timestamp::from_millis(polled_at)),
+        body: Bytes::from(bytes).slice(25..),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(owner: i64, version: u64, polled in prop::option::of(0..i64::MAX), body: Vec<u8>) {
+            let cached = Cached {
+                owner: ClientId(owner),
+                version,
+                polled_at: polled.map(Timestamp::from_millis),
+                body: body.into(),
+            };
+            prop_assert_eq!(decode(encode(&cached)), Some(cached));
+        }
+
+        #[test]
+        fn anything_else_is_nothing(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let read = decode(bytes.clone());
+            prop_assert_eq!(read.is_some(), bytes.len() >= 25 && bytes.first() == Some(&b'1'));
+        }
+
+        #[test]
+        fn versions_sort_as_text(one: u64, other: u64) {
+            prop_assert_eq!(one.cmp(&other), one.to_be_bytes().cmp(&other.to_be_bytes()));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The cache of several gateways: a Redis, which may be slow, gone or restarted at any time.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::IntoConnectionInfo;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use tokio::time::Instant;
+
+use super::breaker::Breaker;
+use super::{CacheError, Cached, DROPPED_FOR, KEPT_FOR, entry};
+use crate::domain::ids::OrderId;
+
+/// Sets each key unless it holds a newer version, or this very version was dropped.
+const PUT: &str = r"
+for i, key in ipairs(KEYS) do
+  local old = redis.call('GETRANGE', key, 0, 8)
+  local kind, held, new = old:sub(1, 1), old:sub(2), ARGV[i + 1]:sub(2, 9)
+  if not ((kind == '1' and held > new) or (kind == '0' and held >= new)) then
+    redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
+  end
+end";
+
+/// Marks each key as dropped at the version that it holds; at the last of all where it holds none, so that
+/// nothing is put there for a while.
+const DROP: &str = r"
+for _, key in ipairs(KEYS) do
+  local held = redis.call('GETRANGE', key, 1, 8)
+  if #held < 8 then held = string.rep('\255', 8) end
+  redis.call('SET', key, '0' .. held, 'PX', ARGV[1])
+end";
+
+/// Drops that Redis could not be told, at most; beyond it, nothing is believed until all it holds is gone.
+const MAX_OWED: usize = 100_000;
+/// Drops in one call.
+const DROP_BATCH: usize = 1000;
+
+/// A connection whose other end acknowledges nothing for so long is given up; time-outs alone would keep it.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// How a Redis is used.
+#[derive(Debug, Clone)]
+pub struct SharedOptions {
+    /// For a connection and for an answer: no request waits longer for its status.
+    pub timeout: Duration,
+}
+
+impl Default for SharedOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_millis(50) }
+    }
+}
+
+/// A Redis that answered nothing of use; the operator was told.
+#[derive(Debug)]
+pub(super) struct Unavailable;
+
+/// See the module's words.
+pub struct Shared {
+    connection: ConnectionManager,
+    prefix: String,
+    timeout: Duration,
+    breaker: Breaker,
+    owed: Mutex<Owed>,
+}
+
+/// Drops that Redis was not told of: what it holds of these orders is not believed until it was.
+#[derive(Debug, Default)]
+struct Owed {
+    /// With the number of the drop: only that drop settles it, not one under way since before.
+    orders: HashMap<OrderId, u64>,
+    drops: u64,
+    distrust_to: Option<Instant>,
+}
+
+/// The connection's own words would show the URL.
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(url: &str, store_id: &str, options: SharedOptions) -> Result<Self, CacheError> {
+        let tcp = TcpSettings::default().set_user_timeout(DEAD_AFTER);
+        let info = url.into_connection_info().map_err(|_| CacheError::BadUrl)?.set_tcp_settings(tcp);
+        let client = redis::Client::open(info).map_err(|_| CacheError::BadUrl)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(options.timeout))
+            .set_response_timeout(Some(options.timeout))
+            .set_number_of_retries(0)
+            .set_pipeline_buffer_size(1024);
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| CacheError::BadUrl)?;
+        Ok(Self {
+            connection,
+            prefix: format!("tollgate:{store_id}:status:"),
+            timeout: options.timeout,
+            breaker: Breaker::default(),
+            owed: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.settle_owed().await?;
+        let mut command = redis::cmd("MGET");
+        for id in ids {
+            command.arg(self.key(*id));
+        }
+        let values: Vec<Option<Vec<u8>>> = self.ask(&command).await?;
+        let owed = self.owed();
+        let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
+            value.filter(|_| !owed.orders.contains_key(id)).and_then(entry::decode)
+        };
+        Ok(values.into_iter().zip(ids).map(believed).collect())
+    }
+
+    pub(super) async fn put(&self, entries: &[(OrderId, Cached)]) {
+        if entries.is_empty() || self.settle_owed().await.is_err() {
+            return;
+        }
+        let mut command = redis::cmd("EVAL");
+        command.arg(PUT).arg(entries.len());
+        for (id, _) in entries {
+            command.arg(self.key(*id));
+        }
+        command.arg(millis(KEPT_FOR));
+        for (_, cached) in entries {
+            command.arg(entry::encode(cached));
+        }
+        // What is not held is a miss, and the operator was told.
+        let _: Result<(), _> = self.ask(&command).await;
+    }
+
+    pub(super) async fn drop_orders(&self, ids: &[OrderId]) {
+        self.owed().add(ids);
+        // What is still owed is tried again before the next question.
+        let _: Result<(), _> = self.settle_owed().await;
+    }
+
+    /// Tells Redis of drops it was not told of.
+    async fn settle_owed(&self) -> Result<(), Unavailable> {
+        loop {
+            let batch = {
+                let owed = self.owed();
+                if owed.distrusts() {
+                    return Err(Unavailable);
+                }
+                owed.orders.iter().map(|(id, number)| (*id, *number)).take(DROP_BATCH).collect::<Vec<_>>()
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let mut command = redis::cmd("EVAL");
+            command.arg(DROP).arg(batch.len());
+            for (id, _) in &batch {
+                command.arg(self.key(*id));
+            }
+            command.arg(millis(DROPPED_FOR));
+            let () = self.ask(&command).await?;
+            let mut owed = self.owed();
+            for (id, number) in batch {
+                if owed.orders.get(&id) == Some(&number) {
+                    owed.orders.remove(&id);
+                }
+            }
+        }
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
+        if !self.breaker.admits() {
+            return Err(Unavailable);
+        }
+        let mut connection = self.connection.clone();
+        let error = match within(self.timeout, command.query_async(&mut connection)).await {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        if self.breaker.failed() {
+            tracing::warn!(
+                %error,
+                "the cache (cache.url) does not answer; statuses come from the store until it does"
+            );
+        }
+        Err(Unavailable)
+    }
+
+    fn key(&self, id: OrderId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    fn owed(&self) -> std::sync::MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Owed {
+    fn add(&mut self, ids: &[OrderId]) {
+        self.drops = self.drops.wrapping_add(1);
+        self.orders.extend(ids.iter().map(|id| (*id, self.drops)));
+        if self.orders.len() > MAX_OWED {
+            self.orders = HashMap::new();
+            self.distrust_to = Some(Instant::now() + KEPT_FOR);
+        }
+    }
+
+    fn distrusts(&self) -> bool {
+        self.distrust_to.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// The answer within `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
+/// only their kind is told.
+async fn within<T>(timeout: Duration, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, String> {
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) if error.is_timeout() => Err(format!("no answer within {timeout:?}")),
+        Ok(Err(error)) if error.is_connection_refusal() => Err("connection refused".to_owned()),
+        Ok(Err(error)) => {
+            Err(format!("{:?}{}", error.kind(), error.code().map(|code| format!(", {code}")).unwrap_or_default()))
+        }
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

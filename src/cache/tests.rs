@@ -1,0 +1,242 @@
+//! What both caches promise, and what the shared one does while its Redis misbehaves. A real redis-server is
+//! started on a free port.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::*;
+
+const OWNER: ClientId = ClientId(7);
+
+fn id(number: i64) -> OrderId {
+    OrderId::new(number).unwrap()
+}
+
+fn cached(version: u64) -> Cached {
+    Cached {
+        owner: OWNER,
+        body: format!("{{\"version\":{version}}}").into(),
+        version,
+        polled_at: Some(Timestamp::from_millis(1_700_000_000_123)),
+    }
+}
+
+async fn version(cache: &Cache, number: i64) -> Option<u64> {
+    let [found] = cache.get_many(OWNER, &[id(number)]).await.try_into().unwrap();
+    found.map(|cached| cached.version)
+}
+
+/// A redis-server that ends with the test.
+struct Redis {
+    port: u16,
+    child: Child,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { port, child: Self::run(port).await }
+    }
+
+    async fn run(port: u16) -> Child {
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--dir", "/tmp", "--requirepass", "pass-w0rd"])
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("these tests need redis-server in PATH: apt-get install redis-server");
+        eventually("redis-server listens", async || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        child
+    }
+
+    fn url(&self) -> String {
+        format!("redis://:pass-w0rd@127.0.0.1:{}/3", self.port)
+    }
+
+    /// The time-out is generous, so that a busy machine is not taken for a Redis that is away.
+    fn cache(&self) -> Cache {
+        self.cache_of("store", Duration::from_millis(1000))
+    }
+
+    fn cache_of(&self, store: &str, timeout: Duration) -> Cache {
+        Cache::shared(&self.url(), store, SharedOptions { timeout }).unwrap()
+    }
+
+    async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn restart(&mut self) {
+        self.child = Self::run(self.port).await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+}
+
+async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !happened().await {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What holds for both.
+async fn keeps_its_promises(cache: &Cache) {
+    assert_eq!(cache.get_many(OWNER, &[]).await, []);
+    let never_polled = Cached { polled_at: None, body: "\u{0}\r\n{}".into(), ..cached(1) };
+    cache.put(vec![]).await;
+    cache.put(vec![(id(1), cached(5)), (id(2), never_polled.clone())]).await;
+    let found = cache.get_many(OWNER, &[id(2), id(9), id(1), id(1)]).await;
+    assert_eq!(found, [Some(never_polled), None, Some(cached(5)), Some(cached(5))]);
+
+    assert_eq!(cache.get_many(ClientId(8), &[id(1), id(2)]).await, [None, None], "another client's");
+
+    cache.put(vec![(id(1), cached(4))]).await;
+    assert_eq!(version(cache, 1).await, Some(5), "never an older one");
+    cache.put(vec![(id(1), cached(300))]).await;
+    assert_eq!(version(cache, 1).await, Some(300), "versions are numbers");
+    let polled_again = Cached { polled_at: Some(Timestamp::from_millis(1_800_000_000_000)), ..cached(300) };
+    cache.put(vec![(id(1), polled_again.clone())]).await;
+    assert_eq!(cache.get_many(OWNER, &[id(1)]).await, [Some(polled_again)], "the same one anew");
+
+    cache.drop_orders(&[id(1), id(3)]).await;
+    assert_eq!(cache.get_many(OWNER, &[id(1), id(3)]).await, [None, None]);
+    cache.put(vec![(id(1), cached(300)), (id(3), cached(1))]).await;
+    assert_eq!(version(cache, 1).await, None, "who read it before the drop comes too late");
+    assert_eq!(version(cache, 3).await, None, "also where nothing was held");
+    cache.put(vec![(id(1), cached(301))]).await;
+    assert_eq!(version(cache, 1).await, Some(301), "what comes after the drop is held");
+    eventually("the drop is over", async || {
+        cache.put(vec![(id(3), cached(1))]).await;
+        version(cache, 3).await == Some(1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_local_one_keeps_its_promises() {
+    keeps_its_promises(&Cache::local(1 << 20)).await;
+}
+
+#[tokio::test]
+async fn the_shared_one_keeps_its_promises() {
+    let redis = Redis::start().await;
+    keeps_its_promises(&redis.cache()).await;
+}
+
+#[tokio::test]
+async fn the_local_one_is_bounded() {
+    let local = local::Local::new(100_000);
+    for number in 1..2000 {
+        local.put(vec![(id(number), Cached { body: vec![b'x'; 1000].into(), ..cached(1) })]);
+    }
+    assert!(local.settle() <= 100_000);
+    let held = (1..2000).filter(|number| local.get_many(&[id(*number)])[0].is_some()).count();
+    assert!((50..100).contains(&held), "{held} are held");
+}
+
+#[tokio::test]
+async fn gateways_share_one_redis() {
+    let redis = Redis::start().await;
+    let (one, other) = (redis.cache(), redis.cache());
+    let stranger = redis.cache_of("another store", Duration::from_secs(1));
+    one.put(vec![(id(1), cached(5))]).await;
+    assert_eq!(version(&other, 1).await, Some(5));
+    assert_eq!(version(&stranger, 1).await, None, "of another store's order 1");
+    other.drop_orders(&[id(1)]).await;
+    assert_eq!(version(&one, 1).await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_ends_and_returns() {
+    let mut redis = Redis::start().await;
+    let cache = redis.cache();
+    cache.put(vec![(id(1), cached(1))]).await;
+    assert_eq!(version(&cache, 1).await, Some(1));
+    redis.kill().await;
+    let began = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(version(&cache, 1).await, None);
+        cache.put(vec![(id(1), cached(2))]).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?} for 400 calls", began.elapsed());
+    redis.restart().await;
+    eventually("it is in use again", async || {
+        cache.put(vec![(id(1), cached(3))]).await;
+        version(&cache, 1).await == Some(3)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_late() {
+    let mut redis = Redis::start().await;
+    redis.kill().await;
+    let began = Instant::now();
+    let cache = redis.cache();
+    assert_eq!(version(&cache, 1).await, None);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    redis.restart().await;
+    eventually("it is in use", async || {
+        cache.put(vec![(id(1), cached(1))]).await;
+        version(&cache, 1).await == Some(1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_redis_is_hardly_noticed() {
+    let redis = Redis::start().await;
+    let timeout = Duration::from_millis(250);
+    let cache = redis.cache_of("store", timeout);
+    eventually("it is in use", async || {
+        cache.put(vec![(id(1), cached(1))]).await;
+        version(&cache, 1).await == Some(1)
+    })
+    .await;
+    redis.signal("-STOP").await;
+    let began = Instant::now();
+    for _ in 0..1000 {
+        assert_eq!(version(&cache, 1).await, None);
+    }
+    // One time-out, and perhaps a probe: a thousand would be minutes.
+    assert!(began.elapsed() < timeout * 6, "{:?} for 1000 questions", began.elapsed());
+    redis.signal("-CONT").await;
+    eventually("it is in use again", async || version(&cache, 1).await == Some(1)).await;
+}
+
+#[tokio::test]
+async fn a_drop_that_redis_missed_is_made_up_for() {
+    let redis = Redis::start().await;
+    let cache = redis.cache_of("store", Duration::from_millis(250));
+    eventually("all is held", async || {
+        cache.put((1..3000).map(|number| (id(number), cached(1))).collect()).await;
+        version(&cache, 2999).await == Some(1)
+    })
+    .await;
+    redis.signal("-STOP").await;
+    cache.drop_orders(&(1..2999).map(id).collect::<Vec<_>>()).await;
+    assert_eq!(version(&cache, 1).await, None);
+    redis.signal("-CONT").await;
+    eventually("it is in use again", async || version(&cache, 2999).await == Some(1)).await;
+    let all: Vec<_> = (1..2999).map(id).collect();
+    assert!(cache.get_many(OWNER, &all).await.iter().all(Option::is_none), "what was dropped stays so");
+}
+
+#[tokio::test]
+async fn the_url_is_never_shown() {
+    let redis = Redis::start().await;
+    assert!(!format!("{:?}", redis.cache()).contains("pass-w0rd"));
+    for url in ["http://:pass-w0rd@x", "redis://:pass-w0rd@", "pass-w0rd", "redis://:pass-w0rd@x:y/z"] {
+        let error = Cache::shared(url, "store", SharedOptions::default()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("pass-w0rd"), "{error:?}");
+    }
+}

@@ -1,0 +1,71 @@
+//! The ops listener.
+
+use super::*;
+
+struct Pages(Result<(), Vec<String>>);
+
+impl Ops for Pages {
+    fn readiness(&self) -> Result<(), Vec<String>> {
+        self.0.clone()
+    }
+
+    fn metrics(&self) -> String {
+        "# TYPE x counter\nx 1\n".to_owned()
+    }
+}
+
+async fn open(readiness: Result<(), Vec<String>>, token: Option<&str>) -> SocketAddr {
+    let service = OpsPages::new(Arc::new(Pages(readiness)), token);
+    listen(service, Limits::default(), Arc::default(), &Tasks::new()).await.0
+}
+
+async fn get(address: SocketAddr, method: &str, path: &str, headers: &str) -> Got {
+    let mut client = Client(TcpStream::connect(address).await.unwrap());
+    client.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n")).await;
+    client.get_to(method).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_pages() {
+    let address = open(Ok(()), None).await;
+    let healthy = get(address, "GET", "/healthz", "").await;
+    assert_eq!((healthy.status(), healthy.json()), (200, serde_json::json!({ "status": "ok" })));
+    let ready = get(address, "GET", "/readyz", "").await;
+    assert_eq!((ready.status(), ready.json()["ready"].clone()), (200, true.into()));
+    let metrics = get(address, "GET", "/metrics", "").await;
+    assert_eq!((metrics.status(), metrics.body.as_slice()), (200, &b"# TYPE x counter\nx 1\n"[..]));
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    assert_eq!(get(address, "HEAD", "/healthz", "").await.status(), 200);
+    get(address, "GET", "/api/v2", "").await.is_error(404);
+    get(address, "POST", "/healthz", "").await.is_error(405);
+}
+
+#[tokio::test]
+async fn what_is_not_ready_says_why() {
+    let address = open(Err(vec!["no catalogue yet".to_owned()]), None).await;
+    let got = get(address, "GET", "/readyz", "").await;
+    assert_eq!(got.status(), 503);
+    assert_eq!(got.json(), serde_json::json!({ "ready": false, "reasons": ["no catalogue yet"] }));
+    assert_eq!(get(address, "GET", "/healthz", "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for() {
+    let address = open(Ok(()), Some("s3cret")).await;
+    assert_eq!(get(address, "GET", "/healthz", "").await.status(), 200);
+    for path in ["/readyz", "/metrics", "/other"] {
+        for headers in [
+            "",
+            "Authorization: Bearer\r\n",
+            "Authorization: Bearer wrong\r\n",
+            "Authorization: Basic s3cret\r\n",
+            "Authorization: Bearer s3cret2\r\n",
+        ] {
+            let got = get(address, "GET", path, headers).await;
+            got.is_error(401);
+            assert_eq!(got.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    assert_eq!(get(address, "GET", "/readyz", "Authorization: Bearer s3cret\r\n").await.status(), 200);
+    assert_eq!(get(address, "GET", "/metrics", "authorization: bearer s3cret\r\n").await.status(), 200);
+}

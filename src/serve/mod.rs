@@ -1,0 +1,177 @@
+//! Puts the parts together and runs the gateway: configuration, store, cache, upstreams, tasks, sockets; then
+//! waits for a signal, and drains.
+//!
+//! The only room besides the command line that knows what is behind a trait.
+
+mod demo;
+mod parts;
+
+pub use demo::demo;
+pub use parts::{build_app, open_store, terms};
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::app::call::{Answer, Params};
+use crate::config::Settings;
+use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
+use crate::store::sqlite::OpenMode;
+use crate::task::Tasks;
+use crate::telemetry::Metrics;
+
+/// Added to the longest `add_timeout` when the gateway waits for the last answers before it ends.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// The gateway until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from starting, or that it could not end what it had begun.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    for warning in &settings.warnings {
+        tracing::warn!("{}: {warning}", settings.file.display());
+    }
+    let gateway = Gateway::build(&settings).await?;
+    tracing::info!(
+        "serving the API on http://{} and health and metrics on http://{}",
+        gateway.public.local_addr()?,
+        gateway.ops.local_addr()?
+    );
+    // Not being under systemd is no failure.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    gateway.run(told_to_stop()?).await
+}
+
+/// Everything that a running gateway is made of: bound, migrated, recovered, but serving nothing yet.
+struct Gateway {
+    app: Arc<App>,
+    tasks: Tasks,
+    metrics: Metrics,
+    public: TcpListener,
+    ops: TcpListener,
+    ops_token: Option<secrecy::SecretString>,
+    proxies: Arc<TrustedProxies>,
+    drain: Duration,
+}
+
+impl Gateway {
+    async fn build(settings: &Settings) -> anyhow::Result<Self> {
+        let secrets = settings.read_secrets()?;
+        let metrics = Metrics::install()?;
+        let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
+        let store = open_store(settings, mode)?;
+        let public = bind(settings.server.listen, "server.listen").await?;
+        let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
+        let tasks = Tasks::new();
+        let app = build_app(settings, &secrets, store, tasks.clone()).await?;
+        let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
+        if lost > 0 {
+            tracing::warn!(
+                "{lost} orders were being sent when the last run ended; they are uncertain now: \
+                            see `tollgate orders list --state uncertain`"
+            );
+        }
+        let longest = settings.providers.iter().map(|provider| provider.add_timeout).max().unwrap_or_default();
+        Ok(Self {
+            app,
+            tasks,
+            metrics,
+            public,
+            ops,
+            ops_token: secrets.ops_token,
+            proxies: Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            drain: longest.saturating_add(DRAIN_MARGIN),
+        })
+    }
+
+    async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.app.start();
+        let metrics = self.metrics.clone();
+        self.tasks.every(Duration::from_secs(5), Arc::default(), move || {
+            metrics.run_upkeep();
+            std::future::ready(())
+        });
+        let ending = CancellationToken::new();
+        let public =
+            PublicApi::new(Arc::new(Public(Arc::clone(&self.app))), Arc::clone(&self.proxies), self.tasks.clone());
+        let token = self.ops_token.as_ref().map(ExposeSecret::expose_secret);
+        let pages = OpsPages::new(Arc::new(Operations { app: Arc::clone(&self.app), metrics: self.metrics }), token);
+        let listening = async {
+            let serve_public = http::serve(
+                self.public,
+                public,
+                Limits::default(),
+                Arc::clone(&self.proxies),
+                &self.tasks,
+                ending.cancelled(),
+            );
+            let serve_ops =
+                http::serve(self.ops, pages, Limits::default(), Arc::default(), &self.tasks, ending.cancelled());
+            tokio::join!(serve_public, serve_ops)
+        };
+        let stopping = async {
+            stop.await;
+            tracing::info!("stopping: no new calls, waiting for answers that are under way");
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+            self.tasks.stop();
+            ending.cancel();
+        };
+        tokio::join!(listening, stopping);
+        let left = self.tasks.finish(self.drain).await;
+        anyhow::ensure!(left == 0, "{left} calls were still under way at the end; their orders will be uncertain");
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} ({what}): is another program using that port?"))
+}
+
+/// Resolves at the first SIGTERM or SIGINT. SIGHUP, which would end the process, is answered by a word.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reads its configuration at the start only"),
+            }
+        }
+    })
+}
+
+struct Public(Arc<App>);
+
+impl Api for Public {
+    async fn answer(&self, params: Params, ip: IpAddr) -> Answer {
+        self.0.answer(&params, ip).await
+    }
+}
+
+struct Operations {
+    app: Arc<App>,
+    metrics: Metrics,
+}
+
+impl Ops for Operations {
+    fn readiness(&self) -> Result<(), Vec<String>> {
+        self.app.readiness()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+}

@@ -1,0 +1,342 @@
+//! One gateway as a process, in a folder of its own, with one client that has money.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tollgate::sandbox::{DEFAULT_KEY, Sandbox};
+
+use super::eventually;
+
+/// The client that every gateway is started with.
+pub const CLIENT: &str = "tester";
+/// What it is given.
+pub const DEPOSIT: &str = "1000";
+
+/// Text of a `providers.toml` for tests: fast polls, no rate that slows a test down.
+#[derive(Debug, Clone)]
+pub struct Config {
+    server: String,
+    tables: String,
+    body: String,
+}
+
+impl Config {
+    /// With these lines for tables other than `[server]`, for example `[dispatch]\nwait = "1s"`.
+    pub fn new(tables: &str) -> Self {
+        let defaults = if tables.contains("[cache]") { "" } else { "[cache]\nstatus_ttl = \"100ms\"\n" };
+        Self { server: String::new(), tables: format!("{defaults}{tables}\n"), body: String::new() }
+    }
+
+    /// With further lines in `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        writeln!(self.server, "{lines}").unwrap();
+        self
+    }
+
+    /// With a provider of that name, at the sandbox; `lines` may set more of its keys.
+    pub fn provider(self, name: &str, upstream: &Sandbox, lines: &str) -> Self {
+        self.provider_at(name, &upstream.url(), lines)
+    }
+
+    /// The same at any URL.
+    pub fn provider_at(mut self, name: &str, url: &str, lines: &str) -> Self {
+        let mut given = String::new();
+        for (key, value) in [("requests_per_second", "2000"), ("burst", "500"), ("max_in_flight", "64")] {
+            if !lines.contains(key) {
+                writeln!(given, "{key} = {value}").unwrap();
+            }
+        }
+        writeln!(
+            self.body,
+            "[[provider]]\nid = \"{name}\"\nurl = \"{url}\"\nkey = \"{DEFAULT_KEY}\"\n{given}{lines}\n"
+        )
+        .unwrap();
+        self
+    }
+
+    /// With a service of ours; `lines` sets its routes and more.
+    pub fn service(mut self, id: u32, lines: &str) -> Self {
+        writeln!(self.body, "[[service]]\nid = {id}\n{lines}\n").unwrap();
+        self
+    }
+
+    /// With any further text at the end.
+    pub fn text(mut self, text: &str) -> Self {
+        writeln!(self.body, "{text}").unwrap();
+        self
+    }
+
+    fn render(&self) -> String {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{}\n{}",
+            self.server, self.tables, self.body
+        )
+    }
+}
+
+/// See the module's words. When it is dropped at the end of a test that went well, `tollgate verify` must be
+/// content with its store.
+pub struct Gateway {
+    folder: TempDir,
+    child: Option<Child>,
+    log: Arc<Mutex<String>>,
+    /// `http://127.0.0.1:PORT/api/v2`
+    pub api: String,
+    /// `http://127.0.0.1:PORT`
+    pub ops: String,
+    /// The client's API key.
+    pub key: String,
+    http: reqwest::Client,
+}
+
+impl Gateway {
+    /// Starts one, waits until it is ready, and makes its client.
+    pub async fn start(config: &Config) -> Self {
+        let mut gateway = Self::prepare(config);
+        gateway.launch().await;
+        gateway.key = gateway.add_client(CLIENT, &["--deposit", DEPOSIT]);
+        gateway.knows_key(&gateway.key).await;
+        gateway
+    }
+
+    /// The folder with its configuration, and nothing running.
+    pub fn prepare(config: &Config) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("providers.toml"), config.render()).unwrap();
+        Self {
+            folder,
+            child: None,
+            log: Arc::default(),
+            api: String::new(),
+            ops: String::new(),
+            key: String::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
+    }
+
+    /// Writes another configuration into its folder.
+    pub fn reconfigure(&self, config: &Config) {
+        std::fs::write(self.config_file(), config.render()).unwrap();
+    }
+
+    /// Starts the process and waits until it takes orders.
+    pub async fn launch(&mut self) {
+        self.launch_unready().await;
+        eventually("the gateway to be ready", || async {
+            let answer = self.http.get(format!("{}/readyz", self.ops)).send().await.ok()?;
+            (answer.status() == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Starts the process and waits until it listens.
+    pub async fn launch_unready(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let mut child =
+            self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        self.log = Arc::clone(&log);
+        let stderr = child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        self.child = Some(child);
+        let (api, ops) = eventually("the gateway to listen", || async {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("serving the API on"))?;
+            let mut urls = line.split_whitespace().filter(|word| word.starts_with("http://"));
+            Some((urls.next()?.to_owned(), urls.next()?.to_owned()))
+        })
+        .await;
+        self.api = format!("{api}/api/v2");
+        self.ops = ops;
+    }
+
+    /// What it has logged since its last start.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().unwrap();
+        signal(child.id(), "TERM");
+        eventually("the gateway to stop", || {
+            let status = child.try_wait().unwrap();
+            async move { status }
+        })
+        .await
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its `providers.toml`.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("providers.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.arg("--config").arg(self.config_file()).args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a verb of the command line.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a verb that must succeed, with `--json`; gives its document.
+    pub fn cli_json(&self, arguments: &[&str]) -> Value {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        let output = self.cli(&all);
+        assert!(
+            output.status.success(),
+            "{arguments:?} failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Makes a client; gives its key.
+    pub fn add_client(&self, name: &str, options: &[&str]) -> String {
+        let mut arguments = vec!["client", "add", name];
+        arguments.extend(options);
+        self.cli_json(&arguments)["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the running gateway lets that key in.
+    pub async fn knows_key(&self, key: &str) {
+        eventually("the gateway to know a new key", || async {
+            let answer = self.post(&[("key", key), ("action", "balance")]).await;
+            answer.get("balance").is_some().then_some(())
+        })
+        .await;
+    }
+
+    /// Posts a form as it is.
+    pub async fn post(&self, form: &[(&str, &str)]) -> Value {
+        self.try_post(form).await.unwrap()
+    }
+
+    /// The same, where the gateway may be gone.
+    pub async fn try_post(&self, form: &[(&str, &str)]) -> Result<Value, reqwest::Error> {
+        let response = self.http.post(&self.api).form(form).send().await?;
+        assert_eq!(response.status(), 200);
+        response.json().await
+    }
+
+    /// A call of the gateway's client.
+    pub async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let mut form = vec![("key", self.key.as_str()), ("action", action)];
+        form.extend(parameters);
+        self.post(&form).await
+    }
+
+    /// Orders `quantity` of a service of type Default; gives the whole answer.
+    pub async fn add(&self, service: u32, link: &str, quantity: u32) -> Value {
+        let (service, quantity) = (service.to_string(), quantity.to_string());
+        self.call("add", &[("service", &service), ("link", link), ("quantity", &quantity)]).await
+    }
+
+    /// The same where it must be taken; gives the ID.
+    pub async fn order(&self, service: u32, link: &str, quantity: u32) -> u64 {
+        let answer = self.add(service, link, quantity).await;
+        answer["order"].as_u64().unwrap_or_else(|| panic!("the order was refused: {answer}"))
+    }
+
+    /// The `status` answer for one order.
+    pub async fn status(&self, order: u64) -> Value {
+        self.call("status", &[("order", &order.to_string())]).await
+    }
+
+    /// Asks for an order's status until it is this one; gives the answer.
+    pub async fn until_status(&self, order: u64, status: &str) -> Value {
+        eventually(&format!("order {order} to be {status}"), || async {
+            let answer = self.status(order).await;
+            (answer["status"] == status).then_some(answer)
+        })
+        .await
+    }
+
+    /// The operator's document of an order, once its state is this one.
+    pub async fn until_state(&self, order: u64, state: &str) -> Value {
+        eventually(&format!("order {order} to be {state}"), || async {
+            let story = self.story(order);
+            (story["order"]["state"] == state).then_some(story)
+        })
+        .await
+    }
+
+    /// `orders show`.
+    pub fn story(&self, order: u64) -> Value {
+        self.cli_json(&["orders", "show", &order.to_string()])
+    }
+
+    /// The client's balance as the API says it.
+    pub async fn balance(&self) -> String {
+        self.call("balance", &[]).await["balance"].as_str().unwrap().to_owned()
+    }
+
+    /// `tollgate verify` must be content.
+    pub fn verify(&self) {
+        let document = self.cli(&["verify", "--json"]);
+        assert!(document.status.success(), "verify: {}", String::from_utf8_lossy(&document.stdout));
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let mut log = String::new();
+            let _ = self.log.lock().map(|text| log.clone_from(&text));
+            eprintln!("--- the gateway's log ---\n{log}");
+        } else if self.folder.path().join("tollgate.db").exists() {
+            self.verify();
+        }
+    }
+}
+
+/// Sends a signal to a process that a test started.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Reads all that a finished process wrote.
+pub fn text(mut stream: impl Read) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}

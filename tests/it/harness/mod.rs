@@ -1,0 +1,21 @@
+//! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
+
+pub mod gateway;
+pub mod wait;
+
+pub use gateway::{Config, Gateway};
+pub use wait::eventually;
+
+use std::num::NonZeroU32;
+
+use tollgate::sandbox::{self, Options, Sandbox};
+
+/// An upstream whose orders pass through their life `speed` times faster than the usual 20 seconds.
+pub async fn upstream(speed: u32) -> Sandbox {
+    upstream_with(Options { speed: NonZeroU32::new(speed).unwrap(), ..Options::default() }).await
+}
+
+/// An upstream with these options.
+pub async fn upstream_with(options: Options) -> Sandbox {
+    sandbox::start(options).await.unwrap()
+}
