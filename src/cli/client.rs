@@ -199,8 +199,7 @@ struct AddedDocument<'a> {
 async fn add(call: &Call, name: String, deposit: Option<Money>, terms: TermOptions) -> anyhow::Result<()> {
     let store = call.store()?;
     let (text, new_key) = key::new_key(String::new(), false)?;
-    let client =
-        NewClient { terms: terms.into_client(name), key: new_key, deposit: deposit.unwrap_or_default() };
+    let client = NewClient { terms: terms.into_client(name), key: new_key, deposit: deposit.unwrap_or_default() };
     let account = store.create_client(client, now()).await?;
     let name = &account.client.name;
     let document = AddedDocument { client: name, key: &text, balance: account.balance.to_string() };

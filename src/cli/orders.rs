@@ -393,10 +393,7 @@ mod tests {
             json!([{"attempt": 1, "provider": "alpha", "upstream_service": "101",
                     "started_at": "1970-01-01T00:00:01Z", "finished_at": null, "outcome": null, "detail": null}])
         );
-        assert_eq!(
-            document["history"],
-            json!([{"at": "1970-01-01T00:00:01Z", "text": "placed", "alert": false}])
-        );
+        assert_eq!(document["history"], json!([{"at": "1970-01-01T00:00:01Z", "text": "placed", "alert": false}]));
         assert_eq!(document["ledger"], json!([]));
     }
 

@@ -54,7 +54,7 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     for row in rows {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
-    unindented(&table)
+    unpadded(&table)
 }
 
 /// Names with their values, a line each.
@@ -64,13 +64,12 @@ pub(super) fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
     for (name, value) in fields {
         table.add_row([name, &printable(&value)]);
     }
-    unindented(&table)
+    unpadded(&table)
 }
 
-/// Without the blank that stands before every line.
-fn unindented(table: &Table) -> String {
-    let text = table.trim_fmt();
-    let lines = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
+/// Without the blanks that stand around every line.
+fn unpadded(table: &Table) -> String {
+    let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
 }
 

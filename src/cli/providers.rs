@@ -152,8 +152,8 @@ fn sync_documents(results: BTreeMap<String, Result<serde_json::Value, String>>) 
     let document = |(provider, result): (String, Result<serde_json::Value, String>)| {
         let (services, changes, error) = match result {
             Ok(report) => {
-                let changes: Changes =
-                    serde_json::from_value(report).with_context(|| format!("the report on {provider} can't be read"))?;
+                let changes: Changes = serde_json::from_value(report)
+                    .with_context(|| format!("the report on {provider} can't be read"))?;
                 (Some(changes.services), changes, None)
             }
             Err(error) => (None, Changes::default(), Some(error)),
@@ -217,7 +217,8 @@ mod tests {
             fetched_at: Timestamp::from_millis(0),
             services: vec![],
         };
-        let seen = |running| to_value(documents(&settings(), &[record()], &[catalogue.clone()], running)).unwrap();
+        let seen =
+            |running| to_value(documents(&settings(), &[record()], std::slice::from_ref(&catalogue), running)).unwrap();
         let beta = json!({"provider": "beta", "state": "drain", "balance": null, "currency": "EUR",
                           "last_sync_at": null, "services": 0, "in_flight": 0, "failures": 0});
         assert_eq!(

@@ -101,10 +101,8 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
             Some(_) => lines.push(format!("service {id} is not sold: its margin is below pricing.min_margin_percent")),
             None => {
                 let problem = routes.iter().find_map(|route| Some((&route.route, route.offer.as_ref().err()?)));
-                let why = problem.map_or_else(
-                    || "it is switched off".to_owned(),
-                    |(route, problem)| format!("{route}: {problem}"),
-                );
+                let why = problem
+                    .map_or_else(|| "it is switched off".to_owned(), |(route, problem)| format!("{route}: {problem}"));
                 lines.push(format!("service {id} is not listed: {why}"));
             }
         }

@@ -55,7 +55,10 @@ mod tests {
     fn a_verification_is_ok_only_without_failures() {
         let checked = vec![("orders", 3), ("clients", 2)];
         let good = VerifyDocument::from(VerifyReport { checked: checked.clone(), failures: vec![] });
-        assert_eq!(to_value(&good).unwrap(), json!({"ok": true, "checked": {"clients": 2, "orders": 3}, "failures": []}));
+        assert_eq!(
+            to_value(&good).unwrap(),
+            json!({"ok": true, "checked": {"clients": 2, "orders": 3}, "failures": []})
+        );
         assert_eq!(describe(&good), "checked: 2 clients, 3 orders\nall of it holds");
 
         let bad = VerifyDocument::from(VerifyReport { checked, failures: vec!["client shop: 1 is not 2".into()] });
