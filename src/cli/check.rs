@@ -1,0 +1,106 @@
+//! `tollgate check`: the configuration, every mistake at once.
+
+use serde::Serialize;
+
+use super::output::talk;
+use super::{Call, ExitStatus};
+use crate::config::{ConfigErrors, Mistake, Settings};
+
+#[derive(Debug, Default, Serialize)]
+struct CheckDocument {
+    ok: bool,
+    mistakes: Vec<MistakeDocument>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct MistakeDocument {
+    file: String,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: String,
+}
+
+impl From<&Mistake> for MistakeDocument {
+    fn from(mistake: &Mistake) -> Self {
+        Self {
+            file: mistake.file.display().to_string(),
+            line: mistake.place.map(|place| place.line),
+            column: mistake.place.map(|place| place.column),
+            message: mistake.message.clone(),
+        }
+    }
+}
+
+/// Secrets are read too: one that is missing shall show here, not at the next start.
+pub(super) fn check(call: &Call) -> anyhow::Result<ExitStatus> {
+    let (settings, errors) = match call.settings() {
+        Ok(settings) => {
+            let errors = settings.read_secrets().err();
+            (Some(settings), errors)
+        }
+        Err(errors) => (None, Some(errors)),
+    };
+    let document = document(settings.as_ref(), errors.as_ref());
+    if !call.output.is_json() {
+        for warning in &document.warnings {
+            talk(&format!("warning: {warning}"));
+        }
+        if let Some(errors) = errors {
+            return Err(errors.into());
+        }
+    }
+    call.output.print(&document, || settings.as_ref().map(summary).unwrap_or_default())?;
+    Ok(if document.ok { ExitStatus::Done } else { ExitStatus::BadUsage })
+}
+
+fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> CheckDocument {
+    let mistakes = errors.map(ConfigErrors::mistakes).unwrap_or_default();
+    CheckDocument {
+        ok: mistakes.is_empty(),
+        mistakes: mistakes.iter().map(MistakeDocument::from).collect(),
+        warnings: settings.map(|settings| settings.warnings.clone()).unwrap_or_default(),
+    }
+}
+
+fn summary(settings: &Settings) -> String {
+    let (providers, services, imports) = (settings.providers.len(), settings.services.len(), settings.imports.len());
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    format!(
+        "{} has no mistakes: {}, {} by hand, {}",
+        settings.file.display(),
+        plural(providers, "provider"),
+        plural(services, "service"),
+        plural(imports, "import"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::super::tests::settings;
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let settings = settings();
+        assert!(summary(&settings).ends_with("has no mistakes: 2 providers, 1 service by hand, 0 imports"));
+        assert_eq!(to_value(document(Some(&settings), None)).unwrap()["ok"], json!(true));
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("providers.toml");
+        std::fs::write(&file, "[server]\nlisten = 5\nlitsen = 6\n").unwrap();
+        let errors = config::load(&file).unwrap_err();
+        let document = to_value(document(None, Some(&errors))).unwrap();
+        assert_eq!(document["ok"], json!(false));
+        let places: Vec<_> = document["mistakes"].as_array().unwrap().iter().map(|mistake| &mistake["line"]).collect();
+        assert_eq!(places, [&json!(2), &json!(3)], "{document}");
+        assert_eq!(document["mistakes"][0]["column"], json!(10));
+        assert_eq!(document["mistakes"][0]["file"], json!(file.display().to_string()));
+    }
+}

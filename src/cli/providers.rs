@@ -1,0 +1,260 @@
+//! `tollgate providers` and `tollgate sync`: how the upstreams are, and their catalogues.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::output::{or_dash, printable, table, time};
+use super::{Call, ExitStatus, ask};
+use crate::app::requests::{Reply, Request};
+use crate::config::Settings;
+use crate::config::settings::{ProviderMode, StoreUrl};
+use crate::domain::ids::ProviderId;
+use crate::serve;
+use crate::store::records::{ProviderRecord, StoredCatalogue};
+use crate::store::sqlite::{OpenMode, SqliteStore};
+use crate::telemetry::{self, LogFormat};
+
+/// How many IDs of a change are named to people; JSON names all.
+const NAMED: usize = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct SyncOptions {
+    /// Only this provider.
+    provider: Option<String>,
+}
+
+// === providers ===
+
+/// A provider as it is listed.
+#[derive(Debug, Serialize)]
+struct ProviderDocument {
+    provider: String,
+    state: String,
+    balance: Option<String>,
+    currency: String,
+    last_sync_at: Option<String>,
+    services: usize,
+    in_flight: u64,
+    failures: u64,
+}
+
+pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
+    let settings = call.settings()?;
+    let StoreUrl::Sqlite(path) = &settings.store;
+    let store = serve::open_store(&settings, OpenMode::Tool)?;
+    let running = SqliteStore::gateway_running(path);
+    let documents = documents(&settings, &store.providers().await?, &store.catalogues().await?, running);
+    call.output.print(&documents, || provider_table(&documents))?;
+    Ok(ExitStatus::Done)
+}
+
+/// The configuration's providers with what the store knows of each. What only a running gateway can know is
+/// not told of one that has ended.
+fn documents(
+    settings: &Settings,
+    records: &[ProviderRecord],
+    catalogues: &[StoredCatalogue],
+    running: bool,
+) -> Vec<ProviderDocument> {
+    let records: HashMap<&ProviderId, &ProviderRecord> = records.iter().map(|r| (&r.provider, r)).collect();
+    let catalogues: HashMap<&ProviderId, &StoredCatalogue> = catalogues.iter().map(|c| (&c.provider, c)).collect();
+    let document = |provider: &crate::config::settings::ProviderSettings| {
+        let record = records.get(&provider.id);
+        let live = record.filter(|_| running);
+        let catalogue = catalogues.get(&provider.id);
+        let balance = record.filter(|record| record.currency == provider.currency).and_then(|record| record.balance);
+        ProviderDocument {
+            provider: provider.id.to_string(),
+            state: live.map_or_else(|| mode(provider.mode).to_owned(), |record| record.state.clone()),
+            balance: balance.map(|balance| balance.normalize().to_string()),
+            currency: provider.currency.clone(),
+            last_sync_at: catalogue.map(|catalogue| time(catalogue.fetched_at)),
+            services: catalogue.map_or(0, |catalogue| catalogue.services.len()),
+            in_flight: live.map_or(0, |record| record.in_flight),
+            failures: live.map_or(0, |record| record.failures),
+        }
+    };
+    settings.providers.iter().map(document).collect()
+}
+
+const fn mode(mode: ProviderMode) -> &'static str {
+    match mode {
+        ProviderMode::On => "on",
+        ProviderMode::Drain => "drain",
+        ProviderMode::Off => "off",
+    }
+}
+
+fn provider_table(documents: &[ProviderDocument]) -> String {
+    let rows = documents.iter().map(|document| {
+        [
+            document.provider.clone(),
+            document.state.clone(),
+            or_dash(document.balance.as_ref()),
+            document.currency.clone(),
+            or_dash(document.last_sync_at.as_ref()),
+            document.services.to_string(),
+            document.in_flight.to_string(),
+            document.failures.to_string(),
+        ]
+    });
+    table(["PROVIDER", "STATE", "BALANCE", "CURRENCY", "LAST SYNC", "SERVICES", "IN FLIGHT", "FAILURES"], rows)
+}
+
+// === sync ===
+
+/// What a sync changed, as the gateway reports it.
+#[derive(Debug, Default, Deserialize)]
+struct Changes {
+    services: u64,
+    gained: Vec<String>,
+    lost: Vec<String>,
+    repriced: Vec<(String, String, String)>,
+}
+
+/// What came of one provider's sync.
+#[derive(Debug, Serialize)]
+struct SyncDocument {
+    provider: String,
+    /// `null` where it failed; the last good list stays in force then.
+    services: Option<u64>,
+    gained: Vec<String>,
+    lost: Vec<String>,
+    repriced: Vec<RepricedDocument>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RepricedDocument {
+    service: String,
+    from: String,
+    to: String,
+}
+
+pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<ExitStatus> {
+    telemetry::init_logs(LogFormat::Text)?;
+    let settings = call.settings()?;
+    let results = match ask::ask(&settings, Request::Sync { provider: options.provider }).await? {
+        Reply::Synced(results) => results,
+        Reply::Refused(why) => bail!(why),
+        Reply::Resolved(_) => bail!("the gateway answered something else: is it another version?"),
+    };
+    let documents = sync_documents(results)?;
+    call.output.print(&documents, || documents.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
+    let failed = documents.iter().any(|document| document.error.is_some());
+    Ok(if failed { ExitStatus::Failed } else { ExitStatus::Done })
+}
+
+fn sync_documents(results: BTreeMap<String, Result<serde_json::Value, String>>) -> anyhow::Result<Vec<SyncDocument>> {
+    let document = |(provider, result): (String, Result<serde_json::Value, String>)| {
+        let (services, changes, error) = match result {
+            Ok(report) => {
+                let changes: Changes = serde_json::from_value(report)
+                    .with_context(|| format!("the report on {provider} can't be read"))?;
+                (Some(changes.services), changes, None)
+            }
+            Err(error) => (None, Changes::default(), Some(error)),
+        };
+        let repriced = changes.repriced.into_iter().map(|(service, from, to)| RepricedDocument { service, from, to });
+        let (gained, lost, repriced) = (changes.gained, changes.lost, repriced.collect());
+        Ok(SyncDocument { provider, services, gained, lost, repriced, error })
+    };
+    results.into_iter().map(document).collect()
+}
+
+fn describe(document: &SyncDocument) -> String {
+    let provider = &document.provider;
+    if let Some(error) = &document.error {
+        return printable(&format!("{provider}: not synced: {error}"));
+    }
+    let mut lines = vec![format!("{provider}: {} services", document.services.unwrap_or_default())];
+    let repriced: Vec<String> =
+        document.repriced.iter().map(|moved| format!("{} ({} -> {})", moved.service, moved.from, moved.to)).collect();
+    for (what, items) in [("gained", &document.gained), ("lost", &document.lost), ("repriced", &repriced)] {
+        if !items.is_empty() {
+            lines.push(format!("  {} {what}: {}", items.len(), named(items)));
+        }
+    }
+    lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn named(items: &[String]) -> String {
+    let first: Vec<&str> = items.iter().take(NAMED).map(String::as_str).collect();
+    match items.len().checked_sub(NAMED) {
+        Some(more) if more > 0 => format!("{} and {more} more", first.join(", ")),
+        _ => first.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::super::tests::settings;
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn record() -> ProviderRecord {
+        ProviderRecord {
+            provider: ProviderId::new("alpha"),
+            state: "unreachable".into(),
+            balance: Some("12.50".parse().unwrap()),
+            currency: "USD".into(),
+            last_sync_at: None,
+            services: 0,
+            in_flight: 2,
+            failures: 3,
+        }
+    }
+
+    #[test]
+    fn a_provider_is_shown_as_configured_and_as_last_seen() {
+        let catalogue = StoredCatalogue {
+            provider: ProviderId::new("alpha"),
+            fetched_at: Timestamp::from_millis(0),
+            services: vec![],
+        };
+        let seen =
+            |running| to_value(documents(&settings(), &[record()], std::slice::from_ref(&catalogue), running)).unwrap();
+        let beta = json!({"provider": "beta", "state": "drain", "balance": null, "currency": "EUR",
+                          "last_sync_at": null, "services": 0, "in_flight": 0, "failures": 0});
+        assert_eq!(
+            seen(true),
+            json!([{"provider": "alpha", "state": "unreachable", "balance": "12.5", "currency": "USD",
+                    "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 2, "failures": 3}, beta])
+        );
+        assert_eq!(
+            seen(false),
+            json!([{"provider": "alpha", "state": "on", "balance": "12.5", "currency": "USD",
+                    "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 0, "failures": 0}, beta])
+        );
+    }
+
+    #[test]
+    fn a_sync_is_shown_by_what_changed_or_why_nothing_did() {
+        let report = json!({"services": 3, "gained": ["7"], "lost": [], "repriced": [["1", "0.9", "1.0"]]});
+        let results = BTreeMap::from([("alpha".into(), Ok(report)), ("beta".into(), Err("it is\ndown".into()))]);
+        let documents = sync_documents(results).unwrap();
+        assert_eq!(
+            to_value(&documents).unwrap(),
+            json!([
+                {"provider": "alpha", "services": 3, "gained": ["7"], "lost": [],
+                 "repriced": [{"service": "1", "from": "0.9", "to": "1.0"}], "error": null},
+                {"provider": "beta", "services": null, "gained": [], "lost": [], "repriced": [], "error": "it is\ndown"},
+            ])
+        );
+        let texts: Vec<String> = documents.iter().map(describe).collect();
+        assert_eq!(texts[0], "alpha: 3 services\n  1 gained: 7\n  1 repriced: 1 (0.9 -> 1.0)");
+        assert_eq!(texts[1], "beta: not synced: it is\u{fffd}down");
+    }
+
+    #[test]
+    fn a_long_list_is_cut_for_people() {
+        let ids: Vec<String> = (1..=22).map(|id| id.to_string()).collect();
+        assert!(named(&ids).ends_with("19, 20 and 2 more"));
+        assert!(named(&ids[..20]).ends_with("19, 20"));
+    }
+}
