@@ -60,7 +60,7 @@ impl App {
             metrics::counter!(crate::telemetry::ATTEMPTS, "outcome" => outcome.as_str()).increment(1);
         }
         if matches!(order.state, State::Placed(_) | State::Closed { .. }) {
-            self.cache.put(vec![(order.id, self.cached(order))]).await;
+            self.cache.changed(vec![(order.id, self.cached(order))]).await;
         }
         if !matches!(order.state, State::Queued | State::Sending { .. }) {
             self.waiters.wake(order.id);
