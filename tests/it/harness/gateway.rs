@@ -241,6 +241,16 @@ impl Gateway {
         .await;
     }
 
+    /// For requests that are no plain form posts.
+    pub const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`, with this path after it.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.api.strip_suffix("/api/v2").unwrap())
+    }
+
     /// Posts a form as it is.
     pub async fn post(&self, form: &[(&str, &str)]) -> Value {
         self.try_post(form).await.unwrap()

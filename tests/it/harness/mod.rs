@@ -1,9 +1,13 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod gateway;
+pub mod raw;
+pub mod traces;
 pub mod wait;
 
 pub use gateway::{Config, Gateway};
+pub use raw::{RawAnswer, only_error, post_raw, raw};
+pub use traces::Traces;
 pub use wait::eventually;
 
 use std::num::NonZeroU32;
