@@ -2,5 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by ending")]
 
 mod architecture;
+mod dedup;
+mod dispatch;
+mod dispatch_wait;
+mod follow;
+mod follow_calls;
 mod harness;
+mod kill;
+mod margin;
+mod resolve;
+mod restart;
 mod spine;
