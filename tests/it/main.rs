@@ -4,6 +4,15 @@
 mod api;
 mod architecture;
 mod bad_input;
+mod dedup;
+mod dispatch;
+mod dispatch_wait;
+mod follow;
+mod follow_calls;
 mod harness;
+mod kill;
+mod margin;
+mod resolve;
+mod restart;
 mod service_types;
 mod spine;

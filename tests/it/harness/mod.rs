@@ -5,9 +5,9 @@ pub mod raw;
 pub mod traces;
 pub mod wait;
 
-pub use gateway::{Config, Gateway};
 pub use raw::{RawAnswer, only_error, post_raw, raw};
 pub use traces::Traces;
+pub use gateway::{Caller, Config, Gateway};
 pub use wait::eventually;
 
 use std::num::NonZeroU32;
@@ -17,6 +17,11 @@ use tollgate::sandbox::{self, Options, Sandbox};
 /// An upstream whose orders pass through their life `speed` times faster than the usual 20 seconds.
 pub async fn upstream(speed: u32) -> Sandbox {
     upstream_with(Options { speed: NonZeroU32::new(speed).unwrap(), ..Options::default() }).await
+}
+
+/// How often the upstream accepted an order with that link.
+pub fn accepted(upstream: &Sandbox, link: &str) -> usize {
+    upstream.orders().iter().filter(|order| order.link == link).count()
 }
 
 /// An upstream with these options.
