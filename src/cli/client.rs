@@ -349,7 +349,7 @@ mod tests {
         let text = describe(&ClientDocument::from(account()));
         assert!(text.starts_with("client               shop\n"), "{text}");
         assert!(text.contains("\nservices             any\n"), "{text}");
-        assert!(text.ends_with("4   -      read only  1970-01-01T00:00:00Z"), "{text}");
+        assert!(text.ends_with("\n4    -      read only  1970-01-01T00:00:00Z"), "{text}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn report(error: &anyhow::Error) -> ExitStatus {
         output::talk(&mistakes.to_string());
         return ExitStatus::BadUsage;
     }
-    output::talk(&format!("tollgate: {}", one_line(error)));
+    output::talk(&format!("tollgate: {}", output::printable(&one_line(error))));
     if error.is::<BadUsage>() { ExitStatus::BadUsage } else { ExitStatus::Failed }
 }
 

@@ -36,7 +36,9 @@ impl Output {
         let mut stdout = io::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written,
+            written => {
+                written.map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
+            }
         }
     }
 }

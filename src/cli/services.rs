@@ -16,6 +16,9 @@ use crate::serve;
 use crate::store::records::StoredCatalogue;
 use crate::store::sqlite::OpenMode;
 
+/// How many services that are not for sale are named.
+const NAMED: usize = 20;
+
 #[derive(Debug, Args)]
 pub(super) struct ServicesOptions {
     /// With the rates that this client sees.
@@ -51,8 +54,12 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     let snapshot = Snapshot::new(Arc::new(serve::terms(&settings)), lists(store.catalogues().await?));
     let documents = documents(&snapshot.catalogue, markup);
     call.output.print(&documents, || service_table(&documents))?;
-    for line in off_sale(&snapshot.catalogue, markup) {
-        talk(&line);
+    let off_sale = off_sale(&snapshot.catalogue, markup);
+    for line in off_sale.iter().take(NAMED) {
+        talk(line);
+    }
+    if off_sale.len() > NAMED {
+        talk(&format!("{} services are not for sale in all", off_sale.len()));
     }
     Ok(ExitStatus::Done)
 }
@@ -126,4 +133,70 @@ fn service_table(documents: &[ServiceDocument]) -> String {
         ]
     });
     table(["ID", "NAME", "TYPE", "CATEGORY", "ROUTES", "COST", "RATE", "MARGIN %", "MIN", "MAX"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::super::tests::settings;
+    use super::*;
+    use crate::domain::catalogue::UpstreamService;
+    use crate::domain::ids::{ProviderId, UpstreamServiceId};
+    use crate::domain::time::Timestamp;
+
+    fn snapshot(upstream_id: &str) -> Snapshot {
+        let service = UpstreamService {
+            id: UpstreamServiceId::new(upstream_id),
+            name: "Followers".into(),
+            type_text: "default".into(),
+            category: "Instagram".into(),
+            rate: "0.90".parse().unwrap(),
+            min: 10,
+            max: 5000,
+            refill: false,
+            cancel: true,
+            dripfeed: false,
+            desc: None,
+        };
+        let stored = StoredCatalogue {
+            provider: ProviderId::new("alpha"),
+            fetched_at: Timestamp::from_millis(0),
+            services: vec![service],
+        };
+        Snapshot::new(Arc::new(serve::terms(&settings())), lists(vec![stored]))
+    }
+
+    #[test]
+    fn a_service_is_shown_with_its_cost_rate_and_margin() {
+        let snapshot = snapshot("101");
+        let document = json!({
+            "service": 1, "name": "Followers", "type": "Default", "category": "Instagram", "routes": ["alpha:101"],
+            "cost": "0.9", "rate": "1.08", "margin_percent": "20", "min": 10, "max": 5000,
+        });
+        assert_eq!(to_value(documents(&snapshot.catalogue, None)).unwrap(), json!([document]));
+        assert!(off_sale(&snapshot.catalogue, None).is_empty());
+    }
+
+    #[test]
+    fn a_clients_own_markup_shows_and_may_be_too_low_to_sell() {
+        let catalogue = snapshot("101").catalogue;
+        let markup = Some("3.3333".parse().unwrap());
+        let document = to_value(documents(&catalogue, markup)).unwrap();
+        assert_eq!((&document[0]["rate"], &document[0]["margin_percent"]), (&json!("0.93"), &json!("3.33")));
+        assert_eq!(
+            off_sale(&catalogue, markup),
+            ["service 1 is not sold: its margin is below pricing.min_margin_percent"]
+        );
+    }
+
+    #[test]
+    fn a_service_that_no_provider_lists_is_talked_about() {
+        let catalogue = snapshot("102").catalogue;
+        assert_eq!(to_value(documents(&catalogue, None)).unwrap(), json!([]));
+        assert_eq!(
+            off_sale(&catalogue, None),
+            ["service 1 is not listed: alpha:101: its provider does not list this service"]
+        );
+    }
 }

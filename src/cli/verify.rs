@@ -11,7 +11,7 @@ use crate::store::records::VerifyReport;
 #[derive(Debug, Serialize)]
 struct VerifyDocument {
     ok: bool,
-    checked: BTreeMap<&'static str, u64>,
+    checked: BTreeMap<String, u64>,
     failures: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ impl From<VerifyReport> for VerifyDocument {
     fn from(report: VerifyReport) -> Self {
         Self {
             ok: report.failures.is_empty(),
-            checked: report.checked.into_iter().collect(),
+            checked: report.checked.into_iter().map(|(what, count)| (what.replace(' ', "_"), count)).collect(),
             failures: report.failures,
         }
     }
@@ -36,7 +36,8 @@ pub(super) async fn verify(call: &Call) -> anyhow::Result<ExitStatus> {
 }
 
 fn describe(document: &VerifyDocument) -> String {
-    let checked: Vec<String> = document.checked.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    let checked: Vec<String> =
+        document.checked.iter().map(|(what, count)| format!("{count} {}", what.replace('_', " "))).collect();
     let mut lines = vec![format!("checked: {}", checked.join(", "))];
     lines.extend(document.failures.iter().map(|failure| printable(failure)));
     if document.ok {
@@ -53,16 +54,16 @@ mod tests {
 
     #[test]
     fn a_verification_is_ok_only_without_failures() {
-        let checked = vec![("orders", 3), ("clients", 2)];
+        let checked = vec![("orders", 3), ("ledger entries", 2)];
         let good = VerifyDocument::from(VerifyReport { checked: checked.clone(), failures: vec![] });
         assert_eq!(
             to_value(&good).unwrap(),
-            json!({"ok": true, "checked": {"clients": 2, "orders": 3}, "failures": []})
+            json!({"ok": true, "checked": {"ledger_entries": 2, "orders": 3}, "failures": []})
         );
-        assert_eq!(describe(&good), "checked: 2 clients, 3 orders\nall of it holds");
+        assert_eq!(describe(&good), "checked: 2 ledger entries, 3 orders\nall of it holds");
 
         let bad = VerifyDocument::from(VerifyReport { checked, failures: vec!["client shop: 1 is not 2".into()] });
         assert_eq!(to_value(&bad).unwrap()["ok"], json!(false));
-        assert_eq!(describe(&bad), "checked: 2 clients, 3 orders\nclient shop: 1 is not 2");
+        assert_eq!(describe(&bad), "checked: 2 ledger entries, 3 orders\nclient shop: 1 is not 2");
     }
 }
