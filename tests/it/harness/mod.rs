@@ -1,9 +1,13 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod gateway;
+pub mod program;
+pub mod redis;
 pub mod wait;
 
 pub use gateway::{Config, Gateway};
+pub use program::Program;
+pub use redis::Redis;
 pub use wait::eventually;
 
 use std::num::NonZeroU32;
