@@ -128,6 +128,17 @@ fn every_mistake_is_listed_at_once_with_its_place() {
 }
 
 #[test]
+fn secrets_that_are_missing_are_listed_with_the_other_mistakes() {
+    let folder = folder_with(&BAD.replace(KEY, "file:no-such.key"));
+    for verb in ["check", "serve"] {
+        let said = said(&run(folder.path(), &[verb]));
+        let rows: Vec<_> = said.lines().map(|line| line.split(':').nth(1).unwrap_or_default()).collect();
+        assert_eq!(rows, ["2", "3", "5", "6", "9", "10", "11", "14", "15"], "{said}");
+        assert!(said.contains("no-such.key"), "{said}");
+    }
+}
+
+#[test]
 fn a_gateway_with_a_wrong_file_starts_nothing() {
     let folder = folder_with(BAD);
     let output = run(folder.path(), &["serve"]);
