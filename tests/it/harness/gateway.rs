@@ -292,6 +292,14 @@ impl Gateway {
         answer["order"].as_u64().unwrap_or_else(|| panic!("the order was refused: {answer}"))
     }
 
+    /// The same for another client, once its terms allow it.
+    pub async fn order_of(&self, key: &str, service: u32, link: &str, quantity: u32) -> u64 {
+        let (service, quantity) = (service.to_string(), quantity.to_string());
+        let form =
+            [("key", key), ("action", "add"), ("service", &service), ("link", link), ("quantity", &quantity)];
+        eventually("another client's order", || async { self.post(&form).await["order"].as_u64() }).await
+    }
+
     /// The `status` answer for one order.
     pub async fn status(&self, order: u64) -> Value {
         self.call("status", &[("order", &order.to_string())]).await
