@@ -39,7 +39,7 @@ pub(super) fn check(call: &Call) -> anyhow::Result<ExitStatus> {
             let errors = settings.read_secrets().err();
             (Some(settings), errors)
         }
-        Err(errors) => (None, Some(errors)),
+        Err(errors) => (None, Some(errors.with_secrets())),
     };
     let document = document(settings.as_ref(), errors.as_ref());
     if !call.output.is_json() {

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Call, ExitStatus};
+use crate::config::ConfigErrors;
 use crate::serve;
 use crate::telemetry::{self, LogFormat};
 
@@ -21,7 +22,7 @@ fn log_format() -> impl TypedValueParser<Value = LogFormat> {
 
 pub(super) async fn serve(call: &Call, options: &ServeOptions) -> anyhow::Result<ExitStatus> {
     telemetry::init_logs(options.log_format)?;
-    serve::run(call.settings()?).await?;
+    serve::run(call.settings().map_err(ConfigErrors::with_secrets)?).await?;
     Ok(ExitStatus::Done)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::secret::SecretRef;
+
 /// A place in the file. Both count from 1; the column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -38,19 +40,42 @@ impl fmt::Display for Mistake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     mistakes: Vec<Mistake>,
+    /// What the file names, not read yet.
+    secrets: Vec<SecretRef>,
 }
 
 impl ConfigErrors {
     /// The file as a whole is of no use.
     pub(super) fn whole_file(file: &Path, message: String) -> Self {
-        Self { mistakes: vec![Mistake { file: file.to_owned(), place: None, message }] }
+        Self { mistakes: vec![Mistake { file: file.to_owned(), place: None, message }], secrets: Vec::new() }
     }
 
     /// From mistakes in any order.
     pub(super) fn at_places(file: &Path, mut mistakes: Vec<(Place, String)>) -> Self {
         mistakes.sort_by_key(|(place, _)| *place);
         let mistake = |(place, message)| Mistake { file: file.to_owned(), place: Some(place), message };
-        Self { mistakes: mistakes.into_iter().map(mistake).collect() }
+        Self { mistakes: mistakes.into_iter().map(mistake).collect(), secrets: Vec::new() }
+    }
+
+    /// The secrets that the file names, for [`ConfigErrors::with_secrets`].
+    pub(super) fn naming(self, secrets: Vec<SecretRef>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// Reads the secrets that the file names, and adds a mistake for each that can't be read: whoever needs
+    /// them shall not learn of those only after the others are mended.
+    #[must_use]
+    pub fn with_secrets(mut self) -> Self {
+        let Some(file) = self.mistakes.first().map(|mistake| mistake.file.clone()) else { return self };
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for secret in std::mem::take(&mut self.secrets) {
+            if let Err(error) = secret.read(folder) {
+                let message = error.as_mistake();
+                self.mistakes.push(Mistake { file: file.clone(), place: Some(secret.place()), message });
+            }
+        }
+        self.mistakes.sort_by_key(|mistake| mistake.place);
+        self
     }
 
     /// All of them, in the file's order.

@@ -69,9 +69,9 @@ fn parse(file: &Path, text: &str, readable_by_all: bool) -> Result<Settings, Con
     let mut settings = read_settings(&mut root, file);
     root.refuse_unknown_keys();
 
-    let mistakes = report.into_mistakes();
+    let (mistakes, secrets) = report.into_findings();
     if !mistakes.is_empty() {
-        return Err(ConfigErrors::at_places(file, mistakes));
+        return Err(ConfigErrors::at_places(file, mistakes).naming(secrets));
     }
     settings.warnings = warnings::warnings(&settings, readable_by_all);
     Ok(settings)

@@ -6,17 +6,19 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::Place;
+use super::secret::SecretRef;
 use super::syntax::Syntax;
 
 /// Where readers leave what they find wrong.
 pub(super) struct Report<'r> {
     syntax: &'r Syntax<'r>,
     mistakes: RefCell<Vec<(Place, String)>>,
+    secrets: RefCell<Vec<SecretRef>>,
 }
 
 impl<'r> Report<'r> {
     pub(super) fn new(syntax: &'r Syntax<'r>) -> Self {
-        Self { syntax, mistakes: RefCell::new(syntax.mistakes().to_vec()) }
+        Self { syntax, mistakes: RefCell::new(syntax.mistakes().to_vec()), secrets: RefCell::default() }
     }
 
     /// A line that is not TOML has its mistake already; what else it seems to say is a guess.
@@ -44,8 +46,14 @@ impl<'r> Report<'r> {
         self.syntax.readable_to_the_end()
     }
 
-    pub(super) fn into_mistakes(self) -> Vec<(Place, String)> {
-        self.mistakes.into_inner()
+    /// A secret that the file names, also where something else is wrong with its table.
+    pub(super) fn note_secret(&self, secret: SecretRef) {
+        self.secrets.borrow_mut().push(secret);
+    }
+
+    /// What is wrong, and the secrets that are named.
+    pub(super) fn into_findings(self) -> (Vec<(Place, String)>, Vec<SecretRef>) {
+        (self.mistakes.into_inner(), self.secrets.into_inner())
     }
 }
 

@@ -87,6 +87,13 @@ pub enum SecretError {
     NoCredentials(String),
 }
 
+impl SecretError {
+    /// As a mistake in the file that names the secret.
+    pub(super) fn as_mistake(&self) -> String {
+        format!("expected a secret, found none: {self}")
+    }
+}
+
 impl SecretRef {
     /// Reads the reference (not the secret): a literal, `env:NAME`, `file:PATH`, or `credential:NAME`.
     ///

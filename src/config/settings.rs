@@ -60,7 +60,7 @@ impl Settings {
         let mut read = |secret: &SecretRef| match secret.read(folder) {
             Ok(value) => Some(value),
             Err(error) => {
-                mistakes.push((secret.place(), format!("expected a secret, found none: {error}")));
+                mistakes.push((secret.place(), error.as_mistake()));
                 None
             }
         };

@@ -178,7 +178,11 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
         return field.expected_but(WANTED, field.kind());
     };
     match SecretRef::new(text) {
-        Ok(secret) => Some(secret.at(field.report.place(field.offset))),
+        Ok(secret) => {
+            let secret = secret.at(field.report.place(field.offset));
+            field.report.note_secret(secret.clone());
+            Some(secret)
+        }
         Err(problem) => field.expected_but(WANTED, &problem.to_string()),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrations::{self, APPLICATION_ID};
 use crate::store::{StoreError, StoreResult};
@@ -29,8 +30,12 @@ const LOCK_TRIES: u32 = 10;
 
 /// The file whose lock the gateway holds.
 fn lock_path(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".lock");
+    name.push(suffix);
     PathBuf::from(name)
 }
 
@@ -61,18 +66,48 @@ fn look(path: &Path) -> StoreResult<Option<i64>> {
     if !path.exists() {
         return Ok(None);
     }
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let version = migrations::version(&conn)?;
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, version, tables) {
-        (APPLICATION_ID, version, _) => Ok(Some(version)),
-        (0, 0, 0) => Ok(Some(0)),
-        _ => Err(StoreError::Engine(format!(
-            "{} is a database of another program: set store.url to a file of its own",
-            path.display()
-        ))),
+    let foreign =
+        |what| StoreError::Engine(format!("{} is {what}: set store.url to a file of its own", path.display()));
+    match read_marks(path) {
+        Ok((APPLICATION_ID, version, _)) => Ok(Some(version)),
+        Ok((0, 0, 0)) => Ok(Some(0)),
+        Ok(_) => Err(foreign("a database of another program")),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Err(foreign("not a database")),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// The application's mark, the schema's version, and how many parts the schema has.
+fn read_marks(path: &Path) -> rusqlite::Result<(i64, i64, i64)> {
+    let conn = if beside(path, "-wal").exists() {
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
+    } else {
+        // Nobody has it open. To be read in the usual way a store gets files beside it, which would stay.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(immutable_uri(path), flags)?
+    };
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    let application = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let parts = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok((application, version, parts))
+}
+
+/// `file:PATH?immutable=1`, with what means something in a URI escaped.
+fn immutable_uri(path: &Path) -> OsString {
+    let mut uri = b"file:".to_vec();
+    if path.is_absolute() {
+        // An authority that is empty, so that a path which begins with two slashes is not taken for one.
+        uri.extend_from_slice(b"//");
+    }
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'?' | b'#' | b'%' => uri.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            other => uri.push(*other),
+        }
+    }
+    uri.extend_from_slice(b"?immutable=1");
+    OsString::from_vec(uri)
 }
 
 /// Refuses a store that this program can't use, before anything of it is touched.

@@ -117,6 +117,8 @@ pub struct Gateway {
     /// The client's API key.
     pub key: String,
     http: reqwest::Client,
+    environment: Vec<(String, String)>,
+    is_verified: bool,
 }
 
 impl Gateway {
@@ -141,7 +143,19 @@ impl Gateway {
             ops: String::new(),
             key: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            environment: Vec::new(),
+            is_verified: true,
         }
+    }
+
+    /// Sets a variable for the processes that are started from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// For a test that leaves a store behind with which nobody can be content.
+    pub fn leave_unverified(&mut self) {
+        self.is_verified = false;
     }
 
     /// Writes another configuration into its folder.
@@ -225,9 +239,15 @@ impl Gateway {
         self.folder.path().join("providers.toml")
     }
 
+    /// Its store.
+    pub fn store_file(&self) -> PathBuf {
+        self.folder.path().join("tollgate.db")
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut command = program();
         command.arg("--config").arg(self.config_file()).args(arguments).current_dir(self.folder.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -310,6 +330,13 @@ impl Gateway {
     /// The same client for a task of its own.
     pub fn caller(&self) -> Caller {
         Caller { http: self.http.clone(), api: self.api.clone(), key: self.key.clone() }
+    }
+
+    /// The same for another client, once its terms allow it.
+    pub async fn order_of(&self, key: &str, service: u32, link: &str, quantity: u32) -> u64 {
+        let (service, quantity) = (service.to_string(), quantity.to_string());
+        let form = [("key", key), ("action", "add"), ("service", &service), ("link", link), ("quantity", &quantity)];
+        eventually("another client's order", || async { self.post(&form).await["order"].as_u64() }).await
     }
 
     /// The `status` answer for one order.
@@ -395,14 +422,21 @@ impl Drop for Gateway {
             let mut log = String::new();
             let _ = self.log.lock().map(|text| log.clone_from(&text));
             eprintln!("--- the gateway's log ---\n{log}");
-        } else if self.folder.path().join("tollgate.db").exists() {
+        } else if self.is_verified && self.store_file().exists() {
             self.verify();
         }
     }
 }
 
+/// The binary, with nothing of this process's environment that it would heed.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.env_remove("TOLLGATE_CONFIG").env_remove("TOLLGATE_LOG");
+    command
+}
+
 /// Sends a signal to a process that a test started.
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(sent.success());
 }

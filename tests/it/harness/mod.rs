@@ -1,13 +1,17 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod gateway;
+pub mod program;
 pub mod raw;
+pub mod redis;
 pub mod traces;
 pub mod wait;
 
-pub use raw::{RawAnswer, only_error, post_raw, raw};
-pub use traces::Traces;
 pub use gateway::{Caller, Config, Gateway};
+pub use program::Program;
+pub use raw::{RawAnswer, only_error, post_raw, raw};
+pub use redis::Redis;
+pub use traces::Traces;
 pub use wait::eventually;
 
 use std::num::NonZeroU32;
