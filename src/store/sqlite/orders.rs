@@ -50,7 +50,8 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
     Ok(Placed::New(Box::new(order)))
 }
 
-fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>> {
+/// See [`crate::store::Store::earlier`].
+pub(super) fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>> {
     let mut statement = conn.prepare_cached(
         "SELECT order_id, fingerprint FROM client_requests WHERE client = ?1 AND request_id = ?2 AND at >= ?3",
     )?;
@@ -98,8 +99,8 @@ fn next_order_id(conn: &Connection) -> StoreResult<Option<OrderId>> {
 fn insert(conn: &Connection, order: &Order) -> StoreResult<()> {
     conn.prepare_cached(
         "INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, \
-         updated_at, state, status, attempts, tried, round, cancel_wished, due_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, 0, '[]', 0, 0, ?13)",
+         queued_at, updated_at, state, status, attempts, tried, round, cancel_wished, due_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, 0, '[]', 0, 0, ?14)",
     )?
     .execute(params![
         order.id.get(),
@@ -111,6 +112,7 @@ fn insert(conn: &Connection, order: &Order) -> StoreResult<()> {
         write_json(&order.params)?,
         order.charge.units(),
         order.created_at.millis(),
+        order.queued_at.millis(),
         order.updated_at.millis(),
         order.state.name(),
         order.status.as_str(),
@@ -179,7 +181,8 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
     let place = state_columns(&order.state);
     let progress = &order.progress;
     conn.prepare_cached(
-        "UPDATE orders SET version = :version, refunded = :refunded, cost = :cost, updated_at = :updated_at, \
+        "UPDATE orders SET version = :version, refunded = :refunded, cost = :cost, \
+         queued_at = :queued_at, updated_at = :updated_at, \
          state = :state, provider = :provider, upstream_service = :upstream_service, \
          upstream_order = :upstream_order, closed_at = :closed_at, status = :status, word = :word, \
          start_count = :start_count, remains = :remains, first_charge = :first_charge, \
@@ -192,6 +195,7 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
         ":version": count(order.version),
         ":refunded": order.refunded.units(),
         ":cost": order.cost.map(Money::units),
+        ":queued_at": order.queued_at.millis(),
         ":updated_at": order.updated_at.millis(),
         ":state": order.state.name(),
         ":provider": place.route.map(|route| route.provider.as_str()),
