@@ -36,12 +36,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::cache::Cache;
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::ProviderId;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::Upstream;
 use auth::AccessTable;
-use hasten::Asked;
+use hasten::{Asked, Polled};
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncFailures;
 use terms::Terms;
@@ -65,8 +65,7 @@ pub struct App {
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
-    /// Orders whose poll is under way, so that an impatient client causes no second one.
-    polling: Mutex<HashSet<OrderId>>,
+    polled: Polled,
     sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
@@ -108,7 +107,7 @@ impl App {
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
-            polling: Mutex::default(),
+            polled: Polled::default(),
             sync_failures: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))

@@ -46,10 +46,10 @@ impl App {
             return Ok(0);
         }
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
-        locked(&self.polling).extend(&ids);
+        self.polled.begin(&ids);
         let reports = self.reports(&upstream, &orders).await;
         let taken_over = self.take_over(&orders, &reports, setup).await;
-        locked(&self.polling).retain(|order| !ids.contains(order));
+        self.polled.end(&ids, self.clock.now());
         taken_over.map(|()| ids.len())
     }
 
