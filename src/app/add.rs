@@ -14,11 +14,11 @@ use super::routes::{Sale, sellable};
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::client::Client;
-use crate::domain::ids::{OrderId, OrderToken, ServiceId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ServiceId};
 use crate::domain::order::{NewOrder, Order, State};
 use crate::domain::params::OrderParams;
 use crate::domain::time::Timestamp;
-use crate::store::records::{Placed, Placement, RequestKey};
+use crate::store::records::{Earlier, Placed, Placement, RequestKey};
 
 /// How long a `request_id` is remembered.
 const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
@@ -34,7 +34,11 @@ impl App {
         let snapshot = self.snapshot.load_full();
         let now = self.clock.now();
         let request = request_key(params, now)?;
-        let order = quote(&snapshot, &caller.client, params, now)?;
+        let wait = snapshot.terms.wait;
+        let order = match quote(&snapshot, &caller.client, params, now) {
+            Ok(order) => order,
+            Err(refusal) => return self.earlier_answer(caller.client.id, request, wait).await?.ok_or(refusal),
+        };
         let token = order.token;
         let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
         let placed = match self.store.place(placement).await {
@@ -46,8 +50,8 @@ impl App {
             },
         };
         match placed {
-            Placed::New(order) => self.send_and_wait(*order, snapshot.terms.wait).await,
-            Placed::Repeat(id) => self.word_on(id, snapshot.terms.wait).await,
+            Placed::New(order) => self.send_and_wait(*order, wait).await,
+            Placed::Repeat(id) => self.word_on(id, wait).await,
             Placed::RequestConflict => Err(ApiError::RequestIdConflict),
             Placed::NotEnoughFunds => Err(ApiError::NotEnoughFunds),
             Placed::DailyLimit => Err(ApiError::DailyLimit),
@@ -56,6 +60,22 @@ impl App {
                 tracing::error!("every order ID up to 2^31 - 1 is used: no more orders can be taken by this store");
                 Err(ApiError::Internal)
             }
+        }
+    }
+
+    /// What a request was answered that could not be placed now: a repeat gets the first one's answer, though
+    /// its service may have gone off sale since.
+    async fn earlier_answer(
+        &self,
+        client: ClientId,
+        request: Option<RequestKey>,
+        wait: Duration,
+    ) -> Result<Option<OrderId>, ApiError> {
+        let Some(request) = request else { return Ok(None) };
+        match self.store.earlier_request(client, request).await? {
+            Some(Earlier::Repeat(id)) => self.word_on(id, wait).await.map(Some),
+            Some(Earlier::Conflict) => Err(ApiError::RequestIdConflict),
+            None => Ok(None),
         }
     }
 

@@ -5,5 +5,6 @@ mod api;
 mod architecture;
 mod bad_input;
 mod harness;
+mod request_id;
 mod service_types;
 mod spine;

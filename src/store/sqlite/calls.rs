@@ -9,8 +9,9 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
+    VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -22,6 +23,10 @@ impl Store for SqliteStore {
 
     async fn place(&self, placement: Placement) -> StoreResult<Placed> {
         self.write(move |conn| orders::place(conn, placement)).await
+    }
+
+    async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>> {
+        self.read(move |conn| orders::find_request(conn, client, &request)).await
     }
 
     async fn apply(&self, step: Step) -> StoreResult<Applied> {
