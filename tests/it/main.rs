@@ -5,6 +5,7 @@ mod api;
 mod architecture;
 mod bad_input;
 mod harness;
+mod money;
 mod request_id;
 mod service_types;
 mod spine;
