@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod bad_input;
+mod clients;
 mod harness;
 mod money;
 mod request_id;
