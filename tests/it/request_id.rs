@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tollgate::sandbox::{Action, Fault, Options, Sandbox};
 
-use crate::harness::{Config, Gateway, Traces, only_error, upstream, upstream_with};
+use crate::harness::{Config, Gateway, Traces, eventually, only_error, upstream, upstream_with};
 
 const LINK: &str = "https://example.com/p/1";
 
@@ -104,6 +106,25 @@ async fn a_repeat_waits_for_the_word_on_the_first() {
     }
     assert_eq!(alpha.call_count(Action::Add), 2);
     assert_eq!(gateway.balance().await, "999.9352", "only the order before is paid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hung_up_finds_its_order_by_asking_again() {
+    let (alpha, gateway) = shop().await;
+    alpha.script_next(Action::Add, Fault::Slow(Duration::from_millis(700)), 1);
+    let body = format!(
+        "key={}&action=add&service=1&link=https%3A%2F%2Fexample.com%2Fp%2F1&quantity=50&request_id=lost",
+        gateway.key
+    );
+    let head = format!("POST /api/v2 HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let host = gateway.at("").strip_prefix("http://").unwrap().to_owned();
+    let mut socket = TcpStream::connect(host).await.unwrap();
+    socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    eventually("the order to be on its way", || async { (alpha.call_count(Action::Add) == 1).then_some(()) }).await;
+    drop(socket);
+    assert_eq!(ask(&gateway, "lost", "50").await, serde_json::json!({"order": 1}));
+    assert_eq!((alpha.order_count(), alpha.call_count(Action::Add)), (1, 1));
+    assert_eq!(gateway.balance().await, "999.946");
 }
 
 #[tokio::test(flavor = "multi_thread")]
