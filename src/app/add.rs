@@ -120,10 +120,9 @@ fn quote(snapshot: &Snapshot, client: &Client, params: &Params, now: Timestamp) 
     if !catalogue.is_sold(service, client.markup) {
         return Err(ApiError::ServiceUnavailable);
     }
-    let charge = catalogue
-        .rate(service, client.markup)
-        .and_then(|rate| Catalogue::charge(rate, service.kind, &checked))
-        .map_err(|_| ApiError::ServiceUnavailable)?;
+    let rate = catalogue.rate(service, client.markup).map_err(|_| ApiError::ServiceUnavailable)?;
+    // A charge too large to be computed is more than any balance holds.
+    let charge = Catalogue::charge(rate, service.kind, &checked).map_err(|_| ApiError::NotEnoughFunds)?;
     let sale = Sale { kind: service.kind, params: &checked, charge };
     if !sellable(snapshot, catalogue.routes(id).unwrap_or_default(), &sale, now) {
         return Err(ApiError::ServiceUnavailable);
