@@ -9,23 +9,16 @@ use crate::harness::{Config, Gateway, eventually, only_error, upstream, upstream
 
 /// So many orders of 100 for one client side by side, each for another link; gives the answers.
 async fn at_once(gateway: &Gateway, key: &str, service: u32, count: u32) -> Vec<Value> {
-    let calls: Vec<_> = (0..count)
-        .map(|number| {
-            let form = [
-                ("key", key.to_owned()),
-                ("action", "add".to_owned()),
-                ("service", service.to_string()),
-                ("link", format!("https://example.com/p/{number}")),
-                ("quantity", "100".to_owned()),
-            ];
-            tokio::spawn(gateway.http().post(&gateway.api).form(&form).send())
-        })
-        .collect();
-    let mut answers = Vec::new();
-    for call in calls {
-        answers.push(call.await.unwrap().unwrap().json().await.unwrap());
-    }
-    answers
+    let form = |number| {
+        vec![
+            ("key", key.to_owned()),
+            ("action", "add".to_owned()),
+            ("service", service.to_string()),
+            ("link", format!("https://example.com/p/{number}")),
+            ("quantity", "100".to_owned()),
+        ]
+    };
+    gateway.post_at_once((0..count).map(form)).await
 }
 
 async fn order_for(gateway: &Gateway, key: &str, service: &str, quantity: &str) -> Value {

@@ -65,7 +65,7 @@ async fn a_repeat_gets_the_first_answer_and_places_nothing() {
 async fn twenty_at_once_are_one_order() {
     let (alpha, gateway) = shop().await;
     alpha.script_next(Action::Add, Fault::Slow(Duration::from_millis(500)), 1);
-    let answers = futures_of(&gateway, "same", 20).await;
+    let answers = at_once(&gateway, "same", 20).await;
     let distinct: BTreeSet<String> = answers.iter().map(Value::to_string).collect();
     assert_eq!(distinct, BTreeSet::from(["{\"order\":1}".to_owned()]));
     assert_eq!((alpha.order_count(), alpha.call_count(Action::Add)), (1, 1));
@@ -73,25 +73,17 @@ async fn twenty_at_once_are_one_order() {
 }
 
 /// The same request so many times, side by side.
-async fn futures_of(gateway: &Gateway, request: &str, count: usize) -> Vec<Value> {
-    let calls: Vec<_> = (0..count)
-        .map(|_| {
-            let form = [
-                ("key", gateway.key.as_str()),
-                ("action", "add"),
-                ("service", "1"),
-                ("link", LINK),
-                ("quantity", "50"),
-                ("request_id", request),
-            ];
-            tokio::spawn(gateway.http().post(&gateway.api).form(&form).send())
-        })
-        .collect();
-    let mut answers = Vec::new();
-    for call in calls {
-        answers.push(call.await.unwrap().unwrap().json().await.unwrap());
-    }
-    answers
+async fn at_once(gateway: &Gateway, request: &str, count: usize) -> Vec<Value> {
+    let form = [
+        ("key", gateway.key.as_str()),
+        ("action", "add"),
+        ("service", "1"),
+        ("link", LINK),
+        ("quantity", "50"),
+        ("request_id", request),
+    ];
+    let form = form.map(|(name, text)| (name, text.to_owned()));
+    gateway.post_at_once(vec![form.to_vec(); count]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +92,7 @@ async fn a_repeat_waits_for_the_word_on_the_first() {
     let gateway = Gateway::start(&config(&alpha)).await;
     gateway.order(1, LINK, 60).await;
     alpha.script_next(Action::Add, Fault::Slow(Duration::from_millis(700)), 1);
-    let answers = futures_of(&gateway, "refused", 5).await;
+    let answers = at_once(&gateway, "refused", 5).await;
     for answer in &answers {
         assert!(only_error(answer).starts_with("You have active order with this link"), "{answer}");
     }
@@ -188,7 +180,7 @@ async fn a_repeat_after_a_restart_is_still_a_repeat() {
     let first = ask(&gateway, "r", "50").await;
     alpha.script_next(Action::Add, Fault::Error("Bad link".to_owned()), 1);
     let refused = ask(&gateway, "bad", "50").await;
-    gateway.kill();
+    assert!(gateway.stop().await.success());
     gateway.launch().await;
     gateway.knows_key(&gateway.key).await;
     let before = Traces::of(&gateway, &alpha);
