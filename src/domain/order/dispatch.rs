@@ -150,10 +150,19 @@ fn client_words<'a>(text: &'a str, provider: &ProviderId) -> &'a str {
         .split('.')
         .zip(lower.split('.').skip(1))
         .any(|(before, after)| before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphabetic));
-    let named = lower.contains(&provider.as_str().to_lowercase());
+    let named = has_word(&lower, &provider.as_str().to_lowercase());
     let numbered = lower.contains("order") && lower.contains(|c: char| c.is_ascii_digit());
     let account = ["balance", "funds", "api key"].iter().any(|word| lower.contains(word));
     if page || host || named || numbered || account { REFUSED_INPUT } else { text }
+}
+
+/// Whether `word` stands in `text` with no letter or digit against it: a provider may be called `in`.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(start, found)| {
+        let before = text.get(..start).unwrap_or_default();
+        let after = text.get(start.saturating_add(found.len())..).unwrap_or_default();
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    })
 }
 
 /// Ends an order that was refused for the client's own input.
