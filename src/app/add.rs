@@ -13,11 +13,11 @@ use super::error::{ApiError, MAX_REQUEST_ID};
 use super::routes::{Sale, sellable};
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::{OrderId, OrderToken, ServiceId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ServiceId};
 use crate::domain::order::{CLAIM, NewOrder, Order, State};
 use crate::domain::params::OrderParams;
 use crate::domain::time::Timestamp;
-use crate::store::records::{Placed, Placement, RequestKey};
+use crate::store::records::{Earlier, Placed, Placement, RequestKey};
 
 /// How long a `request_id` is remembered.
 pub(super) const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
@@ -35,13 +35,10 @@ impl App {
         let wait = snapshot.terms.wait;
         let now = self.clock.now();
         let request = request_key(params, now)?;
-        // A repeat gets the first one's answer whatever has become of prices and routes since.
-        if let Some(request) = &request
-            && let Some(earlier) = self.store.earlier(caller.client.id, request).await?
-        {
-            return self.answer_placed(earlier, wait).await;
-        }
-        let order = quote(&snapshot, caller, params, now)?;
+        let order = match quote(&snapshot, caller, params, now) {
+            Ok(order) => order,
+            Err(refusal) => return self.earlier_answer(caller.client.id, request, wait).await?.ok_or(refusal),
+        };
         let token = order.token;
         let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
         match self.store.place(placement).await {
@@ -79,6 +76,22 @@ impl App {
                 tracing::error!("every order ID up to 2^31 - 1 is used: no more orders can be taken by this store");
                 Err(ApiError::Internal)
             }
+        }
+    }
+
+    /// What a request was answered that could not be placed now: a repeat gets the first one's answer, though
+    /// its service may have gone off sale since.
+    async fn earlier_answer(
+        &self,
+        client: ClientId,
+        request: Option<RequestKey>,
+        wait: Duration,
+    ) -> Result<Option<OrderId>, ApiError> {
+        let Some(request) = request else { return Ok(None) };
+        match self.store.earlier_request(client, request).await? {
+            Some(Earlier::Repeat(id)) => self.word_on(id, wait).await.map(Some),
+            Some(Earlier::Conflict) => Err(ApiError::RequestIdConflict),
+            None => Ok(None),
         }
     }
 
@@ -124,10 +137,9 @@ fn quote(snapshot: &Snapshot, caller: &Caller, params: &Params, now: Timestamp) 
     if !catalogue.is_sold(service, client.markup) {
         return Err(ApiError::ServiceUnavailable);
     }
-    let charge = catalogue
-        .rate(service, client.markup)
-        .and_then(|rate| Catalogue::charge(rate, service.kind, &checked))
-        .map_err(|_| ApiError::ServiceUnavailable)?;
+    let rate = catalogue.rate(service, client.markup).map_err(|_| ApiError::ServiceUnavailable)?;
+    // A charge too large to be computed is more than any balance holds.
+    let charge = Catalogue::charge(rate, service.kind, &checked).map_err(|_| ApiError::NotEnoughFunds)?;
     let sale = Sale { kind: service.kind, params: &checked, charge };
     if !sellable(snapshot, catalogue.routes(id).unwrap_or_default(), &sale, now) {
         return Err(ApiError::ServiceUnavailable);

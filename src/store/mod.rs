@@ -17,7 +17,7 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
     OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
     VerifyReport,
 };
@@ -88,8 +88,8 @@ pub trait Store: Send + Sync {
     /// and the daily limit holds at that moment, or nothing is written.
     async fn place(&self, placement: Placement) -> StoreResult<Placed>;
 
-    /// What came of a client's request of that name, where there was one.
-    async fn earlier(&self, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>>;
+    /// What this client's request stands for already, where [`Store::place`] would say so; writes nothing.
+    async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>>;
 
     /// Writes a step: the order, its attempt, its history, and the refund's ledger entry. Only on the version
     /// that it was made from.

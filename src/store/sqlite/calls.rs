@@ -9,7 +9,7 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
     OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
     VerifyReport,
 };
@@ -25,8 +25,7 @@ impl Store for SqliteStore {
         self.write(move |conn| orders::place(conn, placement)).await
     }
 
-    async fn earlier(&self, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>> {
-        let request = request.clone();
+    async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>> {
         self.read(move |conn| orders::find_request(conn, client, &request)).await
     }
 

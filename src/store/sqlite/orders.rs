@@ -9,7 +9,7 @@ use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId};
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Note, Order, Step};
 use crate::domain::time::Timestamp;
-use crate::store::records::{Applied, Placed, Placement, RequestKey};
+use crate::store::records::{Applied, Earlier, Placed, Placement, RequestKey};
 use crate::store::{StoreError, StoreResult};
 
 // === Placing ===
@@ -20,7 +20,10 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
     if let Some(request) = &request
         && let Some(earlier) = find_request(conn, order.client, request)?
     {
-        return Ok(earlier);
+        return Ok(match earlier {
+            Earlier::Repeat(id) => Placed::Repeat(id),
+            Earlier::Conflict => Placed::RequestConflict,
+        });
     }
     let Some(terms) = terms(conn, order.client)?.filter(|terms| !terms.disabled) else {
         return Ok(Placed::ClientDisabled);
@@ -50,15 +53,15 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
     Ok(Placed::New(Box::new(order)))
 }
 
-/// See [`crate::store::Store::earlier`].
-pub(super) fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>> {
+/// See [`crate::store::Store::earlier_request`].
+pub(super) fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Earlier>> {
     let mut statement = conn.prepare_cached(
         "SELECT order_id, fingerprint FROM client_requests WHERE client = ?1 AND request_id = ?2 AND at >= ?3",
     )?;
     first(&mut statement, params![client.0, request.id, request.since.millis()], |row| {
         let id = order_id(row.get(0)?)?;
         let same = row.get::<_, [u8; 32]>(1)? == request.fingerprint;
-        Ok(if same { Placed::Repeat(id) } else { Placed::RequestConflict })
+        Ok(if same { Earlier::Repeat(id) } else { Earlier::Conflict })
     })
 }
 
