@@ -32,6 +32,7 @@ impl App {
             };
             match self.store.apply(step.clone()).await? {
                 Applied::Done => {
+                    count_attempt(&order, &step);
                     self.announce(&step).await;
                     return Ok(Stepped::Done(step.order));
                 }
@@ -56,9 +57,6 @@ impl App {
                 tracing::debug!(order.id = %order.id, "order {}: {}", order.id, note.text);
             }
         }
-        if let Some(AttemptChange::Finished { outcome, .. }) = &step.attempt {
-            metrics::counter!(crate::telemetry::ATTEMPTS, "outcome" => outcome.as_str()).increment(1);
-        }
         if matches!(order.state, State::Placed(_) | State::Closed { .. }) {
             self.cache.put(vec![(order.id, self.cached(order))]).await;
         }
@@ -76,5 +74,14 @@ impl App {
             version: order.version,
             polled_at: followed.then(|| order.progress.polled_at.unwrap_or(order.created_at)),
         }
+    }
+}
+
+/// Only the order as it was before says where the attempt went.
+fn count_attempt(before: &Order, step: &Step) {
+    let (State::Sending { route } | State::Uncertain { route }) = &before.state else { return };
+    if let Some(AttemptChange::Finished { outcome, .. }) = &step.attempt {
+        let labels = [("provider", route.provider.to_string()), ("outcome", outcome.as_str().to_owned())];
+        metrics::counter!(crate::telemetry::ATTEMPTS, &labels).increment(1);
     }
 }

@@ -55,8 +55,16 @@ async fn what_each_provider_lists_is_priced_and_sold() {
         .collect();
     assert_eq!(
         found,
-        [(7, "1.485"), (8, "9.99"), (1001, "1.09"), (1002, "3.01"), (1003, "0.262"), (1004, "0.0982"), (1005, "0.025"),
-         (2022, "4.092")]
+        [
+            (7, "1.485"),
+            (8, "9.99"),
+            (1001, "1.09"),
+            (1002, "3.01"),
+            (1003, "0.262"),
+            (1004, "0.0982"),
+            (1005, "0.025"),
+            (2022, "4.092")
+        ]
     );
     assert_eq!((&services[0]["name"], &services[0]["category"]), (&json!("By hand"), &json!("Mine")));
     assert_eq!((&services[0]["min"], &services[0]["max"]), (&json!("50"), &json!("10000")));
@@ -108,7 +116,8 @@ async fn a_list_that_cannot_be_true_changes_nothing_and_is_told_of() {
     let gateway = Gateway::start(&imported(&alpha, "")).await;
     let before = raw_services(&gateway, &gateway.key, "identity").await;
     let synced_at = gateway.cli_json(&["providers"])[0]["last_sync_at"].clone();
-    for faults in ["services-empty", "server-error@services", "garbage@services", "half-body@services", "error@services(no)"]
+    for faults in
+        ["services-empty", "server-error@services", "garbage@services", "half-body@services", "error@services(no)"]
     {
         alpha.set_faults(faults.parse().unwrap());
         let document = failed_sync(&gateway);
@@ -133,10 +142,8 @@ async fn a_sync_that_fails_by_itself_is_warned_of_and_a_moved_price_is_followed(
     let alpha = upstream(20).await;
     let gateway = Gateway::start(&imported(&alpha, "sync_every = \"1s\"")).await;
     assert!(alpha.set_rate(1, Decimal::new(2, 0)));
-    eventually("the new rate", || async {
-        (gateway.call("services", &[]).await[0]["rate"] == "2.4").then_some(())
-    })
-    .await;
+    eventually("the new rate", || async { (gateway.call("services", &[]).await[0]["rate"] == "2.4").then_some(()) })
+        .await;
     gateway.order(1001, "https://example.com/p/1", 1000).await;
     assert_eq!(gateway.balance().await, "997.6");
     alpha.set_faults("services-empty".parse().unwrap());

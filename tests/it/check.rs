@@ -94,8 +94,9 @@ fn the_example_in_the_repository_is_good_once_its_keys_are_set() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/providers.toml");
     let folder = TempDir::new().unwrap();
     let check = |command: &mut Command| command.args(["--config", example]).output().unwrap();
-    let output =
-        check(tollgate(folder.path(), &["check"]).env("ALPHA_KEY", KEY).env("BETA_KEY", "fedcba9876543210fedcba9876543210"));
+    let output = check(
+        tollgate(folder.path(), &["check"]).env("ALPHA_KEY", KEY).env("BETA_KEY", "fedcba9876543210fedcba9876543210"),
+    );
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 
     let output = check(tollgate(folder.path(), &["check"]).env_remove("ALPHA_KEY").env("BETA_KEY", ""));
@@ -193,7 +194,10 @@ fn a_missing_file_is_said_to_be_missing() {
         let output = run(folder.path(), &[verb]);
         assert_eq!(output.status.code(), Some(2), "{verb}");
         let said = said(&output);
-        assert!(said.starts_with("providers.toml: cannot read the configuration") && said.contains("--config"), "{said}");
+        assert!(
+            said.starts_with("providers.toml: cannot read the configuration") && said.contains("--config"),
+            "{said}"
+        );
     }
 }
 
@@ -203,7 +207,8 @@ fn the_file_is_named_before_or_after_the_verb_or_by_the_environment() {
     let elsewhere = TempDir::new().unwrap();
     let file = folder.path().join("providers.toml");
     let file = file.to_str().unwrap();
-    for arguments in [&["--config", file, "check"][..], &["check", "--config", file], &["check", &format!("--config={file}")]]
+    for arguments in
+        [&["--config", file, "check"][..], &["check", "--config", file], &["check", &format!("--config={file}")]]
     {
         let output = run(elsewhere.path(), arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));

@@ -32,10 +32,8 @@ async fn it_is_ready_once_any_one_catalogue_is_there_and_says_why_before() {
     assert_eq!(get(&format!("{}/healthz", gateway.ops)).await.0, 200);
 
     let _alpha = sandbox::start(Options { listen, ..Options::default() }).await.unwrap();
-    eventually("it to be ready", || async {
-        (get(&format!("{}/readyz", gateway.ops)).await.0 == 200).then_some(())
-    })
-    .await;
+    eventually("it to be ready", || async { (get(&format!("{}/readyz", gateway.ops)).await.0 == 200).then_some(()) })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,9 +81,8 @@ async fn a_token_is_asked_for_where_one_is_set() {
 
 #[test]
 fn an_ops_listener_that_others_can_reach_demands_a_token() {
-    let config = |lines| {
-        Gateway::prepare(&Config::new("").text(lines).provider_at("alpha", "https://alpha.example", ""))
-    };
+    let config =
+        |lines| Gateway::prepare(&Config::new("").text(lines).provider_at("alpha", "https://alpha.example", ""));
     let file = |gateway: &Gateway, lines: &str| {
         let text = std::fs::read_to_string(gateway.config_file()).unwrap();
         let text = text.replace("ops_listen = \"127.0.0.1:0\"", lines);
@@ -148,6 +145,7 @@ async fn metrics_are_prometheus_text_and_name_nobody() {
         let value = line.rsplit(' ').next().unwrap();
         assert!(line.starts_with("tollgate_") && value.parse::<f64>().is_ok(), "{line}");
     }
+    assert!(text.contains("tollgate_attempts_total{provider=\"alpha\",outcome=\"accepted\"} 1"), "{text}");
     for secret in [gateway.key.as_str(), DEFAULT_KEY, "tester", "7654321", "7654322", "http://", "example.com"] {
         assert!(!text.contains(secret), "{secret} is shown:\n{text}");
     }

@@ -31,9 +31,8 @@ async fn it_says_where_it_is_serves_a_gateway_and_ends_on_sigterm() {
     let mut panel = Program::start(command);
     let (url, key) = eventually("its address and key", || async {
         let text = panel.stdout();
-        let value = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-        };
+        let value =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
         Some((value("url ")?, value("key ")?))
     })
     .await;

@@ -33,7 +33,9 @@ fn one_service(alpha: &tollgate::sandbox::Sandbox) -> Config {
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.filter(|path| path.extension().is_none_or(|extension| extension != "lock"));
-    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())).collect()
+    files
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 fn assert_untouched(gateway: &Gateway, before: &BTreeMap<String, Vec<u8>>) {
@@ -143,7 +145,13 @@ async fn two_gateways_never_share_a_store() {
 }
 
 /// Asks as a client until the answer is right, and requires that this took no longer than is promised.
-async fn takes_effect(gateway: &Gateway, what: &str, key: &str, action: &str, right: impl Fn(&serde_json::Value) -> bool) {
+async fn takes_effect(
+    gateway: &Gateway,
+    what: &str,
+    key: &str,
+    action: &str,
+    right: impl Fn(&serde_json::Value) -> bool,
+) {
     let begin = Instant::now();
     eventually(what, || async {
         let answer = gateway.post(&[("key", key), ("action", action)]).await;

@@ -97,7 +97,9 @@ fn transact(conn: &Connection, batch: &mut [Box<dyn Job>]) -> StoreResult<()> {
         }
         run(conn, "RELEASE job")?;
     }
-    run(conn, "COMMIT")
+    run(conn, "COMMIT")?;
+    metrics::counter!(crate::telemetry::STORE_COMMITS).increment(1);
+    Ok(())
 }
 
 fn run(conn: &Connection, sql: &str) -> StoreResult<()> {

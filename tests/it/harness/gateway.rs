@@ -295,8 +295,7 @@ impl Gateway {
     /// The same for another client, once its terms allow it.
     pub async fn order_of(&self, key: &str, service: u32, link: &str, quantity: u32) -> u64 {
         let (service, quantity) = (service.to_string(), quantity.to_string());
-        let form =
-            [("key", key), ("action", "add"), ("service", &service), ("link", link), ("quantity", &quantity)];
+        let form = [("key", key), ("action", "add"), ("service", &service), ("link", link), ("quantity", &quantity)];
         eventually("another client's order", || async { self.post(&form).await["order"].as_u64() }).await
     }
 
