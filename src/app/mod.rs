@@ -37,6 +37,7 @@ use tokio::sync::Notify;
 
 use crate::cache::Cache;
 use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::Upstream;
@@ -68,6 +69,7 @@ pub struct App {
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
     sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
+    reminded_at: Mutex<Timestamp>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
 }
@@ -110,6 +112,7 @@ impl App {
             single_pollers: Mutex::default(),
             polling: Mutex::default(),
             sync_failures: Mutex::default(),
+            reminded_at: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))
     }
@@ -134,7 +137,7 @@ impl App {
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
-        self.repeat(Duration::from_secs(5), &Arc::default(), Self::count_orders);
+        self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(1), &Arc::default(), Self::probe_stopped);
         let providers: Vec<ProviderId> =
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();

@@ -1,9 +1,15 @@
 //! What the gateway knows of its providers and orders, written down for the command line and the metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{App, locked};
 use crate::store::records::ProviderRecord;
+
+/// Every state of an order.
+const STATES: [&str; 5] = ["queued", "sending", "placed", "uncertain", "closed"];
+/// Between two reminders of uncertain orders.
+const REMIND_EVERY: Duration = Duration::from_secs(3600);
 
 impl App {
     pub(super) async fn record_providers(self: Arc<Self>) {
@@ -52,16 +58,33 @@ impl App {
         }
     }
 
+    /// Counts orders for the metrics, and reminds the operator of those that only a person can settle.
     pub(super) async fn count_orders(self: Arc<Self>) {
-        match self.store.count_orders().await {
-            Ok(counts) => {
-                for state in ["queued", "sending", "placed", "uncertain", "closed"] {
-                    let count: u64 = counts.iter().filter(|(name, ..)| *name == state).map(|(.., count)| count).sum();
-                    #[expect(clippy::cast_precision_loss, reason = "a gauge for people to read")]
-                    metrics::gauge!(crate::telemetry::ORDERS, "state" => state).set(count as f64);
-                }
+        let counts = match self.store.count_orders().await {
+            Ok(counts) => counts,
+            Err(error) => {
+                tracing::warn!(%error, "orders could not be counted");
+                return;
             }
-            Err(error) => tracing::warn!(%error, "orders could not be counted"),
+        };
+        let in_state = |state: &str| counts.iter().filter(|(name, ..)| *name == state).map(|(.., count)| count).sum();
+        for state in STATES {
+            let count: u64 = in_state(state);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge for people to read")]
+            metrics::gauge!(crate::telemetry::ORDERS, "state" => state).set(count as f64);
+        }
+        self.remind(in_state("uncertain"));
+    }
+
+    fn remind(&self, uncertain: u64) {
+        let now = self.clock.now();
+        let mut reminded_at = locked(&self.reminded_at);
+        if uncertain > 0 && now.since(*reminded_at) >= REMIND_EVERY {
+            *reminded_at = now;
+            tracing::warn!(
+                "{uncertain} orders are uncertain: settle them with `tollgate orders resolve`; \
+                 see `tollgate orders list --state uncertain`"
+            );
         }
     }
 }

@@ -58,7 +58,7 @@ impl App {
             }
         }
         if matches!(order.state, State::Placed(_) | State::Closed { .. }) {
-            self.cache.put(vec![(order.id, self.cached(order))]).await;
+            self.cache.changed(vec![(order.id, self.cached(order))]).await;
         }
         if !matches!(order.state, State::Queued | State::Sending { .. }) {
             self.waiters.wake(order.id);

@@ -1,6 +1,6 @@
 //! An entry as bytes in Redis.
 //!
-//! One byte of kind, then version, owner and time of the last poll, eight bytes each, then the body. The
+//! One byte that says so, then version, owner and time of the last poll, eight bytes each, then the body. The
 //! version is big-endian and comes first, so that scripts in Redis compare versions as text.
 
 use bytes::{BufMut, Bytes};
@@ -9,14 +9,14 @@ use super::Cached;
 use crate::domain::ids::ClientId;
 use crate::domain::time::Timestamp;
 
-/// Begins an entry that is held; a dropped one begins with `0`.
-const HELD: u8 = b'1';
+/// Begins an entry of this form; another form would begin with another.
+const FORM: u8 = b'1';
 /// Stands for an order that was never polled.
 const NEVER: i64 = i64::MIN;
 
 pub(super) fn encode(cached: &Cached) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(cached.body.len().saturating_add(25));
-    bytes.put_u8(HELD);
+    bytes.put_u8(FORM);
     bytes.put_u64(cached.version);
     bytes.put_i64(cached.owner.0);
     bytes.put_i64(cached.polled_at.map_or(NEVER, Timestamp::millis));
@@ -24,14 +24,14 @@ pub(super) fn encode(cached: &Cached) -> Vec<u8> {
     bytes
 }
 
-/// Nothing for an entry that is dropped, or that this program did not write.
+/// Nothing for an entry that this program did not write.
 pub(super) fn decode(bytes: Vec<u8>) -> Option<Cached> {
-    let (kind, rest) = bytes.split_first()?;
+    let (form, rest) = bytes.split_first()?;
     let (version, rest) = rest.split_first_chunk()?;
     let (owner, rest) = rest.split_first_chunk()?;
     let (polled_at, _) = rest.split_first_chunk()?;
     let polled_at = i64::from_be_bytes(*polled_at);
-    if *kind != HELD {
+    if *form != FORM {
         return None;
     }
     Some(Cached {

@@ -22,11 +22,8 @@ use crate::telemetry::STATUS_CACHE;
 
 pub use shared::SharedOptions;
 
-/// How long an entry is kept. Orders that change are dropped before; this bounds what a lost drop can do.
+/// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.
 const KEPT_FOR: Duration = Duration::from_secs(600);
-/// How long after a drop the dropped version is refused. A reader that took the order from the store before
-/// the change may still be on its way to put it here.
-const DROPPED_FOR: Duration = Duration::from_secs(2);
 
 /// The status of an order as its client is shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,19 +88,21 @@ impl Cache {
         mine
     }
 
-    /// Holds these; not where a newer version is held, or this one was just dropped.
+    /// Holds these, as they were read; not where a newer version is held.
     pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
         match self {
             Self::Local(local) => local.put(entries),
-            Self::Shared(shared) => shared.put(&entries).await,
+            // What is not held is a miss, and the operator was told.
+            Self::Shared(shared) => drop(shared.put(&entries).await),
         }
     }
 
-    /// Forgets these, because their orders changed.
-    pub async fn drop_orders(&self, ids: &[OrderId]) {
+    /// The same for orders that have just changed: what is held of them is not believed any more, even where the
+    /// shared cache can't be told now.
+    pub async fn changed(&self, entries: Vec<(OrderId, Cached)>) {
         match self {
-            Self::Local(local) => local.drop_orders(ids),
-            Self::Shared(shared) => shared.drop_orders(ids).await,
+            Self::Local(local) => local.put(entries),
+            Self::Shared(shared) => shared.changed(&entries).await,
         }
     }
 }

@@ -11,32 +11,22 @@ use redis::io::tcp::TcpSettings;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
-use super::{CacheError, Cached, DROPPED_FOR, KEPT_FOR, entry};
+use super::{CacheError, Cached, KEPT_FOR, entry};
 use crate::domain::ids::OrderId;
 
-/// Sets each key unless it holds a newer version, or this very version was dropped.
+/// Sets each key unless it holds a newer version.
 const PUT: &str = r"
 for i, key in ipairs(KEYS) do
-  local old = redis.call('GETRANGE', key, 0, 8)
-  local kind, held, new = old:sub(1, 1), old:sub(2), ARGV[i + 1]:sub(2, 9)
-  if not ((kind == '1' and held > new) or (kind == '0' and held >= new)) then
+  local old, new = redis.call('GETRANGE', key, 1, 8), ARGV[i + 1]:sub(2, 9)
+  if #old < 8 or old <= new then
     redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
   end
 end";
 
-/// Marks each key as dropped at the version that it holds; at the last of all where it holds none, so that
-/// nothing is put there for a while.
-const DROP: &str = r"
-for _, key in ipairs(KEYS) do
-  local held = redis.call('GETRANGE', key, 1, 8)
-  if #held < 8 then held = string.rep('\255', 8) end
-  redis.call('SET', key, '0' .. held, 'PX', ARGV[1])
-end";
-
-/// Drops that Redis could not be told, at most; beyond it, nothing is believed until all it holds is gone.
+/// Changes that Redis could not be told of, at most; beyond it, nothing is believed until all it holds is gone.
 const MAX_OWED: usize = 100_000;
-/// Drops in one call.
-const DROP_BATCH: usize = 1000;
+/// Entries deleted in one call.
+const DELETE_BATCH: usize = 1000;
 
 /// A connection whose other end acknowledges nothing for so long is given up; time-outs alone would keep it.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -67,12 +57,12 @@ pub struct Shared {
     owed: Mutex<Owed>,
 }
 
-/// Drops that Redis was not told of: what it holds of these orders is not believed until it was.
+/// Changes that Redis was not told of: what it holds of these orders is not believed until it is deleted.
 #[derive(Debug, Default)]
 struct Owed {
-    /// With the number of the drop: only that drop settles it, not one under way since before.
+    /// With the number of the change: only a deletion after it settles it, not one under way since before.
     orders: HashMap<OrderId, u64>,
-    drops: u64,
+    changes: u64,
     distrust_to: Option<Instant>,
 }
 
@@ -120,10 +110,11 @@ impl Shared {
         Ok(values.into_iter().zip(ids).map(believed).collect())
     }
 
-    pub(super) async fn put(&self, entries: &[(OrderId, Cached)]) {
-        if entries.is_empty() || self.settle_owed().await.is_err() {
-            return;
+    pub(super) async fn put(&self, entries: &[(OrderId, Cached)]) -> Result<(), Unavailable> {
+        if entries.is_empty() {
+            return Ok(());
         }
+        self.settle_owed().await?;
         let mut command = redis::cmd("EVAL");
         command.arg(PUT).arg(entries.len());
         for (id, _) in entries {
@@ -133,17 +124,16 @@ impl Shared {
         for (_, cached) in entries {
             command.arg(entry::encode(cached));
         }
-        // What is not held is a miss, and the operator was told.
-        let _: Result<(), _> = self.ask(&command).await;
+        self.ask(&command).await
     }
 
-    pub(super) async fn drop_orders(&self, ids: &[OrderId]) {
-        self.owed().add(ids);
-        // What is still owed is tried again before the next question.
-        let _: Result<(), _> = self.settle_owed().await;
+    pub(super) async fn changed(&self, entries: &[(OrderId, Cached)]) {
+        if self.put(entries).await.is_err() {
+            self.owed().add(entries.iter().map(|(id, _)| *id));
+        }
     }
 
-    /// Tells Redis of drops it was not told of.
+    /// Deletes what Redis holds of orders whose change it was not told of.
     async fn settle_owed(&self) -> Result<(), Unavailable> {
         loop {
             let batch = {
@@ -151,17 +141,15 @@ impl Shared {
                 if owed.distrusts() {
                     return Err(Unavailable);
                 }
-                owed.orders.iter().map(|(id, number)| (*id, *number)).take(DROP_BATCH).collect::<Vec<_>>()
+                owed.orders.iter().map(|(id, number)| (*id, *number)).take(DELETE_BATCH).collect::<Vec<_>>()
             };
             if batch.is_empty() {
                 return Ok(());
             }
-            let mut command = redis::cmd("EVAL");
-            command.arg(DROP).arg(batch.len());
+            let mut command = redis::cmd("DEL");
             for (id, _) in &batch {
                 command.arg(self.key(*id));
             }
-            command.arg(millis(DROPPED_FOR));
             let () = self.ask(&command).await?;
             let mut owed = self.owed();
             for (id, number) in batch {
@@ -203,9 +191,9 @@ impl Shared {
 }
 
 impl Owed {
-    fn add(&mut self, ids: &[OrderId]) {
-        self.drops = self.drops.wrapping_add(1);
-        self.orders.extend(ids.iter().map(|id| (*id, self.drops)));
+    fn add(&mut self, ids: impl Iterator<Item = OrderId>) {
+        self.changes = self.changes.wrapping_add(1);
+        self.orders.extend(ids.map(|id| (id, self.changes)));
         if self.orders.len() > MAX_OWED {
             self.orders = HashMap::new();
             self.distrust_to = Some(Instant::now() + KEPT_FOR);

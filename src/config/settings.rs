@@ -133,7 +133,7 @@ pub struct CacheSettings {
 pub enum CacheUrl {
     /// `memory://`
     Memory,
-    /// `redis://…`, or `rediss://…`: the whole URL. It may hold a password, so it is never printed. Where it
+    /// `redis://…`: the whole URL. It may hold a password, so it is never printed. Where it
     /// is read from elsewhere (`env:NAME`, …) it may still say `memory://`: see [`Secrets::cache_url`].
     Redis(SecretRef),
 }

@@ -102,7 +102,7 @@ fn values_are_read_as_written() {
 server.listen = "[::1]:0"
 server.trusted_proxies = ["10.0.0.0/8", "::1"]
 store.url = "sqlite:///var/lib/tollgate.db"
-cache.url = "rediss://:pw@redis.example/3"
+cache.url = "redis://:pw@redis.example/3"
 pricing = { currency = "EUR", markup_percent = 30, markup_fixed = "0.001" }
 exchange_rates = { USD = "0.92" }
 [[provider]]

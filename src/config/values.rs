@@ -233,7 +233,7 @@ pub(super) fn expected_one_of<'c, T>(
 }
 
 /// What `cache.url` may be.
-pub(super) const CACHE_URL: &str = "\"memory://\", \"redis://HOST:PORT/DATABASE\" or \"rediss://…\"";
+pub(super) const CACHE_URL: &str = "\"memory://\" or \"redis://HOST:PORT/DATABASE\"";
 
 /// Whether that is an address of Redis, with a host.
 pub(super) fn is_redis_url(text: &str) -> bool {
@@ -245,5 +245,5 @@ pub(super) fn redis_url(text: &str) -> Option<Url> {
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
     let database = url.path().trim_start_matches('/');
     let is_database = database.is_empty() || database.parse::<u16>().is_ok();
-    (matches!(url.scheme(), "redis" | "rediss") && has_host && is_database).then_some(url)
+    (url.scheme() == "redis" && has_host && is_database).then_some(url)
 }

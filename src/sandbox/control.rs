@@ -81,6 +81,7 @@ fn set_order(panel: &mut Panel, params: &Params) -> Done {
         remains: text("remains"),
         charge: text("charge"),
         start_count: text("start_count"),
+        runs: text("runs"),
     };
     if panel.set_order(id, change) { Ok(done()) } else { Err((StatusCode::NOT_FOUND, format!("no order {id}"))) }
 }

@@ -22,7 +22,7 @@
 //! | call | body | what it does |
 //! | --- | --- | --- |
 //! | `POST /sandbox/faults` | a SPEC | replaces the faults; an empty body ends them |
-//! | `POST /sandbox/order` | form: `id`, then `status`, `remains`, `charge`, `start_count` | forces what is given (see [`OrderChange`]); the rest goes on by itself |
+//! | `POST /sandbox/order` | form: `id`, then `status`, `remains`, `charge`, `start_count`, `runs` | forces what is given (see [`OrderChange`]); the rest goes on by itself |
 //! | `POST /sandbox/services` | an array in the format of the `services` answer | replaces the services |
 //! | `POST /sandbox/rate` | form: `service`, `rate` | changes one rate |
 //! | `POST /sandbox/account` | form: `balance`, `currency`, `duplicate_lock`, `dedupe` | changes what is given |

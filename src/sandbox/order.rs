@@ -58,6 +58,8 @@ pub struct OrderChange {
     pub charge: Option<String>,
     /// The counter at the start.
     pub start_count: Option<String>,
+    /// Runs done, of a drip-feed order.
+    pub runs: Option<String>,
 }
 
 impl OrderChange {
@@ -256,7 +258,7 @@ impl Order {
         if let Some(runs) = self.placing.runs {
             let delivered = self.placing.units.saturating_sub(standing.remains);
             let done = delivered.checked_div(self.placing.quantity).unwrap_or(0).min(runs);
-            answer["runs"] = Value::from(done.to_string());
+            answer["runs"] = shown(forced.runs, || done.to_string());
         }
         answer
     }

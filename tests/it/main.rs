@@ -1,14 +1,26 @@
 //! Tests through the real binary, the real network and simulated upstreams.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by ending")]
 
+mod api;
 mod architecture;
+mod bad_input;
 mod catalogue;
 mod check;
 mod cli;
+mod dedup;
 mod demo;
+mod dispatch;
+mod dispatch_wait;
+mod follow;
+mod follow_calls;
 mod harness;
+mod kill;
+mod margin;
 mod ops;
 mod redis;
+mod resolve;
+mod restart;
 mod sandbox;
+mod service_types;
 mod spine;
 mod store_file;

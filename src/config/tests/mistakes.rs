@@ -55,7 +55,7 @@ fn each_mistake_is_shown_with_its_place() {
         ("[cache]\nurl = \"redis://:secret@/0\"".into(), "found something else, with an @ in it"),
         (
             "[cache]\nurl = \"memory\"".into(),
-            "2:7: expected \"memory://\", \"redis://HOST:PORT/DATABASE\" or \"rediss://…\", found \"memory\"",
+            "2:7: expected \"memory://\" or \"redis://HOST:PORT/DATABASE\", found \"memory\"",
         ),
         ("[cache]\nurl = \"env:\"".into(), "found `env:` without the name of a variable"),
         ("[cache]\nstatus_ttl = \"0s\"".into(), "2:14: expected a time from 1ms to 1day, found \"0s\""),

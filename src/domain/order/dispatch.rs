@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AttemptChange, Binding, Event, Illegal, Resolution, State, Step, Tried};
-use crate::domain::ids::{AttemptNumber, Route, UpstreamOrderId};
+use crate::domain::ids::{AttemptNumber, ProviderId, Route, UpstreamOrderId};
 use crate::domain::order::schedule::FIRST_POLL_AFTER;
 use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
 use crate::domain::time::Timestamp;
@@ -136,15 +136,24 @@ fn rejected(step: &mut Step, route: Route, rejection: Rejection, now: Timestamp)
             );
         }
         RejectKind::DuplicateLink => refuse(step, ACTIVE_ON_LINK, &told, now),
-        RejectKind::Input => refuse(step, client_words(&rejection.text), &told, now),
+        RejectKind::Input => refuse(step, client_words(&rejection.text, &route.provider), &told, now),
         kind => next_route(step, route, kind.may_pass(), now, &told),
     }
 }
 
-/// An upstream's words as a client may read them: none that could carry its name, an address or a page.
-fn client_words(text: &str) -> &str {
-    let plain = text.len() <= 200 && !text.contains(['/', '@', '<', '>', '{', '}']) && !text.contains("www.");
-    if plain { text } else { REFUSED_INPUT }
+/// An upstream's words as a client may read them: none that could carry its name, an address or a page, an
+/// order's number there, or speak of our account.
+fn client_words<'a>(text: &'a str, provider: &ProviderId) -> &'a str {
+    let lower = text.to_lowercase();
+    let page = text.len() > 200 || text.contains(['/', '@', '<', '>', '{', '}', '[', '#']);
+    let host = lower
+        .split('.')
+        .zip(lower.split('.').skip(1))
+        .any(|(before, after)| before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphabetic));
+    let named = lower.contains(&provider.as_str().to_lowercase());
+    let numbered = lower.contains("order") && lower.contains(|c: char| c.is_ascii_digit());
+    let account = ["balance", "funds", "api key"].iter().any(|word| lower.contains(word));
+    if page || host || named || numbered || account { REFUSED_INPUT } else { text }
 }
 
 /// Ends an order that was refused for the client's own input.

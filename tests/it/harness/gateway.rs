@@ -1,10 +1,11 @@
 //! One gateway as a process, in a folder of its own, with one client that has money.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,6 +77,30 @@ impl Config {
             "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{}\n{}",
             self.server, self.tables, self.body
         )
+    }
+}
+
+/// A client's side of the API, for a task of its own.
+#[derive(Clone)]
+pub struct Caller {
+    http: reqwest::Client,
+    /// The gateway's API; a gateway that is started again has another port.
+    pub api: String,
+    key: String,
+}
+
+impl Caller {
+    /// Orders `quantity` of a service of type Default; gives the whole answer, where one came.
+    pub async fn add(&self, service: u32, link: &str, quantity: u32) -> Result<Value, reqwest::Error> {
+        let (service, quantity) = (service.to_string(), quantity.to_string());
+        self.call("add", &[("service", &service), ("link", link), ("quantity", &quantity)]).await
+    }
+
+    /// Any call of that client.
+    pub async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Result<Value, reqwest::Error> {
+        let mut form = vec![("key", self.key.as_str()), ("action", action)];
+        form.extend(parameters);
+        self.http.post(&self.api).form(&form).send().await?.json().await
     }
 }
 
@@ -261,6 +286,16 @@ impl Gateway {
         .await;
     }
 
+    /// For requests that are no plain form posts.
+    pub const fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`, with this path after it.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.api.strip_suffix("/api/v2").unwrap())
+    }
+
     /// Posts a form as it is.
     pub async fn post(&self, form: &[(&str, &str)]) -> Value {
         self.try_post(form).await.unwrap()
@@ -290,6 +325,11 @@ impl Gateway {
     pub async fn order(&self, service: u32, link: &str, quantity: u32) -> u64 {
         let answer = self.add(service, link, quantity).await;
         answer["order"].as_u64().unwrap_or_else(|| panic!("the order was refused: {answer}"))
+    }
+
+    /// The same client for a task of its own.
+    pub fn caller(&self) -> Caller {
+        Caller { http: self.http.clone(), api: self.api.clone(), key: self.key.clone() }
     }
 
     /// The same for another client, once its terms allow it.
@@ -325,6 +365,39 @@ impl Gateway {
     /// `orders show`.
     pub fn story(&self, order: u64) -> Value {
         self.cli_json(&["orders", "show", &order.to_string()])
+    }
+
+    /// The lines of an order's history, those marked that somebody has to look at.
+    pub fn history(&self, order: u64) -> Vec<String> {
+        let story = self.story(order);
+        let line = |line: &Value| {
+            let mark = if line["alert"] == true { "alert: " } else { "" };
+            format!("{mark}{}", line["text"].as_str().unwrap())
+        };
+        story["history"].as_array().unwrap().iter().map(line).collect()
+    }
+
+    /// Waits until a line of the order's history holds this text; gives the line.
+    pub async fn until_told(&self, order: u64, text: &str) -> String {
+        eventually(&format!("order {order} to be told of {text:?}"), || async {
+            self.history(order).into_iter().find(|line| line.contains(text))
+        })
+        .await
+    }
+
+    /// All orders as `orders list` shows them.
+    pub fn orders(&self) -> Vec<Value> {
+        self.cli_json(&["orders", "list", "--limit", "1000000"]).as_array().unwrap().clone()
+    }
+
+    /// Makes the poll of every placed or watched order due, as if its time had come: it is an hour off for one
+    /// that has ended.
+    pub fn polls_are_due(&self) {
+        let store = rusqlite::Connection::open(self.folder.path().join("tollgate.db")).unwrap();
+        store.busy_timeout(Duration::from_secs(30)).unwrap();
+        store
+            .execute("UPDATE orders SET due_at = 0 WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL", [])
+            .unwrap();
     }
 
     /// The client's balance as the API says it.
@@ -366,11 +439,4 @@ pub fn program() -> Command {
 pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(sent.success());
-}
-
-/// Reads all that a finished process wrote.
-pub fn text(mut stream: impl Read) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }

@@ -2,12 +2,16 @@
 
 pub mod gateway;
 pub mod program;
+pub mod raw;
 pub mod redis;
+pub mod traces;
 pub mod wait;
 
-pub use gateway::{Config, Gateway};
+pub use gateway::{Caller, Config, Gateway};
 pub use program::Program;
+pub use raw::{RawAnswer, only_error, post_raw, raw};
 pub use redis::Redis;
+pub use traces::Traces;
 pub use wait::eventually;
 
 use std::num::NonZeroU32;
@@ -17,6 +21,11 @@ use tollgate::sandbox::{self, Options, Sandbox};
 /// An upstream whose orders pass through their life `speed` times faster than the usual 20 seconds.
 pub async fn upstream(speed: u32) -> Sandbox {
     upstream_with(Options { speed: NonZeroU32::new(speed).unwrap(), ..Options::default() }).await
+}
+
+/// How often the upstream accepted an order with that link.
+pub fn accepted(upstream: &Sandbox, link: &str) -> usize {
+    upstream.orders().iter().filter(|order| order.link == link).count()
 }
 
 /// An upstream with these options.
