@@ -247,3 +247,44 @@ async fn a_drained_provider_gets_no_new_orders_and_its_old_ones_are_followed() {
     assert_eq!((alpha.order_count(), beta.order_count()), (1, 1));
     assert_eq!(alpha.call_count(Action::Add), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_with_orders_that_have_not_ended_cannot_be_removed() {
+    let (alpha, beta) = (upstream(4).await, upstream(20).await);
+    let without = Config::new("").provider("beta", &beta, "").service(2, "routes = [\"beta:1\"]");
+    let with = without.clone().provider("alpha", &alpha, "").service(1, "routes = [\"alpha:1\"]");
+    let mut gateway = Gateway::start(&with).await;
+    let order = eventually("alpha's list", || async {
+        gateway.add(1, "https://example.com/p/1", 1000).await["order"].as_u64()
+    })
+    .await;
+    assert!(gateway.stop().await.success());
+    gateway.reconfigure(&without);
+    let output = gateway.cli(&["serve"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("\"alpha\"") && said.contains("1 of its orders") && said.contains("drain"), "{said}");
+
+    gateway.reconfigure(&with);
+    gateway.launch().await;
+    gateway.until_status(order, "Completed").await;
+    assert!(gateway.stop().await.success());
+    gateway.reconfigure(&without);
+    gateway.launch().await;
+    assert_eq!(gateway.status(order).await["status"], "Completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sold_from_a_list_that_is_too_old() {
+    let alpha = upstream(20).await;
+    let gateway = Gateway::start(&imported(&alpha, "max_catalogue_age = \"1s\"")).await;
+    let before = raw_services(&gateway, &gateway.key, "identity").await;
+    let refused = eventually("a refusal", || async {
+        let answer = gateway.add(1001, "https://example.com/p/1", 1000).await;
+        answer["error"].is_string().then_some(answer)
+    })
+    .await;
+    assert_eq!(raw_services(&gateway, &gateway.key, "identity").await, before, "the list stays: {refused}");
+    gateway.cli_json(&["sync"]);
+    gateway.order(1001, "https://example.com/p/2", 1000).await;
+}

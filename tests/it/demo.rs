@@ -35,7 +35,7 @@ fn configuration(text: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_demo_prints_can_be_pasted() {
-    PORTS.map(assert_free);
+    PORTS.into_iter().for_each(assert_free);
     let mut command = program();
     command.arg("demo");
     let mut demo = Program::start(command);
@@ -81,5 +81,5 @@ async fn what_the_demo_prints_can_be_pasted() {
     }
     assert!(demo.terminate().await.success());
     assert!(!file.parent().unwrap().exists(), "its folder is still there");
-    PORTS.map(assert_free);
+    PORTS.into_iter().for_each(assert_free);
 }

@@ -4,7 +4,8 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tollgate::sandbox::{self, DEFAULT_KEY, Options};
 
-use crate::harness::{Config, Gateway, eventually, upstream};
+use crate::harness::gateway::{program, signal};
+use crate::harness::{Config, Gateway, Program, eventually, upstream};
 
 async fn get(url: &str) -> (StatusCode, String) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -170,4 +171,31 @@ async fn no_log_shows_a_key_however_much_is_logged() {
             assert!(shown.is_empty(), "at {level} {secret} is shown: {shown:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_json_where_that_is_asked_for() {
+    let alpha = upstream(20).await;
+    let config = Config::new("").provider("alpha", &alpha, "").service(1, "routes = [\"alpha:1\"]");
+    let gateway = Gateway::prepare(&config);
+    let mut command = program();
+    command.arg("--config").arg(gateway.config_file()).args(["serve", "--log-format", "json"]);
+    let mut server = Program::start(command);
+    eventually("the first sync", || async { server.stderr().contains("synced the catalogue").then_some(()) }).await;
+    assert!(server.terminate().await.success());
+    for line in server.stderr().lines() {
+        let document: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(document["message"].is_string() && document["level"].is_string(), "{line}");
+    }
+    assert_eq!(server.stdout(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_ends_nothing() {
+    let alpha = upstream(20).await;
+    let config = Config::new("").provider("alpha", &alpha, "").service(1, "routes = [\"alpha:1\"]");
+    let gateway = Gateway::start(&config).await;
+    signal(gateway.pid(), "HUP");
+    eventually("a word on it", || async { gateway.log().contains("SIGHUP").then_some(()) }).await;
+    gateway.order(1, "https://example.com/p/1", 1000).await;
 }
