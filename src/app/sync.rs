@@ -183,7 +183,7 @@ fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> SyncReport {
         .iter()
         .filter_map(|service| {
             let was = old.get(service.id.as_str()).filter(|was| **was != service.rate)?;
-            Some((service.id.to_string(), was.to_string(), service.rate.to_string()))
+            Some((service.id.to_string(), was.normalize().to_string(), service.rate.normalize().to_string()))
         })
         .collect();
     SyncReport { services: now.len(), gained: only_in(now, &old), lost: only_in(before, &new), repriced }

@@ -19,7 +19,7 @@ pub struct Place {
 pub struct Mistake {
     /// The file, as the operator named it.
     pub file: PathBuf,
-    /// Where in it; `None` where the file as a whole could not be read.
+    /// Where in it; `None` where the file as a whole could not be read, or lacks something.
     pub place: Option<Place>,
     /// What was expected and what was found.
     pub message: String,
@@ -48,6 +48,13 @@ impl ConfigErrors {
     /// The file as a whole is of no use.
     pub(super) fn whole_file(file: &Path, message: String) -> Self {
         Self { mistakes: vec![Mistake { file: file.to_owned(), place: None, message }], secrets: Vec::new() }
+    }
+
+    /// What the file lacks, and so has no place in it; at least one message.
+    #[must_use]
+    pub fn missing(file: &Path, messages: Vec<String>) -> Self {
+        let mistake = |message| Mistake { file: file.to_owned(), place: None, message };
+        Self { mistakes: messages.into_iter().map(mistake).collect(), secrets: Vec::new() }
     }
 
     /// From mistakes in any order.

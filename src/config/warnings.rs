@@ -17,10 +17,10 @@ const PATIENCE_OF_SCRIPTS: Duration = Duration::from_secs(10);
 pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String> {
     let mut found = Vec::new();
     if readable_by_all && holds_literal_secret(settings) {
-        found.push(format!(
-            "{} holds a secret and every user of this machine may read it: chmod 640 it, or name the secret as env:, file: or credential:",
-            settings.file.display()
-        ));
+        found.push(
+            "the file holds a secret and every user of this machine may read it: chmod 640 it, or name the secret as env:, file: or credential:"
+                .to_owned(),
+        );
     }
     if settings.server.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         found.push(

@@ -9,6 +9,7 @@ mod parts;
 pub use demo::demo;
 pub use parts::{build_app, open_store, terms};
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::app::call::{Answer, Params};
-use crate::config::Settings;
+use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
+use crate::store::Store;
 use crate::store::sqlite::OpenMode;
 use crate::task::Tasks;
 use crate::telemetry::Metrics;
@@ -67,6 +69,7 @@ impl Gateway {
         let metrics = Metrics::install()?;
         let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
         let store = open_store(settings, mode)?;
+        refuse_forgotten_providers(settings, &*store).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
         let tasks = Tasks::new();
@@ -129,6 +132,28 @@ impl Gateway {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Orders at a provider that the configuration no longer names would never be followed to their end.
+async fn refuse_forgotten_providers(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+    let mut forgotten = BTreeMap::new();
+    for (state, provider, count) in store.count_orders().await.context("the store could not be read")? {
+        let is_open = matches!(state, "sending" | "placed" | "uncertain");
+        if let Some(provider) = provider.filter(|_| is_open)
+            && !settings.providers.iter().any(|known| known.id == provider)
+        {
+            let open: &mut u64 = forgotten.entry(provider).or_default();
+            *open = open.saturating_add(count);
+        }
+    }
+    let mistake = |(provider, count)| {
+        format!(
+            "expected a [[provider]] with id \"{provider}\", found none, but {count} of its orders have not ended: \
+             keep it, with mode = \"drain\", until they have"
+        )
+    };
+    let mistakes: Vec<String> = forgotten.into_iter().map(mistake).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors::missing(&settings.file, mistakes).into()) }
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {

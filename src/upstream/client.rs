@@ -21,6 +21,7 @@ use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 use crate::domain::ids::{ProviderId, UpstreamOrderId};
 use crate::domain::outcome::{Outcome, RejectKind};
 use crate::domain::status::{Reported, StatusReport};
+use crate::telemetry;
 
 /// How long a probe waits for the rate limiter.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
@@ -237,10 +238,10 @@ impl Upstream {
     fn measure(&self, kind: CallKind, outcome: &'static str, started: Instant) {
         let provider = self.provider.as_str().to_owned();
         let labels = [("provider", provider), ("action", kind.action().to_owned())];
-        metrics::histogram!("tollgate_upstream_call_seconds", &labels).record(started.elapsed());
+        metrics::histogram!(telemetry::UPSTREAM_CALL_SECONDS, &labels).record(started.elapsed());
         let [provider, action] = labels;
         let labels = [provider, action, ("outcome", outcome.to_owned())];
-        metrics::counter!("tollgate_upstream_calls_total", &labels).increment(1);
+        metrics::counter!(telemetry::UPSTREAM_CALLS, &labels).increment(1);
     }
 }
 

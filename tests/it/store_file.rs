@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::time::Instant;
 
+use crate::harness::gateway::program;
 use crate::harness::{Config, Gateway, eventually, upstream};
 
 /// What the contract promises of a change made on the command line.
@@ -134,6 +135,20 @@ async fn the_store_survives_a_restart() {
     assert_eq!(gateway.balance().await, balance);
     assert_eq!(gateway.order(1, "https://example.com/p/2", 1000).await, 501);
     assert_eq!(alpha.order_count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_lies_beside_its_configuration_wherever_a_verb_is_run() {
+    let alpha = upstream(20).await;
+    let gateway = Gateway::start(&one_service(&alpha).text("[store]\nurl = \"sqlite://odd%20name#.db\"")).await;
+    assert!(gateway.folder().join("odd%20name#.db").exists());
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let mut command = program();
+    command.args(["client", "list", "--config"]).arg(gateway.config_file()).current_dir(elsewhere.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("tester"), "{output:?}");
+    assert_eq!(contents(elsewhere.path()).len(), 0);
+    gateway.verify();
 }
 
 #[tokio::test(flavor = "multi_thread")]
