@@ -392,7 +392,7 @@ impl Drop for Gateway {
 }
 
 /// Sends a signal to a process that a test started.
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(sent.success());
 }
