@@ -1,6 +1,7 @@
 //! What an upstream's reports do to an order, and to what its client is shown and given back.
 
 use serde_json::Value;
+use tollgate::domain::money::Money;
 use tollgate::sandbox::{Action, OrderChange, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
@@ -242,4 +243,56 @@ async fn a_partial_without_figures_waits_for_them() {
     report(&alpha, &id, "Partial", &[("remains", "250")]);
     let answer = gateway.until_status(order, "Partial").await;
     assert_eq!(shown(&answer), ("Partial", "0.81", "250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_that_may_be_a_pause_is_refunded_after_a_day() {
+    let alpha = upstream(1).await;
+    let config =
+        Config::new("").provider("alpha", &alpha, "partial_is_final = false").service(1, "routes = [\"alpha:1\"]");
+    let gateway = Gateway::start(&config).await;
+    let (order, id) = placed(&gateway, "p").await;
+    report(&alpha, &id, "Processing", &[]);
+    gateway.until_status(order, "Processing").await;
+    report(&alpha, &id, "Partial", &[("remains", "250")]);
+    gateway.until_told(order, "may be a pause").await;
+    assert_eq!(shown(&gateway.status(order).await), ("Processing", "1.08", "250"));
+    let a_day = 86_400_000;
+    gateway.edit_store(&format!("UPDATE orders SET changed_at = changed_at - {a_day}"));
+    gateway.polls_are_due();
+    let answer = gateway.until_status(order, "Partial").await;
+    assert_eq!(shown(&answer), ("Partial", "0.81", "250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_takes_back_its_words_gets_no_refund_twice() {
+    let (alpha, gateway) = gateway_with_upstream().await;
+    let mut orders = Vec::new();
+    for number in 0..4 {
+        orders.push(placed(&gateway, &number.to_string()).await);
+    }
+    let words = ["Partial", "Completed", "In progress", "Canceled", "Pending", "Partial", "Canceled", "Fail"];
+    let mut refunded = vec![0; orders.len()];
+    for round in 0..words.len() {
+        for (number, (_, id)) in orders.iter().enumerate() {
+            // The same charge each time, so that nothing is taken for another order.
+            report(&alpha, id, words[(round + number) % words.len()], &[("charge", "0.5")]);
+        }
+        let calls = alpha.call_count(Action::Status);
+        eventually("the words to be read", || async {
+            gateway.polls_are_due();
+            (alpha.call_count(Action::Status) > calls + 1).then_some(())
+        })
+        .await;
+        for ((order, _), before) in orders.iter().zip(&mut refunded) {
+            let story = gateway.story(*order);
+            let now: Money = story["order"]["refunded"].as_str().unwrap().parse().unwrap();
+            assert!(now.units() >= *before && now.units() <= 108_000_000, "{story}");
+            *before = now.units();
+        }
+    }
+    for (order, _) in &orders {
+        assert_eq!(shown(&gateway.until_status(*order, "Canceled").await), ("Canceled", "0", "1000"));
+    }
+    assert_eq!(gateway.balance().await, DEPOSIT);
 }
