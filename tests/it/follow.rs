@@ -91,7 +91,6 @@ async fn a_word_that_nobody_knows_changes_nothing_and_alerts_once() {
         report(&alpha, &id, "Processing", &[]);
         gateway.until_status(order, "Processing").await;
         report(&alpha, &id, word, &[]);
-        gateway.polls_are_due();
         let line = gateway.until_told(order, told).await;
         assert!(line.starts_with("alert: "), "{line}");
         let calls = alpha.call_count(Action::Status);
@@ -136,36 +135,31 @@ async fn a_late_change_refunds_what_is_missing_and_nothing_turns_back() {
     assert_eq!(shown(&answer), ("Completed", "1.08", "0"));
 
     report(&alpha, &id, "Partial", &[("remains", "400")]);
-    gateway.polls_are_due();
-    let answer = gateway.until_status(order, "Partial").await;
+    let answer = gateway.until_late_status(order, "Partial").await;
     assert_eq!(shown(&answer), ("Partial", "0.648", "400"));
 
     // Back to Completed, at the price of a Partial: it is the same order.
     report(&alpha, &id, "Completed", &[("charge", "0.54")]);
-    gateway.polls_are_due();
     let line = gateway.until_told(order, "turned from Partial back to Completed").await;
     assert!(line.starts_with("alert: "), "{line}");
     assert_eq!(shown(&gateway.status(order).await), ("Partial", "0.648", "400"));
 
     // A smaller Partial takes nothing back.
     report(&alpha, &id, "Partial", &[("remains", "100"), ("charge", "0.53"), ("start_count", "9")]);
-    gateway.polls_are_due();
     eventually("the smaller Partial to be seen", || async {
+        gateway.polls_are_due();
         (gateway.status(order).await["start_count"] == "9").then_some(())
     })
     .await;
     assert_eq!(shown(&gateway.status(order).await), ("Partial", "0.648", "400"));
 
     report(&alpha, &id, "Canceled", &[]);
-    gateway.polls_are_due();
-    let answer = gateway.until_status(order, "Canceled").await;
+    let answer = gateway.until_late_status(order, "Canceled").await;
     assert_eq!(shown(&answer), ("Canceled", "0", "1000"));
 
     report(&alpha, &id, "In progress", &[("charge", "0")]);
-    gateway.polls_are_due();
     gateway.until_told(order, "turned from Canceled back to In progress").await;
     report(&alpha, &id, "In progress", &[("charge", "0.9")]);
-    gateway.polls_are_due();
     gateway.until_told(order, "a higher upstream charge").await;
     assert_eq!(shown(&gateway.status(order).await), ("Canceled", "0", "1000"));
     assert_eq!(refunds(&gateway, order), ["0.432", "0.648"]);
@@ -186,8 +180,7 @@ async fn a_package_is_refunded_by_what_the_upstream_gave_back() {
     assert_eq!(shown(&answer), ("Partial", "2.994", "1"));
     assert_eq!(gateway.story(order)["order"]["cost"], "2.495");
     report(&alpha, &id, "Canceled", &[]);
-    gateway.polls_are_due();
-    gateway.until_status(order, "Canceled").await;
+    gateway.until_late_status(order, "Canceled").await;
     assert_eq!(gateway.balance().await, DEPOSIT);
 }
 
@@ -236,7 +229,6 @@ async fn a_partial_without_figures_waits_for_them() {
     let (alpha, gateway) = gateway_with_upstream().await;
     let (order, id) = placed(&gateway, "p").await;
     report(&alpha, &id, "Partial", &[("remains", "null")]);
-    gateway.polls_are_due();
     let line = gateway.until_told(order, "Partial without figures").await;
     assert!(line.starts_with("alert: "), "{line}");
     assert_eq!(gateway.story(order)["order"]["state"], "placed");
@@ -259,8 +251,7 @@ async fn a_partial_that_may_be_a_pause_is_refunded_after_a_day() {
     assert_eq!(shown(&gateway.status(order).await), ("Processing", "1.08", "250"));
     let a_day = 86_400_000;
     gateway.edit_store(&format!("UPDATE orders SET changed_at = changed_at - {a_day}"));
-    gateway.polls_are_due();
-    let answer = gateway.until_status(order, "Partial").await;
+    let answer = gateway.until_late_status(order, "Partial").await;
     assert_eq!(shown(&answer), ("Partial", "0.81", "250"));
 }
 
@@ -292,7 +283,7 @@ async fn an_upstream_that_takes_back_its_words_gets_no_refund_twice() {
         }
     }
     for (order, _) in &orders {
-        assert_eq!(shown(&gateway.until_status(*order, "Canceled").await), ("Canceled", "0", "1000"));
+        assert_eq!(shown(&gateway.until_late_status(*order, "Canceled").await), ("Canceled", "0", "1000"));
     }
     assert_eq!(gateway.balance().await, DEPOSIT);
 }

@@ -17,10 +17,21 @@ impl Gateway {
         story["history"].as_array().unwrap().iter().map(line).collect()
     }
 
-    /// Waits until a line of the order's history holds this text; gives the line.
+    /// Asks the upstream for news until a line of the order's history holds this text; gives the line.
     pub async fn until_told(&self, order: u64, text: &str) -> String {
         eventually(&format!("order {order} to be told of {text:?}"), || async {
+            self.polls_are_due();
             self.history(order).into_iter().find(|line| line.contains(text))
+        })
+        .await
+    }
+
+    /// Asks the upstream for news of an order that may have ended until its status is this one; gives the answer.
+    pub async fn until_late_status(&self, order: u64, status: &str) -> Value {
+        eventually(&format!("order {order} to be {status} after its end"), || async {
+            self.polls_are_due();
+            let answer = self.status(order).await;
+            (answer["status"] == status).then_some(answer)
         })
         .await
     }
