@@ -75,3 +75,19 @@ async fn an_id_of_an_order_for_something_else_leaves_the_new_one_uncertain() {
     assert_eq!(gateway.status(second).await["status"], "Pending");
     assert_eq!((alpha.order_count(), beta.order_count()), (2, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_a_lost_order_belongs_to_whoever_was_told_it() {
+    let (alpha, _beta, gateway) = two_upstreams().await;
+    alpha.set_dedupe(true);
+    alpha.script_next(Action::Add, Fault::CloseAfter, 1);
+    let lost = gateway.order(1, LINK, 100).await;
+    gateway.until_state(lost, "uncertain").await;
+    let repeated = gateway.order(1, LINK, 100).await;
+    let id = alpha.orders()[0].id.clone();
+    assert_eq!(gateway.story(repeated)["order"]["upstream_order"], id.as_str());
+    let refused = gateway.cli(&["orders", "resolve", &lost.to_string(), "--placed", &id]);
+    assert_eq!(refused.status.code(), Some(1), "one upstream order can't stand for two");
+    assert!(gateway.cli(&["orders", "resolve", &lost.to_string(), "--refund"]).status.success());
+    assert_eq!((alpha.order_count(), gateway.balance().await.as_str()), (1, "999.892"));
+}

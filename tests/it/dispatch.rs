@@ -231,3 +231,14 @@ async fn one_line_in_the_configuration_settles_an_unknown_text() {
     assert_eq!(gateway.until_state(order, "placed").await["order"]["provider"], "beta");
     assert_eq!((alpha.order_count(), beta.order_count()), (0, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_blocked_leaves_its_order_uncertain_and_gets_no_more() {
+    let (alpha, beta, gateway) = two_upstreams("", "").await;
+    alpha.script_next(Action::Add, error("Your account has been suspended."), 1);
+    let order = gateway.order(1, &link("blocked"), 100).await;
+    gateway.until_state(order, "uncertain").await;
+    let next = gateway.order(1, &link("next"), 100).await;
+    assert_eq!(gateway.until_state(next, "placed").await["order"]["provider"], "beta");
+    assert_eq!((alpha.call_count(Action::Add), beta.order_count()), (1, 1));
+}

@@ -1,10 +1,11 @@
 //! What an upstream's reports do to an order, and to what its client is shown and given back.
 
 use serde_json::Value;
-use tollgate::sandbox::{OrderChange, Sandbox};
+use tollgate::domain::money::Money;
+use tollgate::sandbox::{Action, OrderChange, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
-use crate::harness::{Config, Gateway, upstream};
+use crate::harness::{Config, Gateway, eventually, upstream};
 
 /// Service 1 is sold at 1.08 per 1000, also as drip-feed; service 6 is a package for 5.988.
 async fn gateway_with_upstream() -> (Sandbox, Gateway) {
@@ -90,15 +91,16 @@ async fn a_word_that_nobody_knows_changes_nothing_and_alerts_once() {
         report(&alpha, &id, "Processing", &[]);
         gateway.until_status(order, "Processing").await;
         report(&alpha, &id, word, &[]);
-        gateway.polls_are_due();
         let line = gateway.until_told(order, told).await;
         assert!(line.starts_with("alert: "), "{line}");
-        // What comes after it is another report, so this one was seen more than once by then.
-        report(&alpha, &id, word, &[("start_count", "77")]);
-        crate::harness::eventually("another report", || async {
-            (gateway.status(order).await["start_count"] == "77").then_some(())
+        let calls = alpha.call_count(Action::Status);
+        eventually("the same report twice more", || async {
+            gateway.status(order).await;
+            (alpha.call_count(Action::Status) > calls + 2).then_some(())
         })
         .await;
+        let lines = gateway.history(order).into_iter().filter(|line| line.contains(told)).count();
+        assert_eq!(lines, 1, "{word}");
         assert_eq!(shown(&gateway.status(order).await), ("Processing", "1.08", "1000"), "{word}");
         assert!(refunds(&gateway, order).is_empty());
         report(&alpha, &id, "Completed", &[]);
@@ -133,36 +135,31 @@ async fn a_late_change_refunds_what_is_missing_and_nothing_turns_back() {
     assert_eq!(shown(&answer), ("Completed", "1.08", "0"));
 
     report(&alpha, &id, "Partial", &[("remains", "400")]);
-    gateway.polls_are_due();
-    let answer = gateway.until_status(order, "Partial").await;
+    let answer = gateway.until_late_status(order, "Partial").await;
     assert_eq!(shown(&answer), ("Partial", "0.648", "400"));
 
     // Back to Completed, at the price of a Partial: it is the same order.
     report(&alpha, &id, "Completed", &[("charge", "0.54")]);
-    gateway.polls_are_due();
     let line = gateway.until_told(order, "turned from Partial back to Completed").await;
     assert!(line.starts_with("alert: "), "{line}");
     assert_eq!(shown(&gateway.status(order).await), ("Partial", "0.648", "400"));
 
     // A smaller Partial takes nothing back.
     report(&alpha, &id, "Partial", &[("remains", "100"), ("charge", "0.53"), ("start_count", "9")]);
-    gateway.polls_are_due();
-    crate::harness::eventually("the smaller Partial to be seen", || async {
+    eventually("the smaller Partial to be seen", || async {
+        gateway.polls_are_due();
         (gateway.status(order).await["start_count"] == "9").then_some(())
     })
     .await;
     assert_eq!(shown(&gateway.status(order).await), ("Partial", "0.648", "400"));
 
     report(&alpha, &id, "Canceled", &[]);
-    gateway.polls_are_due();
-    let answer = gateway.until_status(order, "Canceled").await;
+    let answer = gateway.until_late_status(order, "Canceled").await;
     assert_eq!(shown(&answer), ("Canceled", "0", "1000"));
 
     report(&alpha, &id, "In progress", &[("charge", "0")]);
-    gateway.polls_are_due();
     gateway.until_told(order, "turned from Canceled back to In progress").await;
     report(&alpha, &id, "In progress", &[("charge", "0.9")]);
-    gateway.polls_are_due();
     gateway.until_told(order, "a higher upstream charge").await;
     assert_eq!(shown(&gateway.status(order).await), ("Canceled", "0", "1000"));
     assert_eq!(refunds(&gateway, order), ["0.432", "0.648"]);
@@ -183,8 +180,7 @@ async fn a_package_is_refunded_by_what_the_upstream_gave_back() {
     assert_eq!(shown(&answer), ("Partial", "2.994", "1"));
     assert_eq!(gateway.story(order)["order"]["cost"], "2.495");
     report(&alpha, &id, "Canceled", &[]);
-    gateway.polls_are_due();
-    gateway.until_status(order, "Canceled").await;
+    gateway.until_late_status(order, "Canceled").await;
     assert_eq!(gateway.balance().await, DEPOSIT);
 }
 
@@ -233,11 +229,61 @@ async fn a_partial_without_figures_waits_for_them() {
     let (alpha, gateway) = gateway_with_upstream().await;
     let (order, id) = placed(&gateway, "p").await;
     report(&alpha, &id, "Partial", &[("remains", "null")]);
-    gateway.polls_are_due();
     let line = gateway.until_told(order, "Partial without figures").await;
     assert!(line.starts_with("alert: "), "{line}");
     assert_eq!(gateway.story(order)["order"]["state"], "placed");
     report(&alpha, &id, "Partial", &[("remains", "250")]);
     let answer = gateway.until_status(order, "Partial").await;
     assert_eq!(shown(&answer), ("Partial", "0.81", "250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_that_may_be_a_pause_is_refunded_after_a_day() {
+    let alpha = upstream(1).await;
+    let config =
+        Config::new("").provider("alpha", &alpha, "partial_is_final = false").service(1, "routes = [\"alpha:1\"]");
+    let gateway = Gateway::start(&config).await;
+    let (order, id) = placed(&gateway, "p").await;
+    report(&alpha, &id, "Processing", &[]);
+    gateway.until_status(order, "Processing").await;
+    report(&alpha, &id, "Partial", &[("remains", "250")]);
+    gateway.until_told(order, "may be a pause").await;
+    assert_eq!(shown(&gateway.status(order).await), ("Processing", "1.08", "250"));
+    let a_day = 86_400_000;
+    gateway.edit_store(&format!("UPDATE orders SET changed_at = changed_at - {a_day}"));
+    let answer = gateway.until_late_status(order, "Partial").await;
+    assert_eq!(shown(&answer), ("Partial", "0.81", "250"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_takes_back_its_words_gets_no_refund_twice() {
+    let (alpha, gateway) = gateway_with_upstream().await;
+    let mut orders = Vec::new();
+    for number in 0..4 {
+        orders.push(placed(&gateway, &number.to_string()).await);
+    }
+    let words = ["Partial", "Completed", "In progress", "Canceled", "Pending", "Partial", "Canceled", "Fail"];
+    let mut refunded = vec![0; orders.len()];
+    for round in 0..words.len() {
+        for (number, (_, id)) in orders.iter().enumerate() {
+            // The same charge each time, so that nothing is taken for another order.
+            report(&alpha, id, words[(round + number) % words.len()], &[("charge", "0.5")]);
+        }
+        let calls = alpha.call_count(Action::Status);
+        eventually("the words to be read", || async {
+            gateway.polls_are_due();
+            (alpha.call_count(Action::Status) > calls + 1).then_some(())
+        })
+        .await;
+        for ((order, _), before) in orders.iter().zip(&mut refunded) {
+            let story = gateway.story(*order);
+            let now: Money = story["order"]["refunded"].as_str().unwrap().parse().unwrap();
+            assert!(now.units() >= *before && now.units() <= 108_000_000, "{story}");
+            *before = now.units();
+        }
+    }
+    for (order, _) in &orders {
+        assert_eq!(shown(&gateway.until_late_status(*order, "Canceled").await), ("Canceled", "0", "1000"));
+    }
+    assert_eq!(gateway.balance().await, DEPOSIT);
 }

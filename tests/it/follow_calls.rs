@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tollgate::sandbox::{Action, Call, OrderChange, Sandbox};
+use tollgate::sandbox::{Action, Call, Fault, OrderChange, Sandbox};
 
 use crate::harness::{Config, Gateway, eventually, upstream};
 
@@ -168,4 +168,26 @@ async fn the_rate_limit_holds_over_all_kinds_of_calls() {
         assert!(calls.iter().any(|call| call.action == action), "{action}");
     }
     check_rate(&calls, 20, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_asks_for_a_pause_gets_it() {
+    let (alpha, gateway) = gateway_with("[dispatch]\nwait = \"0s\"", "").await;
+    let first = place(&gateway, 1).await[0];
+    gateway.until_status(first, "In progress").await;
+    let before = alpha.call_count(Action::Add);
+    alpha.script_next(Action::Add, Fault::RateLimited, 1);
+    gateway.order(1, "https://example.com/paused", 100).await;
+    eventually("the order to be placed, and news of the first one", || async {
+        gateway.status(first).await;
+        let calls = alpha.calls();
+        let refused = calls.iter().filter(|call| call.action == Action::Add).nth(usize::try_from(before).unwrap())?;
+        let after = |action| calls.iter().find(|call| call.action == action && call.at > refused.at);
+        let (add, status) = (after(Action::Add)?, after(Action::Status)?);
+        let pause = add.at.min(status.at).duration_since(refused.at);
+        // The answer that asks for two seconds leaves a moment after the call came in.
+        assert!(pause >= Duration::from_secs(2), "{pause:?}");
+        Some(())
+    })
+    .await;
 }

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -379,39 +378,6 @@ impl Gateway {
     /// `orders show`.
     pub fn story(&self, order: u64) -> Value {
         self.cli_json(&["orders", "show", &order.to_string()])
-    }
-
-    /// The lines of an order's history, those marked that somebody has to look at.
-    pub fn history(&self, order: u64) -> Vec<String> {
-        let story = self.story(order);
-        let line = |line: &Value| {
-            let mark = if line["alert"] == true { "alert: " } else { "" };
-            format!("{mark}{}", line["text"].as_str().unwrap())
-        };
-        story["history"].as_array().unwrap().iter().map(line).collect()
-    }
-
-    /// Waits until a line of the order's history holds this text; gives the line.
-    pub async fn until_told(&self, order: u64, text: &str) -> String {
-        eventually(&format!("order {order} to be told of {text:?}"), || async {
-            self.history(order).into_iter().find(|line| line.contains(text))
-        })
-        .await
-    }
-
-    /// All orders as `orders list` shows them.
-    pub fn orders(&self) -> Vec<Value> {
-        self.cli_json(&["orders", "list", "--limit", "1000000"]).as_array().unwrap().clone()
-    }
-
-    /// Makes the poll of every placed or watched order due, as if its time had come: it is an hour off for one
-    /// that has ended.
-    pub fn polls_are_due(&self) {
-        let store = rusqlite::Connection::open(self.folder.path().join("tollgate.db")).unwrap();
-        store.busy_timeout(Duration::from_secs(30)).unwrap();
-        store
-            .execute("UPDATE orders SET due_at = 0 WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL", [])
-            .unwrap();
     }
 
     /// The client's balance as the API says it.

@@ -1,0 +1,56 @@
+//! What the operator sees of orders, and what is done to the store behind the gateway's back.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Gateway, eventually};
+
+impl Gateway {
+    /// The lines of an order's history, those marked that somebody has to look at.
+    pub fn history(&self, order: u64) -> Vec<String> {
+        let story = self.story(order);
+        let line = |line: &Value| {
+            let mark = if line["alert"] == true { "alert: " } else { "" };
+            format!("{mark}{}", line["text"].as_str().unwrap())
+        };
+        story["history"].as_array().unwrap().iter().map(line).collect()
+    }
+
+    /// Asks the upstream for news until a line of the order's history holds this text; gives the line.
+    pub async fn until_told(&self, order: u64, text: &str) -> String {
+        eventually(&format!("order {order} to be told of {text:?}"), || async {
+            self.polls_are_due();
+            self.history(order).into_iter().find(|line| line.contains(text))
+        })
+        .await
+    }
+
+    /// Asks the upstream for news of an order that may have ended until its status is this one; gives the answer.
+    pub async fn until_late_status(&self, order: u64, status: &str) -> Value {
+        eventually(&format!("order {order} to be {status} after its end"), || async {
+            self.polls_are_due();
+            let answer = self.status(order).await;
+            (answer["status"] == status).then_some(answer)
+        })
+        .await
+    }
+
+    /// All orders as `orders list` shows them.
+    pub fn orders(&self) -> Vec<Value> {
+        self.cli_json(&["orders", "list", "--limit", "1000000"]).as_array().unwrap().clone()
+    }
+
+    /// Makes the poll of every placed or watched order due, as if its time had come: it is an hour off for one
+    /// that has ended.
+    pub fn polls_are_due(&self) {
+        self.edit_store("UPDATE orders SET due_at = 0 WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL");
+    }
+
+    /// Runs a statement in its store, past everything that guards it.
+    pub fn edit_store(&self, sql: &str) {
+        let store = rusqlite::Connection::open(self.folder().join("tollgate.db")).unwrap();
+        store.busy_timeout(Duration::from_secs(30)).unwrap();
+        store.execute(sql, []).unwrap();
+    }
+}
