@@ -226,10 +226,10 @@ pub fn known(text: &str) -> Option<Meaning> {
 }
 
 /// Whether `text` is, from its first letter to its last, one of the known ones about the client's own input, so
-/// that it can carry nothing else.
+/// that it can carry nothing else: no number in brackets either, which may be an order's.
 #[must_use]
 pub fn is_about_input(text: &str) -> bool {
-    TABLE.get(normalised(text).as_str()) == Some(&Rejected(Input))
+    !text.contains('(') && TABLE.get(normalised(text).as_str()) == Some(&Rejected(Input))
 }
 
 /// What the number in `status` means that one family of panels sends beside its (often translated) texts.
@@ -286,6 +286,21 @@ fn folded(letter: char) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_known_words_about_the_input_are_fit_for_a_client() {
+        for (text, fit) in [
+            ("Bad link.", true),
+            ("Quantity less than minimal 50", true),
+            ("Bad link (100001)", false),
+            ("Alpha: bad link", false),
+            ("Bad link; Not enough funds on balance", false),
+            ("Not enough funds on balance", false),
+            ("see https://alpha.test/faq", false),
+        ] {
+            assert_eq!(is_about_input(text), fit, "{text}");
+        }
+    }
 
     #[test]
     fn every_row_reads_as_it_is_written() {

@@ -71,6 +71,7 @@ async fn no_answer_shows_anything_of_an_upstream() {
         "You have active order with this link. Please wait until order being completed.".to_owned(),
         "Quantity less than minimal 150000".to_owned(),
         "Zanzibar: bad profile".to_owned(),
+        "Bad link (100001)".to_owned(),
         "Bad profile, says zanz.example".to_owned(),
         "Bad profile: see order 100001".to_owned(),
         "Bad profile, or your balance of 7654.321 is too low".to_owned(),
@@ -81,7 +82,7 @@ async fn no_answer_shows_anything_of_an_upstream() {
         upstream.script_next(Action::Add, Fault::Error(text), 1);
         session.order().await;
     }
-    assert!(upstream.call_count(Action::Add) >= 13, "each of these was told to the gateway");
+    assert!(upstream.call_count(Action::Add) >= 14, "each of these was told to the gateway");
     for call in ["action=services", "action=balance", "action=status&orders=1,2,3,4,5,6,7,100001"] {
         session.call(call).await;
     }
