@@ -16,7 +16,8 @@ impl App {
     async fn refresh_access(&self) -> StoreResult<()> {
         if self.store.access_version().await? != self.access.load().version() {
             let list = self.store.access_list().await?;
-            self.access.store(Arc::new(AccessTable::new(list)));
+            let table = AccessTable::new(list, &self.access.load());
+            self.access.store(Arc::new(table));
         }
         Ok(())
     }

@@ -13,17 +13,17 @@ use super::error::{ApiError, MAX_REQUEST_ID};
 use super::routes::{Sale, sellable};
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::Catalogue;
-use crate::domain::client::Client;
-use crate::domain::ids::{OrderId, OrderToken, ServiceId};
-use crate::domain::order::{NewOrder, Order, State};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ServiceId};
+use crate::domain::order::{CLAIM, NewOrder, Order, State};
 use crate::domain::params::OrderParams;
 use crate::domain::time::Timestamp;
-use crate::store::records::{Placed, Placement, RequestKey};
+use crate::store::records::{Earlier, Placed, Placement, RequestKey};
 
 /// How long a `request_id` is remembered.
-const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
-/// How long a new order is left to the task that was started with it, before any other may take it up.
-pub(super) const CLAIM: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
+/// How often, and how long apart, it is looked up whether a commit that failed took place.
+const TOKEN_TRIES: usize = 5;
+const TOKEN_RETRY: Duration = Duration::from_millis(200);
 
 impl App {
     /// Places an order. The answer is an ID only once the order, its charge and its ledger entry are durable.
@@ -32,22 +32,42 @@ impl App {
             return Err(ApiError::ReadOnly);
         }
         let snapshot = self.snapshot.load_full();
+        let wait = snapshot.terms.wait;
         let now = self.clock.now();
         let request = request_key(params, now)?;
-        let order = quote(&snapshot, &caller.client, params, now)?;
+        let order = match quote(&snapshot, caller, params, now) {
+            Ok(order) => order,
+            Err(refusal) => return self.earlier_answer(caller.client.id, request, wait).await?.ok_or(refusal),
+        };
         let token = order.token;
         let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
-        let placed = match self.store.place(placement).await {
-            Ok(placed) => placed,
-            // The commit may have taken place all the same; the token says.
-            Err(error) => match self.store.order_by_token(token).await {
-                Ok(Some(order)) => Placed::New(Box::new(order)),
-                _ => return Err(error.into()),
+        match self.store.place(placement).await {
+            Ok(placed) => self.answer_placed(placed, wait).await,
+            Err(error) => match self.find_by_token(token).await {
+                Some(order) => self.answer_placed(Placed::New(Box::new(order)), wait).await,
+                None => Err(error.into()),
             },
-        };
+        }
+    }
+
+    /// A commit whose acknowledgement was lost may have taken place all the same; the token says.
+    async fn find_by_token(&self, token: OrderToken) -> Option<Order> {
+        for _ in 0..TOKEN_TRIES {
+            match self.store.order_by_token(token).await {
+                Ok(found) => return found,
+                Err(error) => {
+                    tracing::error!(%error, "whether an order was placed can't be looked up");
+                    tokio::time::sleep(TOKEN_RETRY).await;
+                }
+            }
+        }
+        None
+    }
+
+    async fn answer_placed(self: &Arc<Self>, placed: Placed, wait: Duration) -> Result<OrderId, ApiError> {
         match placed {
-            Placed::New(order) => self.send_and_wait(*order, snapshot.terms.wait).await,
-            Placed::Repeat(id) => self.word_on(id, snapshot.terms.wait).await,
+            Placed::New(order) => self.send_and_wait(*order, wait).await,
+            Placed::Repeat(id) => self.word_on(id, wait).await,
             Placed::RequestConflict => Err(ApiError::RequestIdConflict),
             Placed::NotEnoughFunds => Err(ApiError::NotEnoughFunds),
             Placed::DailyLimit => Err(ApiError::DailyLimit),
@@ -56,6 +76,22 @@ impl App {
                 tracing::error!("every order ID up to 2^31 - 1 is used: no more orders can be taken by this store");
                 Err(ApiError::Internal)
             }
+        }
+    }
+
+    /// What a request was answered that could not be placed now: a repeat gets the first one's answer, though
+    /// its service may have gone off sale since.
+    async fn earlier_answer(
+        &self,
+        client: ClientId,
+        request: Option<RequestKey>,
+        wait: Duration,
+    ) -> Result<Option<OrderId>, ApiError> {
+        let Some(request) = request else { return Ok(None) };
+        match self.store.earlier_request(client, request).await? {
+            Some(Earlier::Repeat(id)) => self.word_on(id, wait).await.map(Some),
+            Some(Earlier::Conflict) => Err(ApiError::RequestIdConflict),
+            None => Ok(None),
         }
     }
 
@@ -70,14 +106,14 @@ impl App {
         self.word_on(id, Duration::ZERO).await
     }
 
-    /// What a client is told of an order that was placed with a request of its own: its ID, or why it was
-    /// refused, as far as that is known `within` the time.
+    /// What a client is told of an order that is durable: its ID, or why it was refused, as far as that is known
+    /// `within` the time. Where the store can't be read it is the ID, which is true in any case.
     async fn word_on(&self, id: OrderId, within: Duration) -> Result<OrderId, ApiError> {
         let deadline = Instant::now() + within;
         let waiting = self.waiters.join(id);
         loop {
             let news = waiting.news();
-            let order = self.reread(id).await?;
+            let Ok(order) = self.reread(id).await else { return Ok(id) };
             match (order.state, order.refusal) {
                 (State::Closed { binding: None, .. }, Some(refusal)) => return Err(ApiError::Refused(refusal)),
                 (State::Queued | State::Sending { .. }, _) => {
@@ -92,18 +128,18 @@ impl App {
 }
 
 /// Checks an order and prices it, by the present snapshot only.
-fn quote(snapshot: &Snapshot, client: &Client, params: &Params, now: Timestamp) -> Result<NewOrder, ApiError> {
+fn quote(snapshot: &Snapshot, caller: &Caller, params: &Params, now: Timestamp) -> Result<NewOrder, ApiError> {
+    let client = &caller.client;
     let catalogue = &snapshot.catalogue;
     let id: ServiceId = params.get("service").and_then(|text| text.parse().ok()).ok_or(ApiError::ServiceUnknown)?;
-    let service = catalogue.service(id).filter(|_| may_buy(client, id)).ok_or(ApiError::ServiceUnknown)?;
+    let service = catalogue.service(id).filter(|_| caller.may_buy(id)).ok_or(ApiError::ServiceUnknown)?;
     let checked = OrderParams::read(service.limits(), |name| params.get(name))?;
     if !catalogue.is_sold(service, client.markup) {
         return Err(ApiError::ServiceUnavailable);
     }
-    let charge = catalogue
-        .rate(service, client.markup)
-        .and_then(|rate| Catalogue::charge(rate, service.kind, &checked))
-        .map_err(|_| ApiError::ServiceUnavailable)?;
+    let rate = catalogue.rate(service, client.markup).map_err(|_| ApiError::ServiceUnavailable)?;
+    // A charge too large to be computed is more than any balance holds.
+    let charge = Catalogue::charge(rate, service.kind, &checked).map_err(|_| ApiError::NotEnoughFunds)?;
     let sale = Sale { kind: service.kind, params: &checked, charge };
     if !sellable(snapshot, catalogue.routes(id).unwrap_or_default(), &sale, now) {
         return Err(ApiError::ServiceUnavailable);
@@ -119,16 +155,6 @@ fn random_bytes() -> Result<[u8; 16], ApiError> {
         ApiError::Internal
     })?;
     Ok(bytes)
-}
-
-/// Whether the operator lets this client buy that service.
-pub(super) fn may_buy(client: &Client, service: ServiceId) -> bool {
-    client.allow_services.is_empty()
-        || client
-            .allow_services
-            .iter()
-            .filter_map(|glob| globset::Glob::new(glob).ok())
-            .any(|glob| glob.compile_matcher().is_match(service.to_string()))
 }
 
 /// The client's name for this call, with a digest of everything else that it says.

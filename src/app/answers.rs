@@ -11,11 +11,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::App;
-use super::add::may_buy;
 use super::auth::Caller;
 use super::call::{Answer, Params};
 use super::error::ApiError;
-use super::snapshot::Snapshot;
+use super::snapshot::{Audience, Snapshot};
 use crate::domain::catalogue::Service;
 
 #[derive(Serialize)]
@@ -49,7 +48,7 @@ impl App {
     async fn dispatch(self: &Arc<Self>, action: &str, params: &Params, ip: IpAddr) -> Result<Answer, ApiError> {
         let caller = self.access.load().admit(params.get("key"), ip)?;
         match action {
-            "services" => Ok(self.services(&caller)),
+            "services" => self.services(&caller).await,
             "add" => {
                 let order = self.add(&caller, params).await?;
                 Ok(Answer::json(json!({ "order": order.get() }).to_string()))
@@ -75,24 +74,35 @@ impl App {
         Ok(Answer::json(json!({ "balance": balance.to_string(), "currency": currency }).to_string()))
     }
 
-    fn services(&self, caller: &Caller) -> Answer {
+    async fn services(&self, caller: &Caller) -> Result<Answer, ApiError> {
         let snapshot = self.snapshot.load_full();
         let client = &caller.client;
-        if client.allow_services.is_empty() {
-            return snapshot.rendered(client.markup, || render_services(&snapshot, caller, |_| true));
+        let audience = Audience { markup: client.markup, allowed: client.allow_services.clone() };
+        if let Some(answer) = snapshot.kept(&audience) {
+            return Ok(answer);
         }
-        render_services(&snapshot, caller, |service| may_buy(client, service.id))
+        // Many services take a while, which no other call shall wait for.
+        let (shown, caller) = (Arc::clone(&snapshot), caller.clone());
+        let rendered = tokio::task::spawn_blocking(move || render_services(&shown, &caller)).await;
+        let answer = rendered.map_err(|error| {
+            tracing::error!(%error, "the list of services could not be rendered");
+            ApiError::Internal
+        })?;
+        snapshot.keep(audience, answer.clone());
+        Ok(answer)
     }
 }
 
 /// The whole list, or an empty one: never a part of it, since scripts switch off what they miss.
-fn render_services(snapshot: &Snapshot, caller: &Caller, shown: impl Fn(&Service) -> bool) -> Answer {
+fn render_services(snapshot: &Snapshot, caller: &Caller) -> Answer {
     let catalogue = &snapshot.catalogue;
     let tier = caller.client.markup;
     let views: Vec<ServiceView<'_>> = catalogue
         .services()
         .iter()
-        .filter(|service| shown(service) && catalogue.is_sold(service, tier) && snapshot.takes_orders(service.id))
+        .filter(|service| {
+            caller.may_buy(service.id) && catalogue.is_sold(service, tier) && snapshot.takes_orders(service.id)
+        })
         .filter_map(|service| Some(view(service, catalogue.rate(service, tier).ok()?.to_string())))
         .collect();
     // Serializing text, numbers and booleans into memory has no way to fail.

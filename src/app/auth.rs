@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 use crate::domain::client::Client;
-use crate::domain::ids::{ClientId, KeyHash};
+use crate::domain::ids::{ClientId, KeyHash, ServiceId};
 use crate::store::records::AccessList;
 
 /// What is stored and looked up in place of a key.
@@ -36,6 +38,16 @@ pub struct Caller {
     pub client: Client,
     /// Whether its key may not spend.
     pub read_only: bool,
+    /// The services it may buy; `None`: any.
+    allowed: Option<Arc<GlobSet>>,
+}
+
+impl Caller {
+    /// Whether the operator lets this client buy that service.
+    #[must_use]
+    pub fn may_buy(&self, service: ServiceId) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.is_match(service.to_string()))
+    }
 }
 
 #[derive(Debug)]
@@ -49,23 +61,26 @@ struct Entry {
 pub struct AccessTable {
     version: i64,
     entries: HashMap<KeyHash, Entry>,
-    limits: HashMap<u32, DefaultKeyedRateLimiter<ClientId>>,
+    limits: HashMap<u32, Arc<DefaultKeyedRateLimiter<ClientId>>>,
 }
 
 impl AccessTable {
-    /// From what the store holds.
+    /// From what the store holds. Clients keep the pace that `before` has seen of them.
     #[must_use]
-    pub fn new(list: AccessList) -> Self {
+    pub fn new(list: AccessList, before: &Self) -> Self {
         let mut limits = HashMap::new();
         let entries = list
             .keys
             .into_iter()
             .map(|(hash, access)| {
                 if let Some(rps) = access.client.rps.and_then(NonZeroU32::new) {
-                    limits.entry(rps.get()).or_insert_with(|| RateLimiter::keyed(Quota::per_second(rps)));
+                    let fresh = || Arc::new(RateLimiter::keyed(Quota::per_second(rps)));
+                    let limit = before.limits.get(&rps.get()).map_or_else(fresh, Arc::clone);
+                    limits.insert(rps.get(), limit);
                 }
                 let ranges = access.client.allow_ips.iter().filter_map(|range| parse_range(range)).collect();
-                let caller = Caller { client: access.client, read_only: access.read_only };
+                let allowed = allowed_services(&access.client.allow_services);
+                let caller = Caller { client: access.client, read_only: access.read_only, allowed };
                 (hash, Entry { caller, ranges })
             })
             .collect();
@@ -98,6 +113,18 @@ impl AccessTable {
         }
         Ok(entry.caller.clone())
     }
+}
+
+/// The globs as one; a glob that can't be read, which the command line refuses, allows nothing.
+fn allowed_services(globs: &[String]) -> Option<Arc<GlobSet>> {
+    if globs.is_empty() {
+        return None;
+    }
+    let mut set = GlobSetBuilder::new();
+    for glob in globs.iter().filter_map(|glob| Glob::new(glob).ok()) {
+        set.add(glob);
+    }
+    Some(Arc::new(set.build().unwrap_or_default()))
 }
 
 /// A range as the operator wrote it: `192.0.2.0/24`, or one address.

@@ -61,7 +61,7 @@ pub enum ApiError {
     #[error("{0}")]
     Refused(String),
     /// Our own trouble: nothing was done.
-    #[error("Temporarily unavailable, nothing was done: please try again later")]
+    #[error("Temporarily unavailable, please try again later")]
     Internal,
 }
 

@@ -1,23 +1,41 @@
 //! Forwards queued orders: chooses a route, makes the attempt durable, sends it once, and writes what came of it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::App;
-use super::add::CLAIM;
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
-use crate::domain::ids::{ProviderId, Route};
-use crate::domain::order::{Choice, Event, Order, State, choose};
+use super::{App, locked};
+use crate::domain::ids::{OrderId, ProviderId, Route};
+use crate::domain::order::{CLAIM, Choice, Event, Order, State, choose};
 use crate::store::StoreResult;
+use crate::store::records::OrderFilter;
 use crate::upstream::{Permit, Priority, Upstream};
 
 /// Orders taken up by one look at the queue.
 const BATCH: usize = 256;
 /// How long an order stands in a provider's queue before it looks for another route. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
+
+/// An order that a task of this process has in hand; others leave it alone until this is dropped.
+struct InHand<'a> {
+    orders: &'a Mutex<HashSet<OrderId>>,
+    order: OrderId,
+}
+
+impl<'a> InHand<'a> {
+    fn take(orders: &'a Mutex<HashSet<OrderId>>, order: OrderId) -> Option<Self> {
+        locked(orders).insert(order).then_some(Self { orders, order })
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        locked(self.orders).remove(&self.order);
+    }
+}
 
 /// The next thing to do with a queued order.
 enum Turn {
@@ -48,6 +66,7 @@ impl App {
     /// itself.
     pub(super) async fn forward(self: Arc<Self>, order: Order) {
         let id = order.id;
+        let Some(_taken) = InHand::take(&self.in_hand, id) else { return };
         if let Err(error) = self.try_forward(order).await {
             tracing::warn!(order.id = %id, %error, "order {id} waits: it could not be moved on");
         }
@@ -57,10 +76,10 @@ impl App {
         let mut busy = HashMap::new();
         while order.state == State::Queued && !self.tasks.is_stopping() {
             match self.turn(&order, &busy) {
-                Turn::Step(event) => {
-                    self.step(order, event).await?;
-                    return Ok(());
-                }
+                Turn::Step(event) => match self.decide(order, event).await? {
+                    Stepped::Stale(newer) => order = newer,
+                    _ => return Ok(()),
+                },
                 Turn::Send(route) => match self.permit_for(&route).await {
                     Ok((upstream, permit)) => order = self.send(order, route, &busy, &upstream, permit).await?,
                     Err(reason) => {
@@ -72,12 +91,37 @@ impl App {
         Ok(())
     }
 
+    /// Finds orders that were being sent, and of which no task of this process knows any more: one that ended in
+    /// a panic, or whose store failed it. What became of them is unknown.
+    pub(super) async fn find_lost_senders(self: Arc<Self>) {
+        let filter = OrderFilter { state: Some("sending".to_owned()), limit: 1000, ..OrderFilter::default() };
+        let sending = match self.store.list_orders(filter).await {
+            Ok(sending) => sending,
+            Err(error) => {
+                tracing::warn!(%error, "orders that are being sent could not be looked through");
+                return;
+            }
+        };
+        let now = self.clock.now();
+        for (_, order) in sending {
+            let State::Sending { route } = &order.state else { continue };
+            let lease = self.snapshot.load().terms.provider(&route.provider).map(|setup| setup.attempt_lease);
+            let over = lease.is_some_and(|lease| now >= order.updated_at.plus(lease));
+            if over && !locked(&self.in_hand).contains(&order.id) {
+                let id = order.id;
+                if let Err(error) = self.decide(order, Event::SenderLost).await {
+                    tracing::warn!(order.id = %id, %error, "order {id} is still shown as being sent");
+                }
+            }
+        }
+    }
+
     /// What is to be done with a queued order, by the snapshot of this moment. `busy`: providers that gave no
     /// permit, and why.
     fn turn(&self, order: &Order, busy: &HashMap<ProviderId, String>) -> Turn {
         let snapshot = self.snapshot.load();
         let now = self.clock.now();
-        if now >= order.created_at.plus(snapshot.terms.hold_for) {
+        if now >= order.queued_at.plus(snapshot.terms.hold_for) {
             return Turn::Step(Event::HoldExpired);
         }
         let Some(routes) = snapshot.catalogue.routes(order.service) else {
@@ -115,9 +159,9 @@ impl App {
             return Ok(order);
         }
         let form = add_form(&order, &route);
-        let order = match self.step(order, Event::SendStarted(route)).await? {
+        let order = match self.decide(order, Event::SendStarted(route)).await? {
             Stepped::Done(order) => order,
-            Stepped::NotApplicable(order) | Stepped::IdTaken { order, .. } => return Ok(order),
+            changed => return Ok(changed.into_order()),
         };
         let outcome = upstream.add(permit, &form).await;
         Ok(self.settle(order, outcome).await)

@@ -40,7 +40,7 @@ use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
-use crate::upstream::Upstream;
+use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
@@ -66,10 +66,16 @@ pub struct App {
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
+    /// Orders that a task is forwarding.
+    in_hand: Mutex<HashSet<OrderId>>,
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
+    /// Requests of the command line that are being carried out.
+    answering: Mutex<HashSet<i64>>,
     sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
     reminded_at: Mutex<Timestamp>,
+    /// What the operator was last told of each provider.
+    health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
 }
@@ -95,7 +101,7 @@ impl App {
                 (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
             })
             .collect();
-        let access = AccessTable::new(store.access_list().await?);
+        let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
         Ok(Arc::new(Self {
             store,
             cache,
@@ -110,9 +116,12 @@ impl App {
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
+            in_hand: Mutex::default(),
             polling: Mutex::default(),
+            answering: Mutex::default(),
             sync_failures: Mutex::default(),
             reminded_at: Mutex::default(),
+            health_told: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))
     }
@@ -138,13 +147,15 @@ impl App {
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
-        self.repeat(Duration::from_secs(1), &Arc::default(), Self::probe_stopped);
+        self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         let providers: Vec<ProviderId> =
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
         for provider in providers {
-            let (poller, syncer) = (provider.clone(), provider);
+            let (poller, syncer, prober) = (provider.clone(), provider.clone(), provider);
             self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_due(poller.clone()));
             self.repeat(Duration::from_secs(5), &Arc::default(), move |app| app.sync_if_due(syncer.clone()));
+            self.repeat(Duration::from_secs(1), &Arc::default(), move |app| app.probe(prober.clone()));
         }
     }
 
@@ -186,10 +197,8 @@ impl App {
     /// Puts a provider's new list in the place of its old one.
     async fn swap_list(&self, provider: &ProviderId, list: List) {
         let _building = self.building.lock().await;
-        let present = self.snapshot.load_full();
-        let mut lists = present.lists.clone();
-        lists.insert(provider.clone(), Arc::new(list));
-        self.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&present.terms), lists)));
+        let next = self.snapshot.load().with_list(provider, list);
+        self.snapshot.store(Arc::new(next));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::domain::order::{Event, Order, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
 use crate::store::records::Applied;
-use crate::upstream::{AnswerError, ItemError, Priority, Upstream};
+use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 
 /// What one `status` call takes.
 const BATCH: usize = 100;
@@ -19,6 +19,9 @@ const BATCH: usize = 100;
 const CLAIM: Duration = Duration::from_secs(120);
 /// How long a poll stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// What an upstream said of each order: a report, or why not; nothing where it was not asked or did not answer.
+type News = HashMap<UpstreamOrderId, Result<StatusReport, Option<String>>>;
 
 impl App {
     /// Polls what is due at one provider, batch after batch.
@@ -35,93 +38,76 @@ impl App {
         }
     }
 
-    /// Gives how many orders were polled.
+    /// Gives how many orders were polled. The permit comes first: while calls have to wait, more orders come due,
+    /// and go along in one call.
     async fn poll_batch(&self, provider: &ProviderId) -> StoreResult<usize> {
         let snapshot = self.snapshot.load_full();
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return Ok(0) };
         let Some(upstream) = self.upstream(provider) else { return Ok(0) };
-        let now = self.clock.now();
-        let orders = self.store.claim_polls(provider, now, now.plus(CLAIM), BATCH).await?;
-        if orders.is_empty() {
+        if !self.store.has_due_polls(provider, self.clock.now()).await? {
             return Ok(0);
         }
+        let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { return Ok(0) };
+        let now = self.clock.now();
+        let orders = self.store.claim_polls(provider, now, now.plus(CLAIM), BATCH).await?;
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         locked(&self.polling).extend(&ids);
-        let reports = self.reports(&upstream, &orders).await;
-        let taken_over = self.take_over(&orders, &reports, setup).await;
+        let news = self.ask_for(&upstream, permit, &orders).await;
+        let taken_over = self.take_over(&orders, &news, setup).await;
         locked(&self.polling).retain(|order| !ids.contains(order));
         taken_over.map(|()| ids.len())
     }
 
-    async fn reports(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
+    async fn ask_for(&self, upstream: &Upstream, permit: Permit, orders: &[Order]) -> News {
         let provider = upstream.provider();
         if !locked(&self.single_pollers).contains(provider) {
-            let (reports, batches) = self.ask(upstream, orders).await;
+            let (news, batches) = ask_together(upstream, permit, orders).await;
             if batches || orders.len() == 1 {
-                return reports;
+                return news;
             }
+        } else {
+            drop(permit);
         }
-        let reports = self.ask_singly(upstream, orders).await;
+        let news = self.ask_singly(upstream, orders).await;
         // Some panels answer a batch with one error where they know none of its orders: only an order that is
         // answered when it is asked for alone shows that it is batches that this one can't do.
-        if !reports.is_empty() && locked(&self.single_pollers).insert(provider.clone()) {
+        if news.values().any(Result::is_ok) && locked(&self.single_pollers).insert(provider.clone()) {
             tracing::warn!(%provider, "{provider} can't be asked for many orders at once: it is asked for each alone");
         }
-        reports
+        news
     }
 
-    /// Gives the reports, and whether the upstream understood that it was asked for many.
-    async fn ask(&self, upstream: &Upstream, orders: &[Order]) -> (HashMap<UpstreamOrderId, StatusReport>, bool) {
-        let mut reports = HashMap::new();
-        let ids: Vec<UpstreamOrderId> =
-            orders.iter().filter_map(|order| order.binding().map(|binding| binding.id.clone())).collect();
-        let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { return (reports, true) };
-        match upstream.statuses(permit, &ids).await {
-            Ok(answer) => {
-                for (id, item) in answer.reports {
-                    match item {
-                        Ok(report) => drop(reports.insert(id, report)),
-                        Err(error) => no_news(upstream, &id, &error),
-                    }
-                }
-                (reports, answer.batches)
-            }
-            Err(error) => {
-                unanswered(upstream, &error);
-                (reports, true)
-            }
-        }
-    }
-
-    async fn ask_singly(&self, upstream: &Upstream, orders: &[Order]) -> HashMap<UpstreamOrderId, StatusReport> {
-        let mut reports = HashMap::new();
+    async fn ask_singly(&self, upstream: &Upstream, orders: &[Order]) -> News {
+        let mut news = News::new();
         for binding in orders.iter().filter_map(Order::binding) {
             if self.tasks.is_stopping() {
                 break;
             }
             let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { break };
             match upstream.status(permit, &binding.id).await {
-                Ok(report) => drop(reports.insert(binding.id.clone(), report)),
+                Ok(report) => drop(news.insert(binding.id.clone(), Ok(report))),
+                Err(AnswerError::UnknownOrder(words) | AnswerError::Refused(words)) => {
+                    news.insert(binding.id.clone(), Err(Some(words)));
+                }
                 Err(error) => unanswered(upstream, &error),
             }
         }
-        reports
+        news
     }
 
-    /// Each order is judged by itself; one without a report keeps its claim and comes again when that ends.
-    async fn take_over(
-        &self,
-        orders: &[Order],
-        reports: &HashMap<UpstreamOrderId, StatusReport>,
-        setup: &ProviderSetup,
-    ) -> StoreResult<()> {
+    /// Each order is judged by itself. One of a call that was not answered keeps its claim, and comes again when
+    /// that ends.
+    async fn take_over(&self, orders: &[Order], news: &News, setup: &ProviderSetup) -> StoreResult<()> {
         let rules = self.snapshot.load().terms.report_rules(setup);
         let now = self.clock.now();
         let steps: Vec<Step> = orders
             .iter()
             .filter_map(|order| {
-                let report = reports.get(&order.binding()?.id)?;
-                order.step(Event::Reported(report.clone(), rules), now).ok()
+                let event = match news.get(&order.binding()?.id)? {
+                    Ok(report) => Event::Reported(report.clone(), rules),
+                    Err(words) => Event::Unreported(words.clone(), rules),
+                };
+                order.step(event, now).ok()
             })
             .collect();
         if steps.is_empty() {
@@ -138,8 +124,29 @@ impl App {
     }
 }
 
-fn no_news(upstream: &Upstream, id: &UpstreamOrderId, error: &ItemError) {
-    tracing::debug!(provider = %upstream.provider(), upstream_order = %id, ?error, "no news of an order");
+/// Gives the news, and whether the upstream understood that it was asked for many.
+async fn ask_together(upstream: &Upstream, permit: Permit, orders: &[Order]) -> (News, bool) {
+    let ids: Vec<UpstreamOrderId> =
+        orders.iter().filter_map(|order| order.binding().map(|binding| binding.id.clone())).collect();
+    match upstream.statuses(permit, &ids).await {
+        Ok(answer) if answer.batches => {
+            let news = answer.reports.into_iter().map(|(id, item)| (id, item.map_err(words))).collect();
+            (news, true)
+        }
+        Ok(_) => (News::new(), false),
+        Err(error) => {
+            unanswered(upstream, &error);
+            (News::new(), true)
+        }
+    }
+}
+
+/// In which words an upstream would not tell of an order; `None` where it left it out.
+fn words(error: ItemError) -> Option<String> {
+    match error {
+        ItemError::UnknownOrder(words) | ItemError::Refused(words) => Some(words),
+        ItemError::Missing => None,
+    }
 }
 
 fn unanswered(upstream: &Upstream, error: &AnswerError) {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::add::REQUEST_MEMORY;
 use super::{App, locked};
+use crate::domain::ids::ProviderId;
 use crate::store::records::ProviderRecord;
+use crate::upstream::{Health, HealthState};
 
-/// Every state of an order.
-const STATES: [&str; 5] = ["queued", "sending", "placed", "uncertain", "closed"];
+/// Every state of an order but closed.
+const STATES: [&str; 4] = ["queued", "sending", "placed", "uncertain"];
 /// Between two reminders of uncertain orders.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
 
@@ -50,11 +53,34 @@ impl App {
     }
 
     /// A provider that refused our key, or answers nothing, is tried again now and then, by `balance` only.
-    pub(super) async fn probe_stopped(self: Arc<Self>) {
-        for upstream in self.upstreams.load_full().values() {
-            if let Some(Err(error)) = upstream.try_probe().await {
-                tracing::warn!(provider = %upstream.provider(), %error, "{} still takes no calls", upstream.provider());
+    pub(super) async fn probe(self: Arc<Self>, provider: ProviderId) {
+        let Some(upstream) = self.upstream(&provider) else { return };
+        self.tell_of_change(&provider, &upstream.health());
+        if let Some(Err(error)) = upstream.try_probe().await {
+            tracing::warn!(%provider, %error, "{provider} still takes no calls");
+        }
+    }
+
+    /// The operator is told when calls to a provider stop, and when they go on.
+    fn tell_of_change(&self, provider: &ProviderId, health: &Health) {
+        let state = health.state;
+        let before = locked(&self.health_told).insert(provider.clone(), state).unwrap_or(HealthState::On);
+        let why = health.last_error.as_deref().unwrap_or("no reason known");
+        match state {
+            _ if state == before => {}
+            HealthState::On => tracing::info!(%provider, "{provider} takes calls again"),
+            HealthState::Paused => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
+            HealthState::KeyRejected | HealthState::Unreachable => {
+                metrics::counter!(crate::telemetry::ALERTS).increment(1);
+                tracing::warn!(%provider, "calls to {provider} stopped ({}): {why}", state.as_str());
             }
+        }
+    }
+
+    /// Forgets requests that no repeat is compared with any more.
+    pub(super) async fn prune(self: Arc<Self>) {
+        if let Err(error) = self.store.prune(self.clock.now().minus(REQUEST_MEMORY)).await {
+            tracing::warn!(%error, "old requests were not forgotten");
         }
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::steps::Stepped;
 use super::sync::SyncReport;
+use super::{App, locked};
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
 use crate::store::StoreResult;
+use crate::store::records::StoredRequest;
 use crate::upstream::Priority;
 
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ pub enum Request {
     Resolve {
         /// Which, as it was written.
         order: u32,
+        /// Its last attempt's number when the operator looked: his word is about no later one.
+        attempt: u32,
         /// How.
         how: How,
     },
@@ -66,23 +69,33 @@ impl App {
         }
     }
 
-    async fn try_answer_requests(&self) -> StoreResult<()> {
+    async fn try_answer_requests(self: &Arc<Self>) -> StoreResult<()> {
         for stored in self.store.open_requests().await? {
-            let reply = match serde_json::from_str(&stored.body) {
-                Ok(request) => self.carry_out(request).await,
-                Err(error) => Reply::Refused(format!("the gateway does not know this request: {error}")),
-            };
-            let answer = serde_json::to_string(&reply).unwrap_or_default();
-            self.store.answer_request(stored.number, answer, self.clock.now()).await?;
+            if locked(&self.answering).insert(stored.number) {
+                drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
+            }
         }
         Ok(())
+    }
+
+    /// Each in a task of its own, so that a slow upstream delays nobody else's request.
+    async fn answer_request(self: Arc<Self>, stored: StoredRequest) {
+        let reply = match serde_json::from_str(&stored.body) {
+            Ok(request) => self.carry_out(request).await,
+            Err(error) => Reply::Refused(format!("the gateway does not know this request: {error}")),
+        };
+        let answer = serde_json::to_string(&reply).unwrap_or_default();
+        if let Err(error) = self.store.answer_request(stored.number, answer, self.clock.now()).await {
+            tracing::warn!(%error, "the answer to a request of the command line was not written; it is done again");
+        }
+        locked(&self.answering).remove(&stored.number);
     }
 
     /// Does what was asked.
     pub async fn carry_out(&self, request: Request) -> Reply {
         match request {
             Request::Sync { provider } => self.sync_some(provider).await,
-            Request::Resolve { order, how } => match self.resolve(order, how).await {
+            Request::Resolve { order, attempt, how } => match self.resolve(order, attempt, how).await {
                 Ok(reply) => reply,
                 Err(error) => Reply::Refused(error.to_string()),
             },
@@ -104,7 +117,7 @@ impl App {
         Reply::Synced(results)
     }
 
-    async fn resolve(&self, order: u32, how: How) -> StoreResult<Reply> {
+    async fn resolve(&self, order: u32, attempt: u32, how: How) -> StoreResult<Reply> {
         let id = OrderId::new(i64::from(order)).ok();
         let found = match id {
             Some(id) => self.store.order(id).await?,
@@ -118,6 +131,9 @@ impl App {
                 order.state.name()
             )));
         };
+        if order.attempts.0 != attempt {
+            return Ok(Reply::Refused(format!("order {} was sent again meanwhile: look at it first", order.id)));
+        }
         let resolution = match how {
             How::NotPlaced => Resolution::NotPlaced,
             How::Refund => Resolution::Refund,
@@ -129,13 +145,13 @@ impl App {
                 Resolution::Placed(upstream_order)
             }
         };
-        Ok(match self.step(order, Event::Resolved(resolution)).await? {
+        Ok(match self.decide(order, Event::Resolved(resolution)).await? {
             Stepped::Done(order) => {
                 self.forward_nudge.notify_one();
                 Reply::Resolved(order.state.name().to_owned())
             }
-            Stepped::NotApplicable(order) => {
-                Reply::Refused(format!("order {} is {} by now", order.id, order.state.name()))
+            Stepped::NotApplicable(order) | Stepped::Stale(order) => {
+                Reply::Refused(format!("order {} is {} by now: look at it first", order.id, order.state.name()))
             }
             Stepped::IdTaken { holder, .. } => Reply::Refused(format!("that upstream order belongs to order {holder}")),
         })

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::App;
 use super::steps::Stepped;
-use crate::domain::ids::{OrderId, UpstreamOrderId};
-use crate::domain::order::{Event, Order};
+use crate::domain::ids::{AttemptNumber, OrderId, UpstreamOrderId};
+use crate::domain::order::{Event, Order, State};
 use crate::domain::outcome::Outcome;
 use crate::store::StoreResult;
 
@@ -19,6 +19,10 @@ impl App {
     /// process end first, the next start finds the order as it was sent, and makes it uncertain.
     pub(super) async fn settle(&self, order: Order, outcome: Outcome) -> Order {
         let (id, attempt) = (order.id, order.attempts);
+        if let State::Sending { route } = &order.state {
+            let (provider, outcome) = (route.provider.to_string(), outcome.name().as_str());
+            metrics::counter!(crate::telemetry::ATTEMPTS, "provider" => provider, "outcome" => outcome).increment(1);
+        }
         let mut order = order;
         loop {
             let event = Event::Answered { attempt, outcome: outcome.clone() };
@@ -38,31 +42,25 @@ impl App {
 
     async fn settle_once(&self, order: Order, event: Event, outcome: &Outcome) -> StoreResult<Order> {
         let attempt = order.attempts;
-        match self.step(order, event).await? {
-            Stepped::Done(order) | Stepped::NotApplicable(order) => Ok(order),
-            Stepped::IdTaken { order, holder } => {
-                let Outcome::Accepted(id) = outcome else { return Ok(order) };
+        match (self.step(order, event).await?, outcome) {
+            (Stepped::IdTaken { order, holder }, Outcome::Accepted(id)) => {
                 let taken = self.taken(&order, attempt, id.clone(), holder).await?;
-                match self.step(order, taken).await? {
-                    Stepped::Done(order) | Stepped::NotApplicable(order) | Stepped::IdTaken { order, .. } => Ok(order),
-                }
+                Ok(self.step(order, taken).await?.into_order())
             }
+            (stepped, _) => Ok(stepped.into_order()),
         }
     }
 
     async fn taken(
         &self,
         order: &Order,
-        attempt: crate::domain::ids::AttemptNumber,
+        attempt: AttemptNumber,
         id: UpstreamOrderId,
         holder: OrderId,
     ) -> StoreResult<Event> {
         let other = self.reread(holder).await?;
         let same_route = match (&order.state, other.binding()) {
-            (
-                crate::domain::order::State::Sending { route } | crate::domain::order::State::Uncertain { route },
-                Some(binding),
-            ) => binding.route == *route,
+            (State::Sending { route } | State::Uncertain { route }, Some(binding)) => binding.route == *route,
             _ => false,
         };
         let deduplicated =

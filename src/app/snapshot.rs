@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub lists: Lists,
     /// What is sold.
     pub catalogue: Catalogue,
-    rendered: Mutex<HashMap<Option<Percent>, Answer>>,
+    kept: Mutex<HashMap<Audience, Answer>>,
 }
 
 impl Snapshot {
@@ -44,7 +44,7 @@ impl Snapshot {
             .collect();
         let catalogue =
             Catalogue::build(&terms.services, &terms.imports, &terms.provider_terms(), &views, terms.pricing.clone());
-        Self { terms, lists, catalogue, rendered: Mutex::default() }
+        Self { terms, lists, catalogue, kept: Mutex::default() }
     }
 
     /// Whether the operator lets any provider that offers this service take orders.
@@ -55,9 +55,34 @@ impl Snapshot {
         routes.iter().any(|route| route.offer.is_ok() && open(&route.route.provider))
     }
 
-    /// The `services` answer of a price tier, rendered by `render` when it is first asked for.
-    pub fn rendered(&self, tier: Option<Percent>, render: impl FnOnce() -> Answer) -> Answer {
-        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        rendered.entry(tier).or_insert_with(render).clone()
+    /// The `services` answer that is kept for those who see the same list.
+    pub(super) fn kept(&self, audience: &Audience) -> Option<Answer> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
     }
+
+    /// Keeps one.
+    pub(super) fn keep(&self, audience: Audience, answer: Answer) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(audience, answer);
+    }
+
+    /// This snapshot with a provider's new list in the place of its old one. Where that says the same, so do the
+    /// answers that are kept.
+    #[must_use]
+    pub fn with_list(&self, provider: &ProviderId, list: List) -> Self {
+        let unchanged = self.lists.get(provider).is_some_and(|before| before.services == list.services);
+        let mut lists = self.lists.clone();
+        lists.insert(provider.clone(), Arc::new(list));
+        let mut next = Self::new(Arc::clone(&self.terms), lists);
+        if unchanged {
+            next.kept = Mutex::new(self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        next
+    }
+}
+
+/// Clients that see the same list at the same rates: by their markup, and by what they may buy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Audience {
+    pub(super) markup: Option<Percent>,
+    pub(super) allowed: Vec<String>,
 }

@@ -4,7 +4,7 @@ use super::App;
 use super::view::render_status;
 use crate::cache::Cached;
 use crate::domain::ids::OrderId;
-use crate::domain::order::{AttemptChange, Event, Order, State, Step};
+use crate::domain::order::{Event, Order, State, Step};
 use crate::store::records::Applied;
 use crate::store::{StoreError, StoreResult};
 
@@ -15,30 +15,49 @@ pub(super) enum Stepped {
     Done(Order),
     /// It does not apply to the order, which is this by now.
     NotApplicable(Order),
+    /// The order has changed since the event was decided on; this is what it is now.
+    Stale(Order),
     /// The upstream's ID that it would bind is held by `holder`.
     IdTaken { order: Order, holder: OrderId },
 }
 
+impl Stepped {
+    /// The order, whatever came of the event.
+    pub(super) fn into_order(self) -> Order {
+        match self {
+            Self::Done(order) | Self::NotApplicable(order) | Self::Stale(order) | Self::IdTaken { order, .. } => order,
+        }
+    }
+}
+
 impl App {
-    /// Feeds `event` to the order; where another step was faster, to the order as it is by then.
+    /// Feeds what happened to the order: where another step was faster, to the order as it is by then, since
+    /// what happened has happened all the same.
     pub(super) async fn step(&self, mut order: Order, event: Event) -> StoreResult<Stepped> {
         loop {
-            let step = match order.step(event.clone(), self.clock.now()) {
-                Ok(step) => step,
-                Err(illegal) => {
-                    tracing::debug!(%illegal, "an event came too late");
-                    return Ok(Stepped::NotApplicable(order));
-                }
-            };
-            match self.store.apply(step.clone()).await? {
-                Applied::Done => {
-                    count_attempt(&order, &step);
-                    self.announce(&step).await;
-                    return Ok(Stepped::Done(step.order));
-                }
-                Applied::IdTaken(holder) => return Ok(Stepped::IdTaken { order, holder }),
-                Applied::Stale => order = self.reread(order.id).await?,
+            match self.decide(order, event.clone()).await? {
+                Stepped::Stale(newer) => order = newer,
+                stepped => return Ok(stepped),
             }
+        }
+    }
+
+    /// Feeds a decision to the order that it was made about, and to no later state of it.
+    pub(super) async fn decide(&self, order: Order, event: Event) -> StoreResult<Stepped> {
+        let step = match order.step(event, self.clock.now()) {
+            Ok(step) => step,
+            Err(illegal) => {
+                tracing::debug!(%illegal, "an event came too late");
+                return Ok(Stepped::NotApplicable(order));
+            }
+        };
+        match self.store.apply(step.clone()).await? {
+            Applied::Done => {
+                self.announce(&step).await;
+                Ok(Stepped::Done(step.order))
+            }
+            Applied::IdTaken(holder) => Ok(Stepped::IdTaken { order, holder }),
+            Applied::Stale => Ok(Stepped::Stale(self.reread(order.id).await?)),
         }
     }
 
@@ -74,14 +93,5 @@ impl App {
             version: order.version,
             polled_at: followed.then(|| order.progress.polled_at.unwrap_or(order.created_at)),
         }
-    }
-}
-
-/// Only the order as it was before says where the attempt went.
-fn count_attempt(before: &Order, step: &Step) {
-    let (State::Sending { route } | State::Uncertain { route }) = &before.state else { return };
-    if let Some(AttemptChange::Finished { outcome, .. }) = &step.attempt {
-        let labels = [("provider", route.provider.to_string()), ("outcome", outcome.as_str().to_owned())];
-        metrics::counter!(crate::telemetry::ATTEMPTS, &labels).increment(1);
     }
 }

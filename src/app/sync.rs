@@ -90,7 +90,12 @@ impl App {
                 %provider, services = report.services, gained = report.gained.len(), lost = report.lost.len(),
                 repriced = report.repriced.len(), "synced the catalogue of {provider}"
             ),
-            Err(error) => tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced"),
+            Err(error) => {
+                if matches!(error, SyncError::Empty | SyncError::Shrunken { .. }) {
+                    metrics::counter!(crate::telemetry::ALERTS).increment(1);
+                }
+                tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced");
+            }
         }
     }
 

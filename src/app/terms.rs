@@ -49,6 +49,8 @@ pub struct ProviderSetup {
     pub exchange_rate: Decimal,
     /// The markup of its services.
     pub markup: Markup,
+    /// How long an attempt may be under way there; older ones have lost their sender.
+    pub attempt_lease: Duration,
     /// How often its catalogue is fetched.
     pub sync_every: Duration,
     /// Nothing is sold from an older list.

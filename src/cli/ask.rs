@@ -100,9 +100,9 @@ mod tests {
         [
             Request::Sync { provider: None },
             Request::Sync { provider: Some("alpha".into()) },
-            Request::Resolve { order: 7, how: How::Placed("9".into()) },
-            Request::Resolve { order: 7, how: How::NotPlaced },
-            Request::Resolve { order: 7, how: How::Refund },
+            Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
+            Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
+            Request::Resolve { order: 7, attempt: 1, how: How::Refund },
         ]
     }
 
@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn the_gateways_answer_is_waited_for_and_taken() {
         let store = SqliteStore::in_memory(1).unwrap();
-        let request = Request::Resolve { order: 7, how: How::Refund };
+        let request = Request::Resolve { order: 7, attempt: 1, how: How::Refund };
         let gateway = async {
             let stored = loop {
                 match store.open_requests().await.unwrap().pop() {

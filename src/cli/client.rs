@@ -57,9 +57,9 @@ pub(super) enum ClientVerb {
     Ledger {
         /// The client.
         name: String,
-        /// The last N entries.
-        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
+        /// The last N entries only.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
     },
 }
 
@@ -287,8 +287,8 @@ async fn move_money(call: &Call, kind: EntryKind, options: MoveOptions) -> anyho
     Ok(call.output.print(&document, || format!("client {name} has a balance of {balance}"))?)
 }
 
-async fn ledger(call: &Call, name: &str, limit: u32) -> anyhow::Result<()> {
-    let entries = call.store()?.ledger(name, usize::try_from(limit)?).await?;
+async fn ledger(call: &Call, name: &str, limit: Option<u32>) -> anyhow::Result<()> {
+    let entries = call.store()?.ledger(name, limit.map_or(Ok(usize::MAX), usize::try_from)?).await?;
     let documents: Vec<EntryDocument> = entries.into_iter().map(EntryDocument::from).collect();
     Ok(call.output.print(&documents, || entry_table(&documents))?)
 }

@@ -303,7 +303,9 @@ async fn resolve(call: &Call, id: OrderId, how: HowOptions) -> anyhow::Result<()
         HowOptions { .. } => How::NotPlaced,
     };
     let settings = call.settings()?;
-    match ask::ask(&settings, Request::Resolve { order: id.get(), how }).await? {
+    let order = call.store()?.order(id).await?;
+    let attempt = order.with_context(|| format!("there is no order {id}"))?.attempts.0;
+    match ask::ask(&settings, Request::Resolve { order: id.get(), attempt, how }).await? {
         Reply::Resolved(state) => {
             let document = ResolvedDocument { order: id.get(), state };
             Ok(call.output.print(&document, || format!("order {id} is settled: {}", document.state))?)

@@ -59,8 +59,10 @@ impl OutcomeName {
 pub struct Rejection {
     /// Whose fault it is, which decides what happens next.
     pub kind: RejectKind,
-    /// The upstream's own words, for the operator; shown to a client only for its own input.
+    /// The upstream's own words, for the operator.
     pub text: String,
+    /// Whether a client may read them: known words that speak of its own input, and of nothing else.
+    pub quotable: bool,
 }
 
 /// Why an upstream said no.

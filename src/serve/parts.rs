@@ -1,6 +1,7 @@
 //! From settings to the parts, each in its own words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
@@ -18,6 +19,9 @@ use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptio
 
 /// What rendered statuses may take up in memory.
 const CACHE_BYTES: u64 = 64 << 20;
+
+/// How much longer than its time-outs an attempt is taken to be under way.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
 
 /// The store that the configuration names.
 ///
@@ -116,6 +120,7 @@ fn provider_setup(settings: &Settings, provider: &ProviderSettings) -> Option<Pr
         currency: provider.currency.clone(),
         exchange_rate,
         markup: provider.markup,
+        attempt_lease: provider.connect_timeout.saturating_add(provider.add_timeout).saturating_add(LEASE_MARGIN),
         sync_every: provider.sync_every,
         max_catalogue_age: provider.max_catalogue_age,
         low_balance: provider.low_balance,

@@ -39,6 +39,7 @@ macro_rules! conformance {
             placing::a_repeated_request_is_known,
             placing::another_request_under_a_known_id_is_a_conflict,
             placing::an_old_request_is_forgotten,
+            placing::old_requests_are_pruned,
             placing::one_client_never_overdraws,
             steps::a_step_is_written_whole,
             steps::a_step_on_an_old_version_is_stale,

@@ -17,8 +17,9 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
+    VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -87,6 +88,9 @@ pub trait Store: Send + Sync {
     /// and the daily limit holds at that moment, or nothing is written.
     async fn place(&self, placement: Placement) -> StoreResult<Placed>;
 
+    /// What this client's request stands for already, where [`Store::place`] would say so; writes nothing.
+    async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>>;
+
     /// Writes a step: the order, its attempt, its history, and the refund's ledger entry. Only on the version
     /// that it was made from.
     async fn apply(&self, step: Step) -> StoreResult<Applied>;
@@ -97,7 +101,11 @@ pub trait Store: Send + Sync {
     /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.
     async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
 
-    /// Placed and watched orders of a provider whose poll is due, oldest due first, put off until `until`.
+    /// Whether a provider has placed or watched orders whose poll is due.
+    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool>;
+
+    /// Placed and watched orders of a provider whose poll is due, oldest due first, put off until `until` and
+    /// marked as polled `now`.
     async fn claim_polls(
         &self,
         provider: &ProviderId,
@@ -131,7 +139,7 @@ pub trait Store: Send + Sync {
     /// One order's whole history.
     async fn order_story(&self, id: OrderId) -> StoreResult<Option<OrderStory>>;
 
-    /// How many orders are in each state, by provider where they have one.
+    /// How many orders are in each state but closed, by provider where they have one.
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>>;
 
     // === Clients ===
@@ -201,6 +209,9 @@ pub trait Store: Send + Sync {
 
     /// The answer to one, once it is there; taking it removes both.
     async fn take_answer(&self, number: i64) -> StoreResult<Option<String>>;
+
+    /// Forgets clients' requests, and the command line's with their answers, from before `before`.
+    async fn prune(&self, before: Timestamp) -> StoreResult<()>;
 
     // === Proof ===
 

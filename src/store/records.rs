@@ -20,6 +20,15 @@ pub struct RequestKey {
     pub since: Timestamp,
 }
 
+/// What a client's `request_id` stands for already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// The same request was placed as this order.
+    Repeat(OrderId),
+    /// It was used with other parameters.
+    Conflict,
+}
+
 /// An order to be charged and stored.
 #[derive(Debug, Clone)]
 pub struct Placement {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::decode::{Decoded, cut, decode, field, scalar_text};
-use super::error_texts::Meaning;
+use super::error_texts::{Meaning, is_about_input};
 use super::refusal::{Refusal, Rejects, is_challenge, meaning_of, unreached};
 use super::wire::{Reply, TransportError};
 use crate::domain::ids::UpstreamOrderId;
@@ -17,6 +17,9 @@ pub const MAX_TEXT: usize = 300;
 
 /// The longest ID that is taken, in characters.
 const MAX_ID: usize = 64;
+
+/// Another order is active on that link there.
+const DUPLICATE: Meaning = Meaning::Rejected(RejectKind::DuplicateLink);
 
 /// An outcome with its texts uncut, and whether it says that our account there is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub fn classify_add(result: &Result<Reply, TransportError>, rejects: &Rejects) -
 pub(crate) fn with_texts(outcome: Outcome, change: impl Fn(&str) -> String) -> Outcome {
     match outcome {
         Outcome::Accepted(id) => Outcome::Accepted(id),
-        Outcome::Rejected(Rejection { kind, text }) => Outcome::Rejected(Rejection { kind, text: change(&text) }),
+        Outcome::Rejected(rejection) => Outcome::Rejected(Rejection { text: change(&rejection.text), ..rejection }),
         Outcome::NotSent(text) => Outcome::NotSent(change(&text)),
         Outcome::Ambiguous(text) => Outcome::Ambiguous(change(&text)),
     }
@@ -68,6 +71,10 @@ pub(crate) fn judge_add(result: &Result<Reply, TransportError>, rejects: &Reject
 fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, rejects: &Rejects) -> Judgement {
     let refusal = Refusal::of(answer);
     match (named_order(answer), refusal) {
+        // It may name the order that is in the way.
+        (Named::Order(id), Some(refusal)) if refusal.meaning(rejects) == Some(DUPLICATE) => {
+            unclear(reply, &format!("order {id} beside a duplicate: {}", refusal.text())).into()
+        }
         (Named::Order(id), _) | (Named::Elsewhere(id), None) => Outcome::Accepted(id).into(),
         (Named::Elsewhere(_), Some(refusal)) => {
             unclear(reply, &format!("an order's ID beside an error: {}", refusal.text())).into()
@@ -82,6 +89,12 @@ fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, rejects
             Some(meaning) => by_meaning(reply, meaning, refusal.text()),
             None => by_status_and_text(reply, &refusal.text()).into(),
         },
+        // The panel's own code answered: whatever the status says of the way there does not hold.
+        (Named::Nothing, None)
+            if reply.status != 429 && !(alone && says_not_found(answer) && !holds_an_id(&reply.body)) =>
+        {
+            unclear(reply, &Value::Object(answer.clone()).to_string()).into()
+        }
         (Named::Nothing, None) => by_status(reply, None, &Value::Object(answer.clone()).to_string()).into(),
     }
 }
@@ -151,12 +164,21 @@ fn by_meaning(reply: &Reply, meaning: Meaning, text: String) -> Judgement {
     }
 }
 
+/// Whether an object without an error says no more than that there is nothing at that URL.
+fn says_not_found(answer: &Map<String, Value>) -> bool {
+    let message = ["message", "msg"].iter().find_map(|name| field(answer, name)).and_then(Value::as_str);
+    message.is_none_or(is_not_found)
+}
+
+fn is_not_found(text: &str) -> bool {
+    let plain = text.trim().trim_end_matches(['.', '!']).to_ascii_lowercase();
+    matches!(plain.as_str(), "" | "not found" | "404 not found" | "page not found" | "404")
+}
+
 /// An error in the API's own form whose words nobody knows: it came from the panel's code, so that a 404 says
 /// nothing about the path, unless those are its only words.
 fn by_status_and_text(reply: &Reply, text: &str) -> Outcome {
-    let plain = text.trim().trim_end_matches(['.', '!']).to_ascii_lowercase();
-    let only_not_found = matches!(plain.as_str(), "not found" | "404 not found" | "page not found" | "404");
-    if reply.status == 404 && !only_not_found {
+    if reply.status == 404 && !is_not_found(text) {
         return unclear(reply, &format!("an error that nobody knows: {text}"));
     }
     by_status(reply, None, text)
@@ -201,7 +223,8 @@ fn listed_in_page(page: &str, rejects: &Rejects) -> Option<RejectKind> {
 }
 
 fn rejected(kind: RejectKind, text: String) -> Outcome {
-    Outcome::Rejected(Rejection { kind, text })
+    let quotable = kind == RejectKind::Input && is_about_input(&text);
+    Outcome::Rejected(Rejection { kind, text, quotable })
 }
 
 fn unclear(reply: &Reply, seen: &str) -> Outcome {

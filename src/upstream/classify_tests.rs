@@ -379,7 +379,7 @@ fn texts_are_one_line_of_at_most_three_hundred_characters() {
     let Outcome::Ambiguous(text) = classify_add(&Ok(reply(200, &body)), &[]) else { panic!() };
     assert!(text.chars().count() == MAX_TEXT && !text.contains('\n'), "{text}");
     let rejected = classify_add(&Ok(reply(400, "{\"error\":\"Bad link.\"}")), &[]);
-    assert_eq!(rejected, Outcome::Rejected(Rejection { kind: Input, text: "Bad link.".into() }));
+    assert_eq!(rejected, Outcome::Rejected(Rejection { kind: Input, text: "Bad link.".into(), quotable: true }));
 }
 
 proptest! {

@@ -225,6 +225,13 @@ pub fn known(text: &str) -> Option<Meaning> {
         .or_else(|| BEGINNINGS.iter().find(|(_, beginning)| text.starts_with(beginning)).map(|(meaning, _)| *meaning))
 }
 
+/// Whether `text` is, from its first letter to its last, one of the known ones about the client's own input, so
+/// that it can carry nothing else.
+#[must_use]
+pub fn is_about_input(text: &str) -> bool {
+    TABLE.get(normalised(text).as_str()) == Some(&Rejected(Input))
+}
+
 /// What the number in `status` means that one family of panels sends beside its (often translated) texts.
 /// Its 113 and 114 each stand for two different things, so they say nothing.
 #[must_use]

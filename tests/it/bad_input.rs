@@ -190,6 +190,32 @@ async fn without_funds_or_over_the_daily_limit_nothing_is_ordered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_no_balance_could_cover_is_refused_for_want_of_funds() {
+    let (alpha, gateway) = shop().await;
+    let before = Traces::of(&gateway, &alpha);
+    let base = [("service", "1"), ("link", LINK), ("quantity", "10000"), ("interval", "1")];
+    for runs in ["1000", "1000000000000", "1844674407370955"] {
+        let form: Vec<_> = base.into_iter().chain([("runs", runs)]).collect();
+        assert_eq!(only_error(&gateway.call("add", &form).await), "Not enough funds on balance", "{runs}");
+    }
+    assert_eq!(Traces::of(&gateway, &alpha), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_its_own_rate_a_client_is_told_to_slow_down() {
+    let (alpha, gateway) = shop().await;
+    let before = Traces::of(&gateway, &alpha);
+    assert!(gateway.cli(&["client", "set", "tester", "--rps", "1"]).status.success());
+    let add = [("service", "1"), ("link", LINK), ("quantity", "49")];
+    eventually("a call over the limit", || async {
+        let answer = gateway.call("add", &add).await;
+        (only_error(&answer) == "Too many requests").then_some(())
+    })
+    .await;
+    assert_eq!(Traces::of(&gateway, &alpha), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_key_reads_and_does_not_order() {
     let (alpha, gateway) = shop().await;
     let order = gateway.order(1, LINK, 50).await.to_string();

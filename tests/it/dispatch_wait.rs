@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
@@ -69,9 +70,10 @@ async fn a_client_that_hangs_up_changes_nothing() {
     let (alpha, gateway) = gateway_that_waits("30s").await;
     alpha.script_next(Action::Add, Fault::Slow(Duration::from_millis(1500)), 1);
     let caller = gateway.caller();
-    let call = tokio::spawn(async move { caller.add(1, LINK, 100).await });
+    let mut call = JoinSet::new();
+    call.spawn(async move { caller.add(1, LINK, 100).await });
     eventually("the order to leave", || async { (alpha.call_count(Action::Add) == 1).then_some(()) }).await;
-    call.abort();
+    call.shutdown().await;
     let order = eventually("the order to be placed", || async {
         let placed = gateway.cli_json(&["orders", "list", "--state", "placed"]);
         placed[0]["order"].as_u64()

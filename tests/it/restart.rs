@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
 use crate::harness::{Config, Gateway, accepted, eventually, upstream};
@@ -62,10 +63,11 @@ async fn a_stop_waits_for_the_answers_that_are_under_way() {
     let (alpha, mut gateway) = gateway_with("[dispatch]\nwait = \"30s\"").await;
     alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(2)), 1);
     let caller = gateway.caller();
-    let call = tokio::spawn(async move { caller.add(1, LINK, 100).await });
+    let mut call = JoinSet::new();
+    call.spawn(async move { caller.add(1, LINK, 100).await });
     until_called(&alpha, 1).await;
     assert!(gateway.stop().await.success());
-    let answer = call.await.unwrap().unwrap();
+    let answer = call.join_next().await.unwrap().unwrap().unwrap();
     let order = answer["order"].as_u64().unwrap();
     let story = gateway.story(order);
     assert_eq!(story["order"]["state"], "placed", "{story}");

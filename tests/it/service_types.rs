@@ -143,7 +143,7 @@ async fn missing_and_wrong_fields_are_named_and_leave_no_trace() {
     let (link, ten) = (("link", LINK), ("quantity", "20"));
     let traffic = [link, ("quantity", "100"), ("country", "US")];
     let with = |more: &[(&'static str, &'static str)]| traffic.into_iter().chain(more.iter().copied()).collect();
-    let cases: Vec<(u32, Vec<(&str, &str)>, &str)> = vec![
+    for (theirs, given, error) in [
         (6, vec![], "Link is required"),
         (7, vec![link, ten], "Missing required parameter: keywords"),
         (8, vec![link], "Missing required parameter: comments"),
@@ -164,7 +164,7 @@ async fn missing_and_wrong_fields_are_named_and_leave_no_trace() {
         (18, vec![link, ("answer_number", "1")], "Quantity is required"),
         (19, vec![link, ("quantity", "50")], "Missing required parameter: groups"),
         (21, vec![link, ("quantity", "100")], "Missing required parameter: country"),
-        (21, with(&[]), "Missing required parameter: device"),
+        (21, traffic.to_vec(), "Missing required parameter: device"),
         (21, with(&[("device", "6"), ("type_of_traffic", "3")]), "Incorrect parameter: device"),
         (21, with(&[("device", "1"), ("type_of_traffic", "4")]), "Incorrect parameter: type_of_traffic"),
         (21, with(&[("device", "1"), ("type_of_traffic", "1")]), "Missing required parameter: google_keyword"),
@@ -178,8 +178,7 @@ async fn missing_and_wrong_fields_are_named_and_leave_no_trace() {
             vec![link, ("quantity", "100"), ("runs", "2"), ("interval", "5")],
             "This service does not support drip-feed",
         ),
-    ];
-    for (theirs, given, error) in cases {
+    ] {
         let service = (1000 + theirs).to_string();
         let form: Vec<_> = given.into_iter().chain([("service", service.as_str())]).collect();
         assert_eq!(only_error(&gateway.call("add", &form).await), error, "{form:?}");

@@ -35,11 +35,12 @@ pub enum Choice {
     },
 }
 
-/// The first free route that this round has not tried yet.
+/// The first free route that this round has not tried yet, and that has not refused for good.
 #[must_use]
 pub fn choose(order: &Order, candidates: &[Candidate]) -> Choice {
-    let tried_now =
-        |route: &Route| order.tried.iter().find(|tried| tried.route == *route && tried.round == order.round);
+    let tried_now = |route: &Route| {
+        order.tried.iter().find(|tried| tried.route == *route && (tried.round == order.round || !tried.may_pass))
+    };
     let mut may_pass = false;
     let mut reasons = Vec::new();
     for candidate in candidates {

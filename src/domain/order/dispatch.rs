@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{AttemptChange, Binding, Event, Illegal, Resolution, State, Step, Tried};
-use crate::domain::ids::{AttemptNumber, ProviderId, Route, UpstreamOrderId};
-use crate::domain::order::schedule::FIRST_POLL_AFTER;
+use crate::domain::ids::{AttemptNumber, Route, UpstreamOrderId};
+use crate::domain::order::schedule::{CLAIM, FIRST_POLL_AFTER};
 use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
 use crate::domain::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub(super) fn apply(step: &mut Step, event: Event, now: Timestamp) -> Result<(),
         Event::SenderLost => sender_lost(step),
         Event::CancelRequested => cancel_requested(step, now),
         Event::Resolved(resolution) => resolved(step, resolution, now),
-        Event::Reported(..) => Err(step.order.illegal("Reported")),
+        Event::Reported(..) | Event::Unreported(..) => Err(step.order.illegal("a report")),
     }
 }
 
@@ -95,6 +95,9 @@ fn answered_late(step: &mut Step, attempt: AttemptNumber, outcome: Outcome, now:
         return Ok(());
     };
     finish(step, attempt, name, id.as_str());
+    if step.order.binding().is_some_and(|binding| binding.id == id) {
+        return Ok(());
+    }
     let last_route = step.order.tried.last().map(|tried| tried.route.clone());
     match last_route {
         Some(route) if step.order.state == State::Queued && attempt == step.order.attempts => {
@@ -136,24 +139,10 @@ fn rejected(step: &mut Step, route: Route, rejection: Rejection, now: Timestamp)
             );
         }
         RejectKind::DuplicateLink => refuse(step, ACTIVE_ON_LINK, &told, now),
-        RejectKind::Input => refuse(step, client_words(&rejection.text, &route.provider), &told, now),
+        RejectKind::Input if rejection.quotable => refuse(step, &rejection.text, &told, now),
+        RejectKind::Input => refuse(step, REFUSED_INPUT, &told, now),
         kind => next_route(step, route, kind.may_pass(), now, &told),
     }
-}
-
-/// An upstream's words as a client may read them: none that could carry its name, an address or a page, an
-/// order's number there, or speak of our account.
-fn client_words<'a>(text: &'a str, provider: &ProviderId) -> &'a str {
-    let lower = text.to_lowercase();
-    let page = text.len() > 200 || text.contains(['/', '@', '<', '>', '{', '}', '[', '#']);
-    let host = lower
-        .split('.')
-        .zip(lower.split('.').skip(1))
-        .any(|(before, after)| before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphabetic));
-    let named = lower.contains(&provider.as_str().to_lowercase());
-    let numbered = lower.contains("order") && lower.contains(|c: char| c.is_ascii_digit());
-    let account = ["balance", "funds", "api key"].iter().any(|word| lower.contains(word));
-    if page || host || named || numbered || account { REFUSED_INPUT } else { text }
 }
 
 /// Ends an order that was refused for the client's own input.
@@ -162,7 +151,8 @@ fn refuse(step: &mut Step, to_client: &str, why: &str, now: Timestamp) {
     step.close_refunded(now, why);
 }
 
-/// Back to the queue at once, this route set aside for the present round; or closed where the client wished it.
+/// Back to the queue, this route set aside for the present round; or closed where the client wished it. Whoever
+/// wrote the outcome goes on with it; should that one die, it is due to anybody a while later.
 fn next_route(step: &mut Step, route: Route, may_pass: bool, now: Timestamp, why: &str) {
     remember_tried(step, route, may_pass);
     if step.order.cancel_wished {
@@ -171,7 +161,7 @@ fn next_route(step: &mut Step, route: Route, may_pass: bool, now: Timestamp, why
     }
     step.note(why);
     step.order.state = State::Queued;
-    step.order.due_at = Some(now);
+    step.order.due_at = Some(now.plus(CLAIM));
 }
 
 /// The last tried route stands last; each stands once.
@@ -268,7 +258,11 @@ fn resolved(step: &mut Step, resolution: Resolution, now: Timestamp) -> Result<(
         Resolution::NotPlaced => {
             step.note("settled by the operator: not placed");
             next_route(step, route, true, now, "back in the queue");
-            step.order.round = step.order.round.saturating_add(1);
+            if step.order.state == State::Queued {
+                step.order.round = step.order.round.saturating_add(1);
+                step.order.queued_at = now;
+                step.order.due_at = Some(now);
+            }
         }
         Resolution::Refund => step.close_refunded(now, "settled by the operator: refunded"),
     }

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Illegal, Order, ReportRules, State, Step, next_poll, refund};
+use super::refund::{self, CanceledTarget};
+use super::{Illegal, Order, ReportRules, State, Step, next_poll};
 use crate::domain::money::Money;
 use crate::domain::status::{Reported, Status, StatusReport};
 use crate::domain::time::Timestamp;
 
 /// How long a report that may be passing must stand unchanged before it is taken for the end.
 const SETTLED_AFTER: Duration = Duration::from_secs(86_400);
+
+/// Stands for a status word where an upstream left an order out.
+const NO_NEWS: &str = "no news";
+/// The same for a day.
+const LONG_NO_NEWS: &str = "no news for a day";
 
 pub(super) fn reported(
     step: &mut Step,
@@ -25,6 +31,36 @@ pub(super) fn reported(
     } else {
         remember(step, report, rules, now);
         judge(step, report, rules, now);
+    }
+    step.order.progress.polled_at = Some(now);
+    step.order.due_at = next_poll(&step.order, rules.watch_closed, now);
+    Ok(())
+}
+
+/// No news is no end: an unknown ID may be another account's, a maintenance, or a panel that forgets. The operator
+/// is told when an upstream first says that it does not know an order, or is silent about it for a day.
+pub(super) fn unreported(
+    step: &mut Step,
+    words: Option<&str>,
+    rules: ReportRules,
+    now: Timestamp,
+) -> Result<(), Illegal> {
+    if step.order.binding().is_none() {
+        return Err(step.order.illegal("Unreported"));
+    }
+    let before = step.order.progress.word.as_deref();
+    let word = match (words, before) {
+        (Some(words), _) => words,
+        (None, Some(NO_NEWS)) if is_settled(step, now) => LONG_NO_NEWS,
+        (None, Some(LONG_NO_NEWS)) => LONG_NO_NEWS,
+        (None, _) => NO_NEWS,
+    };
+    if before != Some(word) {
+        if matches!(step.order.state, State::Placed(_)) && word != NO_NEWS {
+            step.alert(format!("its upstream gives no status: {word}; it stays as it was, ask there"));
+        }
+        step.order.progress.word = Some(word.to_owned());
+        step.order.progress.changed_at = Some(now);
     }
     step.order.progress.polled_at = Some(now);
     step.order.due_at = next_poll(&step.order, rules.watch_closed, now);
@@ -95,25 +131,37 @@ fn set_status(step: &mut Step, status: Status) {
 }
 
 fn partial(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
-    let settled = step.order.progress.changed_at.is_some_and(|changed| now.since(changed) >= SETTLED_AFTER);
     match refund::partial_target(&step.order, report) {
-        Some(target) if rules.partial_is_final || settled => end(step, Status::Partial, target, now),
+        Some(target) if rules.partial_is_final || is_settled(step, now) => end(step, Status::Partial, target, now),
         Some(_) => keep(step, "the upstream reports Partial, which may be a pause there: waiting a day for a change"),
-        None if settled => {
-            if !matches!(step.order.state, State::Closed { .. }) {
-                step.alert("closed as Completed: the upstream said Partial for a day, without figures for a refund");
-            }
-            end(step, Status::Completed, Money::ZERO, now);
-        }
-        None => keep(step, "the upstream reports Partial without figures for a refund: waiting a day for them"),
+        None => hold(step, "the upstream reports Partial without figures for a refund: waiting a day for them", now),
     }
 }
 
 fn canceled(step: &mut Step, report: &StatusReport, now: Timestamp) {
-    match refund::canceled_drip_target(&step.order, report) {
-        Some(target) => end(step, Status::Partial, target, now),
-        None => end(step, Status::Canceled, step.order.charge, now),
+    match refund::canceled_target(&step.order, report) {
+        CanceledTarget::All => end(step, Status::Canceled, step.order.charge, now),
+        CanceledTarget::Part(target) => end(step, Status::Partial, target, now),
+        CanceledTarget::Unclear => {
+            hold(step, "the upstream reports Canceled with all runs done: waiting a day for a change", now);
+        }
     }
+}
+
+/// Waits a day for figures that tell what is owed, then closes the order with nothing owed.
+fn hold(step: &mut Step, what: &str, now: Timestamp) {
+    if !is_settled(step, now) {
+        keep(step, what);
+        return;
+    }
+    if matches!(step.order.state, State::Placed(_)) {
+        step.alert("closed as Completed: for a day its upstream gave no figures for a refund");
+    }
+    end(step, Status::Completed, Money::ZERO, now);
+}
+
+fn is_settled(step: &Step, now: Timestamp) -> bool {
+    step.order.progress.changed_at.is_some_and(|changed| now.since(changed) >= SETTLED_AFTER)
 }
 
 /// Closes the order, or moves a closed one further: from Completed to Partial to Canceled, never back.

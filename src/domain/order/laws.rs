@@ -11,8 +11,11 @@ use crate::domain::outcome::{RejectKind, Rejection};
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         (0..3_u8).prop_map(|n| Outcome::Accepted(UpstreamOrderId::new(n.to_string()))),
-        proptest::sample::select(RejectKind::ALL.to_vec())
-            .prop_map(|kind| Outcome::Rejected(Rejection { kind, text: "no".into() })),
+        proptest::sample::select(RejectKind::ALL.to_vec()).prop_map(|kind| Outcome::Rejected(Rejection {
+            kind,
+            text: "no".into(),
+            quotable: false
+        })),
         Just(Outcome::NotSent("refused".into())),
         Just(Outcome::Ambiguous("timeout".into())),
     ]

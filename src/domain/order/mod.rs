@@ -22,7 +22,7 @@ mod laws;
 mod tests;
 
 pub use choice::{Candidate, Choice, Obstacle, choose};
-pub use schedule::{FIRST_POLL_AFTER, next_poll};
+pub use schedule::{CLAIM, FIRST_POLL_AFTER, next_poll};
 
 use rust_decimal::Decimal;
 
@@ -107,7 +107,7 @@ pub struct Progress {
     pub first_charge: Option<Decimal>,
     /// What it says now that it charged us, in its currency.
     pub upstream_charge: Option<Decimal>,
-    /// When it last answered.
+    /// When it was last asked.
     pub polled_at: Option<Timestamp>,
     /// When its answer last differed from the one before.
     pub changed_at: Option<Timestamp>,
@@ -138,6 +138,8 @@ pub struct Order {
     pub cost: Option<Money>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Since when it waits for an upstream to take it: accepted, or sent back by the operator.
+    pub queued_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
     /// Where it stands.
@@ -194,6 +196,7 @@ impl NewOrder {
             refunded: Money::ZERO,
             cost: None,
             created_at: now,
+            queued_at: now,
             updated_at: now,
             state: State::Queued,
             status: Status::Pending,
@@ -267,6 +270,8 @@ pub enum Event {
     SenderLost,
     /// Its upstream reported on it.
     Reported(StatusReport, ReportRules),
+    /// Its upstream was asked, and said nothing of it, or in these words that it does not know it.
+    Unreported(Option<String>, ReportRules),
     /// Its client wants it canceled.
     CancelRequested,
     /// The operator settles it.
@@ -337,6 +342,7 @@ impl Order {
         let mut step = Step::from(self, now);
         match event {
             Event::Reported(report, rules) => follow::reported(&mut step, &report, rules, now)?,
+            Event::Unreported(words, rules) => follow::unreported(&mut step, words.as_deref(), rules, now)?,
             event => dispatch::apply(&mut step, event, now)?,
         }
         Ok(step)

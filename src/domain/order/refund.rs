@@ -25,17 +25,31 @@ fn flat_target(order: &Order, report: &StatusReport) -> Option<Money> {
     order.charge.share(first.checked_sub(kept)?, first).ok()
 }
 
-/// What a canceled drip-feed owes where some of its runs were done: the runs that were not. `None` where none
-/// was, or where it is not known.
-pub(super) fn canceled_drip_target(order: &Order, report: &StatusReport) -> Option<Money> {
-    let drip = order.params.drip_feed?;
-    let per_run = order.params.units.checked_div(drip.runs)?;
-    let left = match (report.runs, report.remains) {
-        (Some(done), _) if done > 0 => drip.runs.saturating_sub(done).checked_mul(per_run)?,
-        (None, Some(remains)) if remains > 0 && remains < order.params.units => remains,
-        _ => return None,
+/// What a canceled order owes.
+pub(super) enum CanceledTarget {
+    /// Everything: nothing was delivered.
+    All,
+    /// What a drip-feed's remaining runs cost.
+    Part(Money),
+    /// All of its runs were done, which contradicts the word.
+    Unclear,
+}
+
+/// A canceled order owes its whole charge; a drip-feed of which some runs were done, the runs that were not.
+pub(super) fn canceled_target(order: &Order, report: &StatusReport) -> CanceledTarget {
+    let units = order.params.units;
+    let Some(drip) = order.params.drip_feed else { return CanceledTarget::All };
+    let by_remains = report.remains.filter(|remains| *remains > 0 && *remains < units);
+    let left = match report.runs {
+        Some(0) => None,
+        Some(done) if done < drip.runs => {
+            units.checked_div(drip.runs).and_then(|run| run.checked_mul(drip.runs.saturating_sub(done)))
+        }
+        // Some panels' `runs` is the number ordered: then only `remains` can tell.
+        Some(_) if by_remains.is_none() => return CanceledTarget::Unclear,
+        Some(_) | None => by_remains,
     };
-    unit_target(order, left)
+    left.and_then(|left| unit_target(order, left)).map_or(CanceledTarget::All, CanceledTarget::Part)
 }
 
 /// The units that a refund stands for, rounded up.

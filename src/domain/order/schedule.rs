@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::{Order, State};
 use crate::domain::time::Timestamp;
 
+/// How long an order is left to whoever took it up, before any other may.
+pub const CLAIM: Duration = Duration::from_secs(60);
 /// From placement to the first question.
 pub const FIRST_POLL_AFTER: Duration = Duration::from_secs(60);
 

@@ -73,7 +73,7 @@ fn accepted(id: &str) -> Outcome {
 }
 
 fn rejected(kind: RejectKind, text: &str) -> Outcome {
-    Outcome::Rejected(Rejection { kind, text: text.into() })
+    Outcome::Rejected(Rejection { kind, text: text.into(), quotable: text == "Bad link" })
 }
 
 fn ambiguous() -> Outcome {
@@ -107,8 +107,19 @@ fn the_clients_own_mistake_closes_and_refunds_with_its_text() {
     let order = after([sent("alpha"), answer(1, rejected(RejectKind::Input, "Bad link"))]);
     assert_closed(&order, Status::Canceled, "1.2");
     assert_eq!(order.refusal.as_deref(), Some("Bad link"));
-    let order = after([sent("alpha"), answer(1, rejected(RejectKind::Input, "see https://alpha.test/faq"))]);
-    assert!(!order.refusal.unwrap().contains("alpha"));
+    for (text, shown) in [
+        ("Quantity less than minimal 50", true),
+        ("Alphabetic links only. Try again", true),
+        ("see https://alpha.test/faq", false),
+        ("bad link, ask help.alpha.test", false),
+        ("Alpha: bad link", false),
+        ("order 100001 is active there", false),
+        ("Bad link [100001]", false),
+        ("Bad link, or balance too low", false),
+    ] {
+        let order = after([sent("alpha"), answer(1, rejected(RejectKind::Input, text))]);
+        assert_eq!(order.refusal.as_deref() == Some(text), shown, "{text}: {:?}", order.refusal);
+    }
 }
 
 #[test]
@@ -120,7 +131,7 @@ fn other_rejections_go_to_the_next_route() {
     ] {
         let order = after([sent("alpha"), answer(1, outcome)]);
         assert_eq!(order.state, State::Queued);
-        assert_eq!(order.due_at, Some(NOW));
+        assert_eq!(order.due_at, Some(NOW.plus(CLAIM)), "its task goes on with it");
         let free = |name| Candidate { route: route(name), obstacle: None };
         assert_eq!(choose(&order, &[free("alpha"), free("beta")]), Choice::Send(route("beta")));
     }
@@ -352,6 +363,50 @@ fn a_drip_feed_canceled_half_way_is_a_partial() {
     assert_closed(&order.step(canceled(Some(4), None), NOW).unwrap().order, Status::Partial, "0.72");
     assert_closed(&order.step(canceled(None, Some(300)), NOW).unwrap().order, Status::Partial, "0.36");
     assert_closed(&order.step(canceled(Some(0), None), NOW).unwrap().order, Status::Canceled, "1.2");
+    assert_closed(&order.step(canceled(Some(10), Some(300)), NOW).unwrap().order, Status::Partial, "0.36");
+    let unclear = order.step(canceled(Some(10), None), NOW).unwrap();
+    assert_eq!((unclear.refund, unclear.notes[0].alert), (None, true));
+    assert!(matches!(unclear.order.state, State::Placed(_)));
+}
+
+#[test]
+fn no_news_is_no_end_but_is_told_of() {
+    let ask = |order: &Order, words: Option<&str>, now| {
+        order.step(Event::Unreported(words.map(str::to_owned), rules()), now).unwrap()
+    };
+    let alerts = |step: &Step| step.notes.iter().filter(|note| note.alert).count();
+    let silent = ask(&placed(), None, NOW);
+    assert_eq!(alerts(&silent), 0);
+    assert_eq!(silent.order.due_at, Some(NOW.plus(Duration::from_secs(60))));
+    assert_eq!(silent.order.progress.polled_at, Some(NOW));
+    let later = ask(&silent.order, None, NOW.plus(DAY));
+    assert_eq!(alerts(&later), 1);
+    assert_eq!(alerts(&ask(&later.order, None, NOW.plus(DAY * 2))), 0, "said once");
+    let unknown = ask(&placed(), Some("Incorrect order ID"), NOW);
+    assert_eq!(alerts(&unknown), 1);
+    assert_eq!(alerts(&ask(&unknown.order, Some("Incorrect order ID"), NOW)), 0, "said once");
+    assert_eq!((unknown.refund, unknown.order.status), (None, Status::Pending));
+    let closed = placed().step(reported("Completed", Some(0)), NOW).unwrap().order;
+    assert_eq!(ask(&closed, Some("Incorrect order ID"), NOW.plus(DAY * 30)).order.due_at, None, "the watch ends");
+}
+
+#[test]
+fn an_order_that_the_operator_sends_back_is_held_anew() {
+    let later = NOW.plus(DAY);
+    let uncertain = after([sent("alpha"), answer(1, ambiguous())]);
+    let requeued = uncertain.step(Event::Resolved(Resolution::NotPlaced), later).unwrap().order;
+    assert_eq!((requeued.queued_at, requeued.due_at), (later, Some(later)));
+}
+
+#[test]
+fn a_route_that_refused_for_good_is_not_tried_again() {
+    let gone = after([sent("alpha"), answer(1, rejected(RejectKind::Service, "gone"))]);
+    let busy = Obstacle { may_pass: true, reason: "busy".into() };
+    let routes =
+        [Candidate { route: route("alpha"), obstacle: None }, Candidate { route: route("beta"), obstacle: Some(busy) }];
+    let Choice::NoRoute { may_pass: true, reason } = choose(&gone, &routes) else { panic!("a route was chosen") };
+    let next_round = gone.step(Event::NoRoute { may_pass: true, reason }, NOW).unwrap().order;
+    assert!(matches!(choose(&next_round, &routes), Choice::NoRoute { may_pass: true, .. }));
 }
 
 #[test]

@@ -63,10 +63,15 @@ pub(crate) async fn polls_are_claimed_by_provider(store: &AnyStore) {
 
     let alpha = ProviderId::new("alpha");
     assert!(store.claim_polls(&alpha, after(59), after(999), 9).await.unwrap().is_empty());
+    assert!(!store.has_due_polls(&alpha, after(59)).await.unwrap());
+    assert!(store.has_due_polls(&alpha, after(100)).await.unwrap());
     let first = store.claim_polls(&alpha, after(100), after(999), 1).await.unwrap();
     assert_eq!(ids(&first), [two.id]);
-    assert_eq!(first[0], Order { due_at: Some(after(999)), ..two });
-    assert_eq!(ids(&store.claim_polls(&alpha, after(100), after(999), 9).await.unwrap()), [one.id]);
+    let mut taken = Order { due_at: Some(after(999)), ..two };
+    taken.progress.polled_at = Some(after(100));
+    assert_eq!(first[0], taken, "asked for now, whatever comes of it");
+    store.hasten_polls(&[taken.id], after(100), after(101)).await.unwrap();
+    assert_eq!(ids(&store.claim_polls(&alpha, after(101), after(999), 9).await.unwrap()), [one.id]);
     let late = store.claim_polls(&ProviderId::new("beta"), after(9999), after(19_999), 9).await.unwrap();
     assert_eq!(ids(&late), [watched.id]);
 }

@@ -163,7 +163,8 @@ pub(crate) async fn provider_records_are_kept(store: &AnyStore) {
     assert_eq!(store.providers().await.unwrap(), std::slice::from_ref(&first));
     let then = ProviderRecord { state: "off".into(), balance: None, last_sync_at: None, ..first };
     store.put_provider(then.clone()).await.unwrap();
-    assert_eq!(store.providers().await.unwrap(), [then]);
+    let kept = ProviderRecord { balance: Some("12.34567890123".parse().unwrap()), ..then };
+    assert_eq!(store.providers().await.unwrap(), [kept], "a balance that is not known undoes none");
 }
 
 pub(crate) async fn requests_are_answered_and_taken(store: &AnyStore) {

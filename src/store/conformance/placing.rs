@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::domain::client::EntryKind;
 use crate::domain::ids::ClientId;
-use crate::store::records::ClientChange;
+use crate::store::records::{ClientChange, Earlier};
 
 pub(crate) async fn a_placed_order_is_charged_and_read_back(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
@@ -84,6 +84,13 @@ pub(crate) async fn a_repeated_request_is_known(store: &AnyStore) {
     let repeat = store.place(with_request(new_order(ann, "1"), "r", 1, after(86_400))).await.unwrap();
     assert!(matches!(repeat, Placed::Repeat(id) if id == first.id), "{repeat:?}");
     assert_eq!(store.balance(ann).await.unwrap(), money("9"));
+    let same = with_request(new_order(ann, "1"), "r", 1, after(86_400)).request.unwrap();
+    let other = with_request(new_order(ann, "1"), "r", 2, after(86_400)).request.unwrap();
+    let late = with_request(new_order(ann, "1"), "r", 1, after(86_401)).request.unwrap();
+    assert_eq!(store.earlier_request(ann, same.clone()).await.unwrap(), Some(Earlier::Repeat(first.id)));
+    assert_eq!(store.earlier_request(ann, other).await.unwrap(), Some(Earlier::Conflict));
+    assert_eq!(store.earlier_request(ann, late).await.unwrap(), None);
+    assert_eq!(store.earlier_request(ben, same).await.unwrap(), None);
     // The word is each client's own.
     placed(store, with_request(new_order(ben, "1"), "r", 1, NOW)).await;
     placed(store, with_request(new_order(ann, "1"), "R", 1, NOW)).await;
@@ -106,6 +113,24 @@ pub(crate) async fn an_old_request_is_forgotten(store: &AnyStore) {
     assert!(matches!(repeat, Placed::Repeat(id) if id == second.id), "{repeat:?}");
     let first_again = store.place(with_request(new_order(ann, "1"), "r", 1, later)).await.unwrap();
     assert!(matches!(first_again, Placed::RequestConflict), "{first_again:?}");
+}
+
+pub(crate) async fn old_requests_are_pruned(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    placed(store, with_request(new_order(ann, "1"), "old", 1, NOW)).await;
+    placed(store, with_request(new_order(ann, "1"), "new", 1, after(100))).await;
+    let (asked, open) =
+        (store.post_request("{}".into(), NOW).await.unwrap(), store.post_request("{}".into(), NOW).await);
+    store.answer_request(asked, "{}".into(), NOW).await.unwrap();
+    store.prune(after(100)).await.unwrap();
+    let known = async |name| {
+        let request = with_request(new_order(ann, "1"), name, 1, after(100)).request.unwrap();
+        let since = RequestKey { since: Timestamp::default(), ..request };
+        store.earlier_request(ann, since).await.unwrap().is_some()
+    };
+    assert_eq!((known("old").await, known("new").await), (false, true));
+    assert_eq!(store.take_answer(asked).await.unwrap(), None);
+    assert_eq!(store.open_requests().await.unwrap().len(), 1, "what nobody answered stays: {open:?}");
 }
 
 pub(crate) async fn one_client_never_overdraws(store: &AnyStore) {

@@ -8,7 +8,7 @@ use crate::domain::status::Status;
 use crate::store::StoreError;
 
 fn rejected() -> Outcome {
-    Outcome::Rejected(Rejection { kind: RejectKind::Balance, text: "no funds".into() })
+    Outcome::Rejected(Rejection { kind: RejectKind::Balance, text: "no funds".into(), quotable: false })
 }
 
 pub(crate) async fn a_step_is_written_whole(store: &AnyStore) {

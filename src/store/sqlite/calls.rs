@@ -9,8 +9,9 @@ use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
+    VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -22,6 +23,10 @@ impl Store for SqliteStore {
 
     async fn place(&self, placement: Placement) -> StoreResult<Placed> {
         self.write(move |conn| orders::place(conn, placement)).await
+    }
+
+    async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>> {
+        self.read(move |conn| orders::find_request(conn, client, &request)).await
     }
 
     async fn apply(&self, step: Step) -> StoreResult<Applied> {
@@ -38,6 +43,11 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         self.write(move |conn| claims::take_queued(conn, &due, now, until)).await
+    }
+
+    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+        let provider = provider.clone();
+        self.read(move |conn| Ok(!claims::due_polls(conn, &provider, now, 1)?.is_empty())).await
     }
 
     async fn claim_polls(
@@ -191,6 +201,10 @@ impl Store for SqliteStore {
             return Ok(None);
         }
         self.write(move |conn| requests::take_answer(conn, number)).await
+    }
+
+    async fn prune(&self, before: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| requests::prune(conn, before)).await
     }
 
     async fn verify(&self) -> StoreResult<VerifyReport> {

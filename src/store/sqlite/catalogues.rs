@@ -97,12 +97,12 @@ fn read_service(columns: &mut Columns<'_, '_>) -> StoreResult<UpstreamService> {
     })
 }
 
-/// See [`crate::store::Store::put_provider`].
+/// See [`crate::store::Store::put_provider`]. A balance that is not known now does not undo one that was.
 pub(super) fn put_provider(conn: &Connection, record: &ProviderRecord) -> StoreResult<()> {
     conn.prepare_cached(
         "INSERT INTO providers (provider, state, balance, currency, last_sync_at, services, in_flight, failures) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET state = excluded.state, \
-         balance = excluded.balance, currency = excluded.currency, last_sync_at = excluded.last_sync_at, \
+         balance = coalesce(excluded.balance, balance), currency = excluded.currency, last_sync_at = excluded.last_sync_at, \
          services = excluded.services, in_flight = excluded.in_flight, failures = excluded.failures",
     )?
     .execute(params![

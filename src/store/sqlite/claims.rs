@@ -38,7 +38,7 @@ pub(super) fn take_queued(
     )
 }
 
-/// Placed and watched orders of a provider whose poll is due, oldest due first.
+/// Placed and watched orders of a provider whose poll is due, oldest due first: IDs only.
 pub(super) fn due_polls(
     conn: &Connection,
     provider: &ProviderId,
@@ -52,7 +52,8 @@ pub(super) fn due_polls(
     collect(&mut statement, params![provider.as_str(), now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
 }
 
-/// Takes those of `ids` whose poll is still due.
+/// Takes those of `ids` whose poll is still due, as asked for now: whatever comes of it, no client's question
+/// makes it due again at once.
 pub(super) fn take_polls(
     conn: &Connection,
     ids: &[OrderId],
@@ -62,7 +63,8 @@ pub(super) fn take_polls(
     take(
         conn,
         concat!(
-            "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state IN ('placed', 'closed') RETURNING ",
+            "UPDATE orders SET due_at = ?3, polled_at = ?2 \
+             WHERE id = ?1 AND due_at <= ?2 AND state IN ('placed', 'closed') RETURNING ",
             columns!()
         ),
         ids,

@@ -9,7 +9,7 @@ use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId};
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Note, Order, Step};
 use crate::domain::time::Timestamp;
-use crate::store::records::{Applied, Placed, Placement, RequestKey};
+use crate::store::records::{Applied, Earlier, Placed, Placement, RequestKey};
 use crate::store::{StoreError, StoreResult};
 
 // === Placing ===
@@ -20,7 +20,10 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
     if let Some(request) = &request
         && let Some(earlier) = find_request(conn, order.client, request)?
     {
-        return Ok(earlier);
+        return Ok(match earlier {
+            Earlier::Repeat(id) => Placed::Repeat(id),
+            Earlier::Conflict => Placed::RequestConflict,
+        });
     }
     let Some(terms) = terms(conn, order.client)?.filter(|terms| !terms.disabled) else {
         return Ok(Placed::ClientDisabled);
@@ -50,14 +53,15 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
     Ok(Placed::New(Box::new(order)))
 }
 
-fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Placed>> {
+/// See [`crate::store::Store::earlier_request`].
+pub(super) fn find_request(conn: &Connection, client: ClientId, request: &RequestKey) -> StoreResult<Option<Earlier>> {
     let mut statement = conn.prepare_cached(
         "SELECT order_id, fingerprint FROM client_requests WHERE client = ?1 AND request_id = ?2 AND at >= ?3",
     )?;
     first(&mut statement, params![client.0, request.id, request.since.millis()], |row| {
         let id = order_id(row.get(0)?)?;
         let same = row.get::<_, [u8; 32]>(1)? == request.fingerprint;
-        Ok(if same { Placed::Repeat(id) } else { Placed::RequestConflict })
+        Ok(if same { Earlier::Repeat(id) } else { Earlier::Conflict })
     })
 }
 
@@ -98,8 +102,8 @@ fn next_order_id(conn: &Connection) -> StoreResult<Option<OrderId>> {
 fn insert(conn: &Connection, order: &Order) -> StoreResult<()> {
     conn.prepare_cached(
         "INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, \
-         updated_at, state, status, attempts, tried, round, cancel_wished, due_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, 0, '[]', 0, 0, ?13)",
+         queued_at, updated_at, state, status, attempts, tried, round, cancel_wished, due_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, 0, '[]', 0, 0, ?14)",
     )?
     .execute(params![
         order.id.get(),
@@ -111,6 +115,7 @@ fn insert(conn: &Connection, order: &Order) -> StoreResult<()> {
         write_json(&order.params)?,
         order.charge.units(),
         order.created_at.millis(),
+        order.queued_at.millis(),
         order.updated_at.millis(),
         order.state.name(),
         order.status.as_str(),
@@ -179,7 +184,8 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
     let place = state_columns(&order.state);
     let progress = &order.progress;
     conn.prepare_cached(
-        "UPDATE orders SET version = :version, refunded = :refunded, cost = :cost, updated_at = :updated_at, \
+        "UPDATE orders SET version = :version, refunded = :refunded, cost = :cost, \
+         queued_at = :queued_at, updated_at = :updated_at, \
          state = :state, provider = :provider, upstream_service = :upstream_service, \
          upstream_order = :upstream_order, closed_at = :closed_at, status = :status, word = :word, \
          start_count = :start_count, remains = :remains, first_charge = :first_charge, \
@@ -192,6 +198,7 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
         ":version": count(order.version),
         ":refunded": order.refunded.units(),
         ":cost": order.cost.map(Money::units),
+        ":queued_at": order.queued_at.millis(),
         ":updated_at": order.updated_at.millis(),
         ":state": order.state.name(),
         ":provider": place.route.map(|route| route.provider.as_str()),

@@ -49,3 +49,10 @@ pub(super) fn take_answer(conn: &Connection, number: i64) -> StoreResult<Option<
         .query_row([number], |row| row.get(0))
         .optional()?)
 }
+
+/// See [`crate::store::Store::prune`].
+pub(super) fn prune(conn: &Connection, before: Timestamp) -> StoreResult<()> {
+    conn.prepare_cached("DELETE FROM client_requests WHERE at < ?1")?.execute([before.millis()])?;
+    conn.prepare_cached("DELETE FROM gateway_requests WHERE answered_at < ?1")?.execute([before.millis()])?;
+    Ok(())
+}

@@ -18,8 +18,8 @@ use crate::store::{StoreError, StoreResult};
 /// Every column of an order.
 macro_rules! columns {
     () => {
-        "id, version, token, client, service, kind, params, charge, refunded, cost, created_at, updated_at, state, \
-         provider, upstream_service, upstream_order, closed_at, status, word, start_count, remains, first_charge, \
+        "id, version, token, client, service, kind, params, charge, refunded, cost, created_at, queued_at, \
+         updated_at, state, provider, upstream_service, upstream_order, closed_at, status, word, start_count, remains, first_charge, \
          upstream_charge, polled_at, changed_at, attempts, tried, round, cancel_wished, refusal, due_at"
     };
 }
@@ -223,7 +223,7 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
     let kind = ServiceType::parse(&columns.take::<String>()?).ok_or_else(|| corrupt("type"))?;
     let params = serde_json::from_str(&columns.take::<String>()?).map_err(|_| corrupt("parameters"))?;
     let (charge, refunded, cost) = (columns.money()?, columns.money()?, columns.maybe_money()?);
-    let (created_at, updated_at) = (columns.time()?, columns.time()?);
+    let (created_at, queued_at, updated_at) = (columns.time()?, columns.time()?, columns.time()?);
     let word: String = columns.take()?;
     let route = match (columns.take()?, columns.take()?) {
         (Some(provider), Some(service)) => Some(route(provider, service)),
@@ -253,6 +253,7 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
         refunded,
         cost,
         created_at,
+        queued_at,
         updated_at,
         state,
         status,

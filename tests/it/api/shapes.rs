@@ -98,6 +98,31 @@ async fn a_balance_is_a_plain_decimal_string() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_id_still_fits_into_32_bits_and_there_is_none_after_it() {
+    let alpha = upstream(1).await;
+    let config =
+        Config::new("").server("first_order_id = 2147483647").provider("alpha", &alpha, "").text(super::IMPORT);
+    let gateway = Gateway::start(&config).await;
+    assert_eq!(gateway.add(1001, "https://example.com/p/1", 50).await, json!({"order": 2_147_483_647}));
+    assert_eq!(gateway.status(2_147_483_647).await["remains"], "50");
+    let balance = gateway.balance().await;
+    only_error(&gateway.add(1001, "https://example.com/p/2", 50).await);
+    assert_eq!((gateway.balance().await, alpha.order_count()), (balance, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_costs_nothing_is_given_for_nothing() {
+    let alpha = upstream(20).await;
+    assert!(alpha.set_rate(3, 0.into()));
+    let gateway = Gateway::start(&Config::new("").provider("alpha", &alpha, "").text(super::IMPORT)).await;
+    let services = gateway.call("services", &[]).await;
+    assert_eq!(services[2]["rate"], "0");
+    let order = gateway.order(1003, "https://example.com/p/1", 100).await;
+    assert_eq!(gateway.until_status(order, "Completed").await["charge"], "0");
+    assert_eq!(gateway.balance().await, "1000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_is_one_text_and_nothing_else() {
     let (_alpha, gateway) = shop(1).await;
     for (action, parameters, error) in [

@@ -3,6 +3,8 @@
 use std::io::Read as _;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::shop;
 use crate::harness::{Gateway, post_raw, raw};
@@ -103,4 +105,24 @@ async fn a_body_just_under_the_limit_is_read() {
     let longer = post_raw(&gateway.api, "", format!("{body}a").as_bytes()).await;
     assert_eq!(longer.status, 413);
     longer.error();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_curl_that_asks_before_it_sends_is_told_to_go_on() {
+    let (_alpha, gateway) = shop(1).await;
+    let body = form(&gateway, "action=balance");
+    let host = gateway.at("").strip_prefix("http://").unwrap().to_owned();
+    let mut socket = TcpStream::connect(host).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    socket.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\"1000\""), "{answer}");
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tollgate::sandbox::{DEFAULT_KEY, Sandbox};
 
 use super::eventually;
@@ -306,6 +307,19 @@ impl Gateway {
         let response = self.http.post(&self.api).form(form).send().await?;
         assert_eq!(response.status(), 200);
         response.json().await
+    }
+
+    /// Posts all these forms side by side; gives the answers as they come.
+    pub async fn post_at_once(&self, forms: impl IntoIterator<Item = Vec<(&str, String)>>) -> Vec<Value> {
+        let mut calls = JoinSet::new();
+        for form in forms {
+            calls.spawn(self.http.post(&self.api).form(&form).send());
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = calls.join_next().await {
+            answers.push(answer.unwrap().unwrap().json().await.unwrap());
+        }
+        answers
     }
 
     /// A call of the gateway's client.

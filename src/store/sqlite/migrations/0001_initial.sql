@@ -51,6 +51,7 @@ CREATE TABLE orders (
     refunded INTEGER NOT NULL CHECK (refunded BETWEEN 0 AND charge),
     cost INTEGER,
     created_at INTEGER NOT NULL,
+    queued_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'sending', 'placed', 'uncertain', 'closed')),
     provider TEXT,
@@ -165,6 +166,7 @@ CREATE TABLE client_requests (
     at INTEGER NOT NULL,
     PRIMARY KEY (client, request_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX client_requests_by_time ON client_requests (at);
 
 CREATE TABLE catalogues (
     provider TEXT PRIMARY KEY,
