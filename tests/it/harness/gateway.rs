@@ -409,9 +409,11 @@ impl Gateway {
     pub fn polls_are_due(&self) {
         let store = rusqlite::Connection::open(self.folder.path().join("tollgate.db")).unwrap();
         store.busy_timeout(Duration::from_secs(30)).unwrap();
-        store
-            .execute("UPDATE orders SET due_at = 0 WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL", [])
-            .unwrap();
+        // Due from now on and not from ever: those that are waiting for their turn already go first, so that asking
+        // for this again and again starves none.
+        let sql = "UPDATE orders SET due_at = now FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+                   WHERE state IN ('placed', 'closed') AND due_at > now";
+        store.execute(sql, []).unwrap();
     }
 
     /// The client's balance as the API says it.
