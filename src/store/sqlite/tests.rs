@@ -121,7 +121,7 @@ fn what_is_no_store_is_left_alone() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, "no database at all, but long enough to look like something".repeat(100)).unwrap();
     let error = SqliteStore::open(&path, GATEWAY).err().unwrap();
-    assert!(error.to_string().contains("not a database"), "{error}");
+    assert!(error.to_string().contains("is not a database: set store.url"), "{error}");
 }
 
 #[test]

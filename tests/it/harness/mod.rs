@@ -1,6 +1,7 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod gateway;
+mod operator;
 pub mod program;
 pub mod raw;
 pub mod redis;
