@@ -100,10 +100,17 @@ impl App {
         let waiting = self.waiters.join(id);
         let news = waiting.news();
         drop(self.tasks.spawn(Arc::clone(self).forward(order)));
-        if wait.is_zero() || tokio::time::timeout(wait, news).await.is_err() {
-            return Ok(id);
+        if self.hears(news, Instant::now() + wait).await { self.word_on(id, Duration::ZERO).await } else { Ok(id) }
+    }
+
+    /// Whether the news comes in time. A gateway that stops keeps nobody waiting.
+    async fn hears(&self, news: impl Future<Output = ()>, deadline: Instant) -> bool {
+        tokio::select! {
+            biased;
+            () = news => true,
+            () = tokio::time::sleep_until(deadline) => false,
+            () = self.tasks.stopping() => false,
         }
-        self.word_on(id, Duration::ZERO).await
     }
 
     /// What a client is told of an order that is durable: its ID, or why it was refused, as far as that is known
@@ -117,7 +124,7 @@ impl App {
             match (order.state, order.refusal) {
                 (State::Closed { binding: None, .. }, Some(refusal)) => return Err(ApiError::Refused(refusal)),
                 (State::Queued | State::Sending { .. }, _) => {
-                    if tokio::time::timeout_at(deadline, news).await.is_err() {
+                    if !self.hears(news, deadline).await {
                         return Ok(id);
                     }
                 }

@@ -16,8 +16,10 @@ use crate::upstream::{Permit, Priority, Upstream};
 
 /// Orders taken up by one look at the queue.
 const BATCH: usize = 256;
-/// How long an order stands in a provider's queue before it looks for another route. Shorter than its claim.
+/// How long an order stands in a provider's queue before it is put off. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
+/// The same where another route could take it.
+const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
 
 /// An order that a task of this process has in hand; others leave it alone until this is dropped.
 struct InHand<'a> {
@@ -80,7 +82,7 @@ impl App {
                     Stepped::Stale(newer) => order = newer,
                     _ => return Ok(()),
                 },
-                Turn::Send(route) => match self.permit_for(&route).await {
+                Turn::Send(route) => match self.permit_for(&route, self.patience(&order, &busy, &route)).await {
                     Ok((upstream, permit)) => order = self.send(order, route, &busy, &upstream, permit).await?,
                     Err(reason) => {
                         busy.insert(route.provider, reason);
@@ -134,10 +136,20 @@ impl App {
         }
     }
 
-    async fn permit_for(&self, route: &Route) -> Result<(Arc<Upstream>, Permit), String> {
+    /// A provider that is slow or asked for a pause keeps an order waiting only where no other can take it.
+    fn patience(&self, order: &Order, busy: &HashMap<ProviderId, String>, route: &Route) -> Duration {
+        let mut without = busy.clone();
+        without.insert(route.provider.clone(), String::new());
+        match self.turn(order, &without) {
+            Turn::Send(_) => PERMIT_WAIT_WITH_CHOICE,
+            Turn::Step(_) => PERMIT_WAIT,
+        }
+    }
+
+    async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
         let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
         tokio::select! {
-            permit = upstream.permit(Priority::Orders, PERMIT_WAIT) => match permit {
+            permit = upstream.permit(Priority::Orders, patience) => match permit {
                 Ok(permit) => Ok((upstream, permit)),
                 Err(unavailable) => Err(unavailable.to_string()),
             },

@@ -1,14 +1,12 @@
 //! `tollgate key`: several keys for a client, so that one can be changed with no gap.
 
-use std::fmt::Write;
-
 use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::output::{or_dash, table, talk, time};
 use super::{Call, ExitStatus, now, values};
-use crate::app::auth::hash_key;
+use crate::app::auth;
 use crate::store::records::{KeyRecord, NewKey};
 
 #[derive(Debug, Subcommand)]
@@ -49,13 +47,8 @@ pub(super) async fn run(call: &Call, verb: KeyVerb) -> anyhow::Result<ExitStatus
 
 /// A new random key of 32 hexadecimal characters, and what is stored of it.
 pub(super) fn new_key(label: String, read_only: bool) -> anyhow::Result<(String, NewKey)> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).context("the system gives no random bytes: no key was made")?;
-    let mut text = String::with_capacity(32);
-    for byte in bytes {
-        write!(text, "{byte:02x}")?;
-    }
-    let key = NewKey { hash: hash_key(&text), label, read_only };
+    let text = auth::new_key().context("the system gives no random bytes: no key was made")?;
+    let key = NewKey { hash: auth::hash_key(&text), label, read_only };
     Ok((text, key))
 }
 
@@ -131,7 +124,7 @@ mod tests {
         let (text, key) = new_key("spare".into(), true).unwrap();
         assert_eq!(text.len(), 32);
         assert!(text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{text}");
-        assert_eq!(key.hash, hash_key(&text));
+        assert_eq!(key.hash, auth::hash_key(&text));
         assert_eq!((key.label.as_str(), key.read_only), ("spare", true));
         assert_ne!(new_key(String::new(), false).unwrap().0, text);
     }

@@ -16,6 +16,16 @@ const NO_NEWS: &str = "no news";
 /// The same for a day.
 const LONG_NO_NEWS: &str = "no news for a day";
 
+/// The same where a late report can't be about this order.
+const ANOTHER_ORDERS: &str = "another order's";
+
+/// Whether a report's word differs from the one before: what was told of once is not told of again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    Word,
+    None,
+}
+
 pub(super) fn reported(
     step: &mut Step,
     report: &StatusReport,
@@ -27,10 +37,15 @@ pub(super) fn reported(
     }
     let closed = matches!(step.order.state, State::Closed { .. });
     if closed && costs_more_than_remembered(&step.order, report) {
-        step.alert("a late report with a higher upstream charge was ignored: that ID may be another order's by now");
+        if step.order.progress.word.as_deref() != Some(ANOTHER_ORDERS) {
+            step.order.progress.word = Some(ANOTHER_ORDERS.to_owned());
+            step.alert(
+                "a late report with a higher upstream charge was ignored: that ID may be another order's by now",
+            );
+        }
     } else {
-        remember(step, report, rules, now);
-        judge(step, report, rules, now);
+        let news = remember(step, report, rules, now);
+        judge(step, report, rules, news, now);
     }
     step.order.progress.polled_at = Some(now);
     step.order.due_at = next_poll(&step.order, rules.watch_closed, now);
@@ -72,7 +87,7 @@ fn costs_more_than_remembered(order: &Order, report: &StatusReport) -> bool {
 }
 
 /// Takes over what the upstream said, and when that last differed.
-fn remember(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+fn remember(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) -> News {
     let before = step.order.progress.clone();
     let progress = &mut step.order.progress;
     progress.word = Some(report.status.word().to_owned());
@@ -88,39 +103,42 @@ fn remember(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Tim
         let cost = charge.checked_mul(rules.exchange_rate).and_then(|cost| Money::rounded_down(cost).ok());
         step.order.cost = cost.or(step.order.cost);
     }
+    if before.word == step.order.progress.word { News::None } else { News::Word }
 }
 
-fn judge(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+fn judge(step: &mut Step, report: &StatusReport, rules: ReportRules, news: News, now: Timestamp) {
     match &report.status {
-        Reported::Known(Status::Completed) => end(step, Status::Completed, Money::ZERO, now),
-        Reported::Known(Status::Partial) => partial(step, report, rules, now),
-        Reported::Known(Status::Canceled) => canceled(step, report, now),
-        Reported::Known(status) => go_on(step, *status),
+        Reported::Known(Status::Completed) => end(step, Status::Completed, Money::ZERO, news, now),
+        Reported::Known(Status::Partial) => partial(step, report, rules, news, now),
+        Reported::Known(Status::Canceled) => canceled(step, report, news, now),
+        Reported::Known(status) => go_on(step, *status, news),
         Reported::Failed(word) => {
-            keep(step, &format!("the upstream reports {word:?}: ask there; no money moves on it"))
+            keep(step, news, &format!("the upstream reports {word:?}: ask there; no money moves on it"))
         }
-        Reported::Unknown(word) => keep(step, &format!("the upstream reports a status that is not known: {word:?}")),
+        Reported::Unknown(word) => {
+            keep(step, news, &format!("the upstream reports a status that is not known: {word:?}"))
+        }
     }
 }
 
-/// The state stays as it is. Told once: the next poll with the same word says nothing new.
-fn keep(step: &mut Step, what: &str) {
-    if step.order.progress.changed_at == Some(step.order.updated_at) {
+/// The state stays as it is, and the operator is told.
+fn keep(step: &mut Step, news: News, what: &str) {
+    if news == News::Word {
         step.alert(what);
     }
 }
 
-fn go_on(step: &mut Step, status: Status) {
+fn go_on(step: &mut Step, status: Status, news: News) {
     if matches!(step.order.state, State::Closed { .. }) {
-        contrary(step, status);
+        contrary(step, status, news);
         return;
     }
     set_status(step, status);
 }
 
-fn contrary(step: &mut Step, status: Status) {
+fn contrary(step: &mut Step, status: Status, news: News) {
     let shown = step.order.status;
-    keep(step, &format!("the upstream turned from {shown} back to {status}: noted, not shown"));
+    keep(step, news, &format!("the upstream turned from {shown} back to {status}: noted, not shown"));
 }
 
 fn set_status(step: &mut Step, status: Status) {
@@ -130,34 +148,40 @@ fn set_status(step: &mut Step, status: Status) {
     }
 }
 
-fn partial(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) {
+fn partial(step: &mut Step, report: &StatusReport, rules: ReportRules, news: News, now: Timestamp) {
     match refund::partial_target(&step.order, report) {
-        Some(target) if rules.partial_is_final || is_settled(step, now) => end(step, Status::Partial, target, now),
-        Some(_) => keep(step, "the upstream reports Partial, which may be a pause there: waiting a day for a change"),
-        None => hold(step, "the upstream reports Partial without figures for a refund: waiting a day for them", now),
+        Some(target) if rules.partial_is_final || is_settled(step, now) => {
+            end(step, Status::Partial, target, news, now)
+        }
+        Some(_) => {
+            keep(step, news, "the upstream reports Partial, which may be a pause there: waiting a day for a change")
+        }
+        None => {
+            hold(step, news, "the upstream reports Partial without figures for a refund: waiting a day for them", now)
+        }
     }
 }
 
-fn canceled(step: &mut Step, report: &StatusReport, now: Timestamp) {
+fn canceled(step: &mut Step, report: &StatusReport, news: News, now: Timestamp) {
     match refund::canceled_target(&step.order, report) {
-        CanceledTarget::All => end(step, Status::Canceled, step.order.charge, now),
-        CanceledTarget::Part(target) => end(step, Status::Partial, target, now),
+        CanceledTarget::All => end(step, Status::Canceled, step.order.charge, news, now),
+        CanceledTarget::Part(target) => end(step, Status::Partial, target, news, now),
         CanceledTarget::Unclear => {
-            hold(step, "the upstream reports Canceled with all runs done: waiting a day for a change", now);
+            hold(step, news, "the upstream reports Canceled with all runs done: waiting a day for a change", now);
         }
     }
 }
 
 /// Waits a day for figures that tell what is owed, then closes the order with nothing owed.
-fn hold(step: &mut Step, what: &str, now: Timestamp) {
+fn hold(step: &mut Step, news: News, what: &str, now: Timestamp) {
     if !is_settled(step, now) {
-        keep(step, what);
+        keep(step, news, what);
         return;
     }
     if matches!(step.order.state, State::Placed(_)) {
         step.alert("closed as Completed: for a day its upstream gave no figures for a refund");
     }
-    end(step, Status::Completed, Money::ZERO, now);
+    end(step, Status::Completed, Money::ZERO, news, now);
 }
 
 fn is_settled(step: &Step, now: Timestamp) -> bool {
@@ -165,7 +189,7 @@ fn is_settled(step: &Step, now: Timestamp) -> bool {
 }
 
 /// Closes the order, or moves a closed one further: from Completed to Partial to Canceled, never back.
-fn end(step: &mut Step, status: Status, target: Money, now: Timestamp) {
+fn end(step: &mut Step, status: Status, target: Money, news: News, now: Timestamp) {
     step.refund_up_to(target);
     let order = &step.order;
     let all_back = order.charge.is_positive() && order.refunded == order.charge;
@@ -177,7 +201,7 @@ fn end(step: &mut Step, status: Status, target: Money, now: Timestamp) {
         step.alert(format!("the upstream turned from {} to {status} after the end", order.status));
         set_status(step, status);
     } else if rank(status) < rank(order.status) {
-        contrary(step, status);
+        contrary(step, status, news);
     }
 }
 

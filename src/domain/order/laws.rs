@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{NOW, new_order, report, route, rules};
 use super::*;
-use crate::domain::outcome::{RejectKind, Rejection};
+use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![

@@ -12,9 +12,11 @@
 
 mod choice;
 mod dispatch;
+mod event;
 mod follow;
 mod refund;
 mod schedule;
+mod step;
 
 #[cfg(test)]
 mod laws;
@@ -22,16 +24,17 @@ mod laws;
 mod tests;
 
 pub use choice::{Candidate, Choice, Obstacle, choose};
+pub use event::{Event, ReportRules, Resolution};
 pub use schedule::{CLAIM, FIRST_POLL_AFTER, next_poll};
+pub use step::{AttemptChange, Illegal, Note, Step};
 
 use rust_decimal::Decimal;
 
 use super::ids::{AttemptNumber, ClientId, OrderId, OrderToken, Route, ServiceId, UpstreamOrderId};
 use super::money::Money;
-use super::outcome::{Outcome, OutcomeName};
 use super::params::OrderParams;
 use super::service_type::{Billing, ServiceType};
-use super::status::{Status, StatusReport};
+use super::status::Status;
 use super::time::Timestamp;
 
 /// Where an upstream knows an order: which service at which provider, and its ID there.
@@ -211,128 +214,6 @@ impl NewOrder {
     }
 }
 
-/// How the operator settles an uncertain order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolution {
-    /// It exists there, under this ID.
-    Placed(UpstreamOrderId),
-    /// It does not exist there: it may be sent again.
-    NotPlaced,
-    /// Give the money back and leave it.
-    Refund,
-}
-
-/// How a provider's reports are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportRules {
-    /// False where Partial may be a pause.
-    pub partial_is_final: bool,
-    /// One unit of the provider's currency in the panel's.
-    pub exchange_rate: Decimal,
-    /// How long a closed order is watched.
-    pub watch_closed: std::time::Duration,
-}
-
-/// Something that happened to an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// An attempt begins by this route.
-    SendStarted(Route),
-    /// What came of an attempt, however late.
-    Answered {
-        /// Which.
-        attempt: AttemptNumber,
-        /// What.
-        outcome: Outcome,
-    },
-    /// An attempt was answered with an ID that another order holds.
-    IdTaken {
-        /// Which.
-        attempt: AttemptNumber,
-        /// The ID.
-        id: UpstreamOrderId,
-        /// Whether the other has the same service, link and quantity and is at most 120 s older: that panel's
-        /// own de-duplication.
-        deduplicated: bool,
-    },
-    /// No route can take it now.
-    NoRoute {
-        /// Whether one may later.
-        may_pass: bool,
-        /// Why, for the history.
-        reason: String,
-    },
-    /// It was held for as long as an order is held.
-    HoldExpired,
-    /// Its service is no longer in the configuration.
-    ServiceRemoved,
-    /// The process that was sending it is gone.
-    SenderLost,
-    /// Its upstream reported on it.
-    Reported(StatusReport, ReportRules),
-    /// Its upstream was asked, and said nothing of it, or in these words that it does not know it.
-    Unreported(Option<String>, ReportRules),
-    /// Its client wants it canceled.
-    CancelRequested,
-    /// The operator settles it.
-    Resolved(Resolution),
-}
-
-/// What happened to an attempt in a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AttemptChange {
-    /// It begins; durable before its first byte.
-    Started {
-        /// Its number.
-        number: AttemptNumber,
-        /// Its route.
-        route: Route,
-    },
-    /// It ended, as far as is known now.
-    Finished {
-        /// Its number.
-        number: AttemptNumber,
-        /// How.
-        outcome: OutcomeName,
-        /// The upstream's words or ID, or what was seen.
-        detail: String,
-    },
-}
-
-/// A line of an order's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// What happened, for the operator.
-    pub text: String,
-    /// Whether somebody has to look at it.
-    pub alert: bool,
-}
-
-/// Everything that one event changes, to be written in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// The order afterwards, its version raised by one.
-    pub order: Order,
-    /// Given back to the client by this step; above zero.
-    pub refund: Option<Money>,
-    /// What happened to an attempt.
-    pub attempt: Option<AttemptChange>,
-    /// For the history, oldest first.
-    pub notes: Vec<Note>,
-}
-
-/// An event that cannot happen to an order in its state; nothing is written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("order {order} is {state}: {event} does not apply to it")]
-pub struct Illegal {
-    /// Which order.
-    pub order: OrderId,
-    /// Its state's word.
-    pub state: &'static str,
-    /// What was tried.
-    pub event: &'static str,
-}
-
 impl Order {
     /// What `event` does to the order at `now`.
     ///
@@ -388,40 +269,5 @@ impl Order {
 
     fn tried_at(&self, route: &Route) -> bool {
         self.tried.iter().any(|tried| tried.route.provider == route.provider)
-    }
-}
-
-impl Step {
-    fn from(order: &Order, now: Timestamp) -> Self {
-        let mut order = order.clone();
-        order.version = order.version.saturating_add(1);
-        order.updated_at = now;
-        Self { order, refund: None, attempt: None, notes: Vec::new() }
-    }
-
-    fn note(&mut self, text: impl Into<String>) {
-        self.notes.push(Note { text: text.into(), alert: false });
-    }
-
-    fn alert(&mut self, text: impl Into<String>) {
-        self.notes.push(Note { text: text.into(), alert: true });
-    }
-
-    /// Raises what was refunded to `target`, never above the charge; a target below it changes nothing.
-    fn refund_up_to(&mut self, target: Money) {
-        let target = target.min(self.order.charge);
-        let Some(due) = target.checked_sub(self.order.refunded).filter(|due| due.is_positive()) else { return };
-        self.order.refunded = target;
-        self.refund = Some(due);
-        self.note(format!("refunded {due}"));
-    }
-
-    /// Closes an order that no upstream owes anything on, with all its money back.
-    fn close_refunded(&mut self, now: Timestamp, why: impl Into<String>) {
-        self.note(why);
-        self.refund_up_to(self.order.charge);
-        self.order.status = Status::Canceled;
-        self.order.state = State::Closed { binding: None, at: now };
-        self.order.due_at = None;
     }
 }

@@ -6,9 +6,9 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
-use crate::domain::outcome::{RejectKind, Rejection};
+use crate::domain::outcome::{Outcome, RejectKind, Rejection};
 use crate::domain::params::DripFeed;
-use crate::domain::status::Reported;
+use crate::domain::status::{Reported, StatusReport};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -318,6 +318,15 @@ fn a_late_report_with_a_higher_charge_is_another_orders() {
     let step = completed.step(foreign, NOW).unwrap();
     assert_eq!(step.refund, None);
     assert_closed(&step.order, Status::Completed, "0");
+    let again = Event::Reported(report("Canceled", Some(0), Some("3.5")), rules());
+    assert_eq!(step.order.step(again, NOW).unwrap().notes, [], "said once");
+}
+
+#[test]
+fn figures_that_move_under_the_same_word_are_told_of_once() {
+    let first = placed().step(reported("Quux", Some(500)), NOW).unwrap();
+    assert_eq!(first.notes.len(), 1);
+    assert_eq!(first.order.step(reported("Quux", Some(400)), NOW).unwrap().notes, []);
 }
 
 #[test]

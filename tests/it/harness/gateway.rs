@@ -1,6 +1,5 @@
 //! One gateway as a process, in a folder of its own, with one client that has money.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,100 +8,15 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use tollgate::sandbox::{DEFAULT_KEY, Sandbox};
 
+use super::caller::Caller;
+use super::config::Config;
 use super::eventually;
 
 /// The client that every gateway is started with.
 pub const CLIENT: &str = "tester";
 /// What it is given.
 pub const DEPOSIT: &str = "1000";
-
-/// Text of a `providers.toml` for tests: fast polls, no rate that slows a test down.
-#[derive(Debug, Clone)]
-pub struct Config {
-    server: String,
-    tables: String,
-    body: String,
-}
-
-impl Config {
-    /// With these lines for tables other than `[server]`, for example `[dispatch]\nwait = "1s"`.
-    pub fn new(tables: &str) -> Self {
-        let defaults = if tables.contains("[cache]") { "" } else { "[cache]\nstatus_ttl = \"100ms\"\n" };
-        Self { server: String::new(), tables: format!("{defaults}{tables}\n"), body: String::new() }
-    }
-
-    /// With further lines in `[server]`.
-    pub fn server(mut self, lines: &str) -> Self {
-        writeln!(self.server, "{lines}").unwrap();
-        self
-    }
-
-    /// With a provider of that name, at the sandbox; `lines` may set more of its keys.
-    pub fn provider(self, name: &str, upstream: &Sandbox, lines: &str) -> Self {
-        self.provider_at(name, &upstream.url(), lines)
-    }
-
-    /// The same at any URL.
-    pub fn provider_at(mut self, name: &str, url: &str, lines: &str) -> Self {
-        let mut given = String::new();
-        for (key, value) in [("requests_per_second", "2000"), ("burst", "500"), ("max_in_flight", "64")] {
-            if !lines.contains(key) {
-                writeln!(given, "{key} = {value}").unwrap();
-            }
-        }
-        writeln!(
-            self.body,
-            "[[provider]]\nid = \"{name}\"\nurl = \"{url}\"\nkey = \"{DEFAULT_KEY}\"\n{given}{lines}\n"
-        )
-        .unwrap();
-        self
-    }
-
-    /// With a service of ours; `lines` sets its routes and more.
-    pub fn service(mut self, id: u32, lines: &str) -> Self {
-        writeln!(self.body, "[[service]]\nid = {id}\n{lines}\n").unwrap();
-        self
-    }
-
-    /// With any further text at the end.
-    pub fn text(mut self, text: &str) -> Self {
-        writeln!(self.body, "{text}").unwrap();
-        self
-    }
-
-    fn render(&self) -> String {
-        format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{}\n{}",
-            self.server, self.tables, self.body
-        )
-    }
-}
-
-/// A client's side of the API, for a task of its own.
-#[derive(Clone)]
-pub struct Caller {
-    http: reqwest::Client,
-    /// The gateway's API; a gateway that is started again has another port.
-    pub api: String,
-    key: String,
-}
-
-impl Caller {
-    /// Orders `quantity` of a service of type Default; gives the whole answer, where one came.
-    pub async fn add(&self, service: u32, link: &str, quantity: u32) -> Result<Value, reqwest::Error> {
-        let (service, quantity) = (service.to_string(), quantity.to_string());
-        self.call("add", &[("service", &service), ("link", link), ("quantity", &quantity)]).await
-    }
-
-    /// Any call of that client.
-    pub async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Result<Value, reqwest::Error> {
-        let mut form = vec![("key", self.key.as_str()), ("action", action)];
-        form.extend(parameters);
-        self.http.post(&self.api).form(&form).send().await?.json().await
-    }
-}
 
 /// See the module's words. When it is dropped at the end of a test that went well, `tollgate verify` must be
 /// content with its store.
@@ -188,14 +102,17 @@ impl Gateway {
                 log.push('\n');
             }
         });
-        self.child = Some(child);
-        let (api, ops) = eventually("the gateway to listen", || async {
+        let (api, ops) = eventually("the gateway to listen", || {
+            assert!(child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
             let log = self.log();
-            let line = log.lines().find(|line| line.contains("serving the API on"))?;
-            let mut urls = line.split_whitespace().filter(|word| word.starts_with("http://"));
-            Some((urls.next()?.to_owned(), urls.next()?.to_owned()))
+            async move {
+                let line = log.lines().find(|line| line.contains("serving the API on"))?;
+                let mut urls = line.split_whitespace().filter(|word| word.starts_with("http://"));
+                Some((urls.next()?.to_owned(), urls.next()?.to_owned()))
+            }
         })
         .await;
+        self.child = Some(child);
         self.api = format!("{api}/api/v2");
         self.ops = ops;
     }

@@ -1,5 +1,7 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
+pub mod caller;
+pub mod config;
 pub mod gateway;
 mod operator;
 pub mod program;
@@ -8,7 +10,9 @@ pub mod redis;
 pub mod traces;
 pub mod wait;
 
-pub use gateway::{Caller, Config, Gateway};
+pub use caller::Caller;
+pub use config::Config;
+pub use gateway::Gateway;
 pub use program::Program;
 pub use raw::{RawAnswer, only_error, post_raw, raw};
 pub use redis::Redis;

@@ -44,7 +44,12 @@ impl Gateway {
     /// Makes the poll of every placed or watched order due, as if its time had come: it is an hour off for one
     /// that has ended.
     pub fn polls_are_due(&self) {
-        self.edit_store("UPDATE orders SET due_at = 0 WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL");
+        // Due from now on and not from ever: those that wait for their turn already go first, so that asking for this
+        // again and again starves none.
+        self.edit_store(
+            "UPDATE orders SET due_at = now FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) \
+             WHERE state IN ('placed', 'closed') AND due_at > now",
+        );
     }
 
     /// Runs a statement in its store, past everything that guards it.
