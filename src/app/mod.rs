@@ -22,9 +22,13 @@ pub mod snapshot;
 mod status;
 mod steps;
 mod sync;
+mod taken;
 pub mod terms;
 mod view;
 mod waiters;
+
+#[cfg(test)]
+mod tests;
 
 pub use sync::{SyncError, SyncReport};
 

@@ -56,7 +56,7 @@ impl App {
     pub(super) async fn probe(self: Arc<Self>, provider: ProviderId) {
         let Some(upstream) = self.upstream(&provider) else { return };
         self.tell_of_change(&provider, &upstream.health());
-        if let Some(Err(error)) = upstream.try_probe().await {
+        if let Some(Some(Err(error))) = self.tasks.unless_stopping(upstream.try_probe()).await {
             tracing::warn!(%provider, %error, "{provider} still takes no calls");
         }
     }

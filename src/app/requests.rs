@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::App;
 use super::steps::Stepped;
 use super::sync::SyncReport;
-use super::{App, locked};
+use super::taken::Taken;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
 use crate::store::StoreResult;
@@ -71,15 +72,14 @@ impl App {
 
     async fn try_answer_requests(self: &Arc<Self>) -> StoreResult<()> {
         for stored in self.store.open_requests().await? {
-            if locked(&self.answering).insert(stored.number) {
-                drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
-            }
+            drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
         }
         Ok(())
     }
 
     /// Each in a task of its own, so that a slow upstream delays nobody else's request.
     async fn answer_request(self: Arc<Self>, stored: StoredRequest) {
+        let Some(_taken) = Taken::take(&self.answering, [stored.number]) else { return };
         let reply = match serde_json::from_str(&stored.body) {
             Ok(request) => self.carry_out(request).await,
             Err(error) => Reply::Refused(format!("the gateway does not know this request: {error}")),
@@ -88,7 +88,6 @@ impl App {
         if let Err(error) = self.store.answer_request(stored.number, answer, self.clock.now()).await {
             tracing::warn!(%error, "the answer to a request of the command line was not written; it is done again");
         }
-        locked(&self.answering).remove(&stored.number);
     }
 
     /// Does what was asked.
@@ -160,8 +159,13 @@ impl App {
     /// An ID that the operator names must be one that the upstream knows on our account.
     async fn check_exists(&self, provider: &ProviderId, id: &UpstreamOrderId) -> Result<(), String> {
         let upstream = self.upstream(provider).ok_or_else(|| format!("provider {provider} is not called"))?;
-        let permit = upstream.permit(Priority::AskedStatus, PERMIT_WAIT).await.map_err(|e| e.to_string())?;
-        let report = upstream.status(permit, id).await;
+        let ask = async {
+            let permit =
+                upstream.permit(Priority::AskedStatus, PERMIT_WAIT).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>(upstream.status(permit, id).await)
+        };
+        let stopping = || "the gateway is stopping".to_owned();
+        let report = self.tasks.unless_stopping(ask).await.ok_or_else(stopping)??;
         report.map(drop).map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
     }
 }

@@ -55,6 +55,9 @@ pub enum SyncError {
         /// Now.
         now: usize,
     },
+    /// The gateway stops.
+    #[error("the gateway is stopping")]
+    Stopping,
     /// It could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -130,7 +133,11 @@ impl App {
 
     async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
-        let services = upstream.services(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?.services;
+        let fetch = async {
+            let permit = upstream.permit(Priority::Sync, PERMIT_WAIT).await?;
+            Ok::<_, SyncError>(upstream.services(permit).await?.services)
+        };
+        let services = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)??;
         let before = self.snapshot.load().lists.get(provider).map(Arc::clone);
         let before = before.as_ref().map_or(&[][..], |list| list.services.as_slice());
         check_plausible(before, &services)?;
@@ -146,7 +153,11 @@ impl App {
 
     async fn fetch_balance(&self, provider: &ProviderId) -> Result<(), SyncError> {
         let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
-        let balance = upstream.balance(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?;
+        let fetch = async {
+            let permit = upstream.permit(Priority::Sync, PERMIT_WAIT).await?;
+            Ok::<_, SyncError>(upstream.balance(permit).await?)
+        };
+        let balance = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)??;
         locked(&self.balances).insert(provider.clone(), balance.amount);
         let snapshot = self.snapshot.load();
         if let Some(setup) = snapshot.terms.provider(provider)

@@ -25,7 +25,7 @@ pub(super) struct SandboxOptions {
     /// What it sells: a panel's `services` answer.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
-    /// How it misbehaves, such as `close-after@add:30%`.
+    /// How it misbehaves, such as `close-after@add:0.3`.
     #[arg(long, value_name = "SPEC")]
     faults: Option<Faults>,
     /// How many times faster orders advance.

@@ -152,7 +152,8 @@ type = "default"
     assert!(!filter.name.as_ref().unwrap().is_match("likes"));
     assert!(filter.exclude_category.as_ref().unwrap().is_match("Test 1"));
     assert!(filter.kind.as_ref().unwrap().is_match("Default"));
-    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    let [warning] = settings.warnings.as_slice() else { panic!("{:?}", settings.warnings) };
+    assert!(warning.contains("recover = \"scan\" is not in this version"), "{warning}");
 }
 
 #[test]

@@ -128,7 +128,10 @@ impl Gateway {
         };
         tokio::join!(listening, stopping);
         let left = self.tasks.finish(self.drain).await;
-        anyhow::ensure!(left == 0, "{left} calls were still under way at the end; their orders will be uncertain");
+        anyhow::ensure!(
+            left == 0,
+            "{left} tasks were still under way at the end; orders that they were sending are uncertain"
+        );
         tracing::info!("stopped");
         Ok(())
     }

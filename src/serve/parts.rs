@@ -43,13 +43,19 @@ pub async fn build_app(
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = match &secrets.cache_url {
-        Some(url) => Cache::shared(url.expose_secret(), store.id(), SharedOptions::default())?,
+        Some(url) => Cache::shared(url.expose_secret(), &cache_prefix(&*store)?, SharedOptions::default())?,
         None => Cache::local(CACHE_BYTES),
     };
     let upstreams = upstreams(settings, secrets)?;
     App::new(store, cache, Clock::system(), tasks, upstreams, terms(settings))
         .await
         .context("the store could not be read")
+}
+
+/// What was cached before this start is not believed: orders may have been settled while no gateway ran.
+fn cache_prefix(store: &dyn Store) -> anyhow::Result<String> {
+    let start = getrandom::u64().context("the machine gives no random bytes")?;
+    Ok(format!("{}:{start:016x}", store.id()))
 }
 
 /// One client for each provider that is called.

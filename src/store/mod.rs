@@ -95,7 +95,8 @@ pub trait Store: Send + Sync {
     /// that it was made from.
     async fn apply(&self, step: Step) -> StoreResult<Applied>;
 
-    /// The same for many, each by itself.
+    /// The same for many at once. A stale one, or one whose ID is taken, keeps none of the others back; where one
+    /// fails, none is written.
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>>;
 
     /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.

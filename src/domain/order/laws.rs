@@ -36,6 +36,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::HoldExpired),
         1 => Just(Event::ServiceRemoved),
         1 => Just(Event::SenderLost),
+        2 => proptest::option::of(Just("Incorrect order ID".to_owned()))
+            .prop_map(|words| Event::Unreported(words, rules())),
         1 => Just(Event::CancelRequested),
         1 => prop_oneof![
             Just(Resolution::NotPlaced),

@@ -114,6 +114,17 @@ pub struct Progress {
     pub polled_at: Option<Timestamp>,
     /// When its answer last differed from the one before.
     pub changed_at: Option<Timestamp>,
+    /// Since it gives no status at all.
+    pub silence: Option<Silence>,
+}
+
+/// A time in which an upstream was asked about an order and gave no status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether the operator was told.
+    pub told: bool,
 }
 
 /// One order, whole.

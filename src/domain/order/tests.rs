@@ -380,12 +380,26 @@ fn no_news_is_no_end_but_is_told_of() {
     let later = ask(&silent.order, None, NOW.plus(DAY));
     assert_eq!(alerts(&later), 1);
     assert_eq!(alerts(&ask(&later.order, None, NOW.plus(DAY * 2))), 0, "said once");
+    let spoken = later.order.step(reported("In progress", Some(5)), NOW.plus(DAY)).unwrap().order;
+    assert_eq!(spoken.progress.silence, None);
     let unknown = ask(&placed(), Some("Incorrect order ID"), NOW);
     assert_eq!(alerts(&unknown), 1);
     assert_eq!(alerts(&ask(&unknown.order, Some("Incorrect order ID"), NOW)), 0, "said once");
     assert_eq!((unknown.refund, unknown.order.status), (None, Status::Pending));
     let closed = placed().step(reported("Completed", Some(0)), NOW).unwrap().order;
     assert_eq!(ask(&closed, Some("Incorrect order ID"), NOW.plus(DAY * 30)).order.due_at, None, "the watch ends");
+}
+
+#[test]
+fn silence_in_between_neither_repeats_an_alert_nor_restarts_a_wait() {
+    let silent = |order: &Order, now| order.step(Event::Unreported(None, rules()), now).unwrap().order;
+    let failed = placed().step(reported("Fail", None), NOW).unwrap();
+    assert_eq!(failed.notes.len(), 1);
+    assert_eq!(silent(&failed.order, NOW).step(reported("Fail", None), NOW).unwrap().notes, [], "said once");
+    let waiting = placed().step(reported("Partial", Some(0)), NOW).unwrap().order;
+    let waiting = silent(&waiting, NOW.plus(DAY / 2));
+    let ended = waiting.step(reported("Partial", Some(0)), NOW.plus(DAY)).unwrap().order;
+    assert_closed(&ended, Status::Completed, "0");
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
          upstream_order = :upstream_order, closed_at = :closed_at, status = :status, word = :word, \
          start_count = :start_count, remains = :remains, first_charge = :first_charge, \
          upstream_charge = :upstream_charge, polled_at = :polled_at, changed_at = :changed_at, \
+         silent_since = :silent_since, silence_told = :silence_told, \
          attempts = :attempts, tried = :tried, round = :round, cancel_wished = :cancel_wished, \
          refusal = :refusal, due_at = :due_at WHERE id = :id",
     )?
@@ -213,6 +214,8 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
         ":upstream_charge": progress.upstream_charge.map(|charge| charge.to_string()),
         ":polled_at": progress.polled_at.map(Timestamp::millis),
         ":changed_at": progress.changed_at.map(Timestamp::millis),
+        ":silent_since": progress.silence.map(|silence| silence.since.millis()),
+        ":silence_told": progress.silence.map(|silence| silence.told),
         ":attempts": order.attempts.0,
         ":tried": write_tried(&order.tried)?,
         ":round": order.round,

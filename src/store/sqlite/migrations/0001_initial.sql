@@ -68,6 +68,8 @@ CREATE TABLE orders (
     upstream_charge TEXT,
     polled_at INTEGER,
     changed_at INTEGER,
+    silent_since INTEGER,
+    silence_told INTEGER CHECK (silence_told IN (0, 1)),
     attempts INTEGER NOT NULL,
     tried TEXT NOT NULL,
     round INTEGER NOT NULL,
@@ -83,6 +85,7 @@ CREATE TABLE orders (
         WHEN 'closed' THEN (provider IS NULL) = (upstream_order IS NULL)
         ELSE provider IS NOT NULL AND upstream_order IS NULL
     END),
+    CHECK ((silent_since IS NULL) = (silence_told IS NULL)),
     -- Nobody would look at it again.
     CHECK (state NOT IN ('queued', 'placed') OR due_at IS NOT NULL)
 ) STRICT;
