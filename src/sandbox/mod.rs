@@ -161,18 +161,6 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
     Ok(Sandbox { addr, shared, tasks, stop })
 }
 
-/// Runs a panel until `shutdown` is ready.
-///
-/// # Errors
-/// As [`start`].
-pub async fn run_until(options: Options, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let sandbox = start(options).await?;
-    tracing::info!("the simulated panel listens on {}", sandbox.url());
-    shutdown.await;
-    sandbox.shutdown().await;
-    Ok(())
-}
-
 impl Sandbox {
     /// The API's address.
     #[must_use]

@@ -12,7 +12,7 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
@@ -130,9 +130,6 @@ pub trait Store: Send + Sync {
 
     /// Those of `ids` that are this client's, in any order.
     async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>>;
-
-    /// Which order holds an upstream's ID.
-    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>>;
 
     /// Orders for the operator, newest first, each with its client's name.
     async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>>;

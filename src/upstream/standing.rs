@@ -65,19 +65,6 @@ pub enum Unavailable {
     },
 }
 
-impl Unavailable {
-    /// When it is worth asking again.
-    #[must_use]
-    pub const fn until(&self) -> Instant {
-        match self {
-            Self::Paused { until }
-            | Self::KeyRejected { until }
-            | Self::Unreachable { until }
-            | Self::Deadline { until } => *until,
-        }
-    }
-}
-
 /// What a call is, to those who decide whether it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {

@@ -119,10 +119,3 @@ async fn a_panel_that_is_stopped_is_gone_and_its_port_is_free() {
     assert!(TcpStream::connect(listen).await.is_err());
     drop(start(Options { listen, ..Options::default() }).await.unwrap());
 }
-
-#[tokio::test]
-async fn it_runs_until_it_is_told_to_stop() {
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    stop.send(()).unwrap();
-    run_until(Options::default(), async { drop(stopped.await) }).await.unwrap();
-}

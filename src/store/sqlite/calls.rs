@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, requests, verify};
 use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
@@ -89,11 +89,6 @@ impl Store for SqliteStore {
     async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>> {
         let ids = ids.to_vec();
         self.read(move |conn| order_reads::of_client(conn, client, &ids)).await
-    }
-
-    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>> {
-        let (provider, id) = (provider.clone(), id.clone());
-        self.read(move |conn| order_reads::holder(conn, &provider, &id)).await
     }
 
     async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>> {
