@@ -47,7 +47,6 @@ mod wire;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
