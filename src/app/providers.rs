@@ -69,7 +69,7 @@ impl App {
         match state {
             _ if state == before => {}
             HealthState::On => tracing::info!(%provider, "{provider} takes calls again"),
-            HealthState::Paused => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
+            HealthState::Resting => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
             HealthState::KeyRejected | HealthState::Unreachable => {
                 metrics::counter!(crate::telemetry::ALERTS).increment(1);
                 tracing::warn!(%provider, "calls to {provider} stopped ({}): {why}", state.as_str());
