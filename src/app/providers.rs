@@ -27,6 +27,7 @@ impl App {
     fn provider_records(&self) -> Vec<ProviderRecord> {
         let snapshot = self.snapshot.load_full();
         let balances = locked(&self.balances).clone();
+        let pauses = self.pauses.load();
         snapshot
             .terms
             .providers
@@ -35,6 +36,7 @@ impl App {
                 let health = self.upstream(&setup.id).map(|upstream| upstream.health());
                 let list = snapshot.lists.get(&setup.id);
                 let state = match &health {
+                    Some(_) if setup.mode == "on" && pauses.hold(&setup.id) => "paused",
                     Some(health) if setup.mode == "on" => health.state.as_str(),
                     _ => setup.mode,
                 };

@@ -74,7 +74,7 @@ async fn carry_out(
 
 const fn calls_upstreams(request: &Request) -> bool {
     match request {
-        Request::Sync { .. } | Request::Resolve { how: How::Placed(_), .. } => true,
+        Request::Sync { .. } | Request::Check { .. } | Request::Resolve { how: How::Placed(_), .. } => true,
         Request::Resolve { how: How::NotPlaced | How::Refund, .. } => false,
     }
 }

@@ -161,7 +161,7 @@ async fn too_many_requests_make_every_kind_of_call_wait() {
     ] {
         let (upstream, _) = upstream([answer.clone(), reply(200, "[]"), answer]);
         add(&upstream).await;
-        assert_eq!(upstream.health().state, HealthState::Paused);
+        assert_eq!(upstream.health().state, HealthState::Resting);
         assert_eq!(upstream.health().paused_for, Some(Duration::from_secs(seconds)));
         let started = Instant::now();
         assert!(matches!(refusal(&upstream, Priority::Orders).await, Some(Unavailable::Paused { .. })));
@@ -170,7 +170,7 @@ async fn too_many_requests_make_every_kind_of_call_wait() {
         assert!(upstream.services(permit).await.is_ok());
         let permit = upstream.permit(Priority::Sync, LONG).await.unwrap();
         assert!(upstream.services(permit).await.is_err());
-        assert_eq!(upstream.health().state, HealthState::Paused, "a reading call's answer counts too");
+        assert_eq!(upstream.health().state, HealthState::Resting, "a reading call's answer counts too");
     }
 }
 
