@@ -89,16 +89,25 @@ impl Tasks {
         W: Fn() -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
+        self.every_until(self.stop.clone(), period, nudge, work);
+    }
+
+    /// The same until `stop`, which is a [`Tasks::stop_token`].
+    pub fn every_until<W, F>(&self, stop: CancellationToken, period: Duration, nudge: Arc<Notify>, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let tasks = self.clone();
         drop(self.spawn(async move {
-            while !tasks.is_stopping() {
+            while !stop.is_cancelled() {
                 if tasks.spawn(work()).await.is_err() {
                     tracing::error!(
                         "a background task ended in a panic and goes on; the lines above say where. Report it"
                     );
                 }
                 tokio::select! {
-                    () = tasks.stopping() => {}
+                    () = stop.cancelled() => {}
                     () = nudge.notified() => {}
                     () = tokio::time::sleep(period) => {}
                 }
@@ -113,6 +122,12 @@ impl Tasks {
             () = self.stopping() => None,
             output = future => Some(output),
         }
+    }
+
+    /// What ends some tasks before the others; all end at the stop.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.child_token()
     }
 
     /// Resolves when the stop is said.

@@ -138,6 +138,10 @@ impl App {
             Ok::<_, SyncError>(upstream.services(permit).await?.services)
         };
         let services = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)??;
+        // A reload may have moved the provider meanwhile: then this is another panel's list.
+        if !self.upstream(provider).is_some_and(|present| present.is_same(&upstream)) {
+            return Err(SyncError::NotCalled(provider.clone()));
+        }
         let before = self.snapshot.load().lists.get(provider).map(Arc::clone);
         let before = before.as_ref().map_or(&[][..], |list| list.services.as_slice());
         check_plausible(before, &services)?;

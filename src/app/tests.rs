@@ -81,6 +81,7 @@ fn terms() -> Terms {
     };
     let alpha = ProviderSetup {
         id: ProviderId::new("alpha"),
+        host: "alpha.test".into(),
         takes_orders: true,
         is_called: true,
         mode: "on",

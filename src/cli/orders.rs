@@ -311,7 +311,7 @@ async fn resolve(call: &Call, id: OrderId, how: HowOptions) -> anyhow::Result<()
             Ok(call.output.print(&document, || format!("order {id} is settled: {}", document.state))?)
         }
         Reply::Refused(why) => bail!(why),
-        Reply::Synced(_) => bail!("the gateway answered something else: is it another version?"),
+        Reply::Synced(_) | Reply::Checked(_) => bail!("the gateway answered something else: is it another version?"),
     }
 }
 

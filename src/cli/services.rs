@@ -64,7 +64,7 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     Ok(ExitStatus::Done)
 }
 
-fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
+pub(super) fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
     let list = |stored: StoredCatalogue| {
         (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
     };

@@ -12,6 +12,7 @@ mod errors;
 mod migrations;
 mod movements;
 mod open;
+mod operation;
 mod order_reads;
 mod orders;
 mod readers;
