@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod client_terms;
 mod key;
+mod order_refills;
 mod orders;
 mod output;
 mod providers;

@@ -227,11 +227,11 @@ fn only_an_uncertain_order_is_resolved() {
 fn a_cancel_closes_what_was_not_sent_and_is_remembered_else() {
     assert_closed(&after([Event::CancelRequested]), Status::Canceled, "1.2");
     let wished = after([sent("alpha"), Event::CancelRequested]);
-    assert!(wished.cancel_wished);
+    assert_eq!(wished.cancel, CancelWish::Wished);
     let refused = wished.step(answer(1, rejected(RejectKind::Balance, "")), NOW).unwrap().order;
     assert_closed(&refused, Status::Canceled, "1.2");
     let accepted = wished.step(answer(1, accepted("77")), NOW).unwrap().order;
-    assert!(accepted.cancel_wished && accepted.binding().is_some());
+    assert!(accepted.cancel == CancelWish::Wished && accepted.binding().is_some());
     assert!(refused.step(Event::CancelRequested, NOW).is_err());
 }
 

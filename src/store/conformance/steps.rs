@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::client::EntryKind;
-use crate::domain::order::{Resolution, State};
+use crate::domain::order::{CancelWish, Resolution, State};
 use crate::domain::outcome::{RejectKind, Rejection};
 use crate::domain::status::Status;
 use crate::store::StoreError;
@@ -21,13 +21,14 @@ pub(crate) async fn a_step_is_written_whole(store: &AnyStore) {
         answer(2, accepted("B-77")),
         reported("In progress", Some(600)),
         Event::CancelRequested,
+        Event::CancelForwarded,
         reported("Partial", Some(250)),
     ] {
         order = step(store, &order, event, after(5)).await;
         assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
     }
     assert_eq!((order.status, order.refunded), (Status::Partial, money("0.3")));
-    assert!(order.cancel_wished && order.tried.len() == 1 && order.cost == Some(money("0.972")));
+    assert!(order.cancel == CancelWish::Forwarded && order.tried.len() == 1 && order.cost == Some(money("0.972")));
     assert!(matches!(order.state, State::Closed { binding: Some(_), .. }));
 }
 

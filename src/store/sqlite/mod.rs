@@ -15,6 +15,7 @@ mod open;
 mod order_reads;
 mod orders;
 mod readers;
+mod refills;
 mod requests;
 mod rows;
 mod verify;
