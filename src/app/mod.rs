@@ -10,11 +10,15 @@ mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+mod cancel_forward;
+mod cancels;
 pub mod error;
 mod forward;
 mod hasten;
 mod poll;
 mod providers;
+mod refill_polls;
+mod refills;
 pub mod requests;
 mod routes;
 mod settle;
@@ -28,7 +32,7 @@ mod waiters;
 
 pub use sync::{SyncError, SyncReport};
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,12 +40,13 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::cache::Cache;
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
+use cancel_forward::Retry;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncFailures;
@@ -61,15 +66,21 @@ pub struct App {
     snapshot: ArcSwap<Snapshot>,
     access: ArcSwap<AccessTable>,
     waiters: Waiters,
-    asked: Asked,
+    asked: Asked<OrderId>,
+    asked_refills: Asked<RefillId>,
     forward_nudge: Arc<Notify>,
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
+    single_refill_pollers: Mutex<HashSet<ProviderId>>,
     /// Orders that a task is forwarding.
     in_hand: Mutex<HashSet<OrderId>>,
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
+    /// Orders whose cancel a task is telling an upstream.
+    canceling: Mutex<HashSet<OrderId>>,
+    /// Cancels that upstreams gave no answer to.
+    cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
     sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
@@ -112,12 +123,16 @@ impl App {
             access: ArcSwap::from_pointee(access),
             waiters: Waiters::default(),
             asked: Asked::default(),
+            asked_refills: Asked::default(),
             forward_nudge: Arc::default(),
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
+            single_refill_pollers: Mutex::default(),
             in_hand: Mutex::default(),
             polling: Mutex::default(),
+            canceling: Mutex::default(),
+            cancel_retries: Mutex::default(),
             answering: Mutex::default(),
             sync_failures: Mutex::default(),
             reminded_at: Mutex::default(),
@@ -136,6 +151,7 @@ impl App {
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
+        self.recover_refills().await?;
         Ok(count)
     }
 
@@ -144,16 +160,20 @@ impl App {
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
+        self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked_refills);
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::forward_wishes);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         let providers: Vec<ProviderId> =
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
         for provider in providers {
-            let (poller, syncer, prober) = (provider.clone(), provider.clone(), provider);
+            let (poller, follower, syncer, prober) = (provider.clone(), provider.clone(), provider.clone(), provider);
             self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_due(poller.clone()));
+            self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_refills(follower.clone()));
             self.repeat(Duration::from_secs(5), &Arc::default(), move |app| app.sync_if_due(syncer.clone()));
             self.repeat(Duration::from_secs(1), &Arc::default(), move |app| app.probe(prober.clone()));
         }
