@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod bad_input;
+mod cancel;
 mod catalogue;
 mod check;
 mod cli;
@@ -20,6 +21,7 @@ mod margin;
 mod money;
 mod ops;
 mod redis;
+mod refill;
 mod request_id;
 mod resolve;
 mod restart;
