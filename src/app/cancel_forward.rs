@@ -1,6 +1,6 @@
 //! Tells upstreams which placed orders their clients want canceled. To tell one again is harmless.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,11 +67,13 @@ impl App {
 
     async fn forward_waiting(self: &Arc<Self>, orders: Vec<Order>) {
         let now = self.clock.now();
+        let waiting: HashSet<OrderId> = orders.iter().map(|order| order.id).collect();
+        locked(&self.cancel_retries).retain(|order, _| waiting.contains(order));
         let mut to_forward: BTreeMap<ProviderId, Vec<Canceling>> = BTreeMap::new();
         for order in orders {
             let Some(route) = order.binding().map(|binding| binding.route.clone()) else { continue };
             let rests = locked(&self.cancel_retries).get(&order.id).is_some_and(|retry| now < retry.next_at);
-            if rests || self.upstream(&route.provider).is_none() {
+            if rests || self.called(&route.provider).is_none() {
                 continue;
             }
             let Some(canceling) = Canceling::take(self, order.id) else { continue };
@@ -94,7 +96,7 @@ impl App {
         orders: Vec<Canceling>,
         refused: Option<UnboundedSender<OrderId>>,
     ) {
-        let Some(upstream) = self.upstream(&provider) else { return };
+        let Some(upstream) = self.called(&provider) else { return };
         for batch in orders.chunks(MAX_BATCH) {
             let orders: Vec<&Order> = batch.iter().filter_map(|canceling| canceling.order.as_deref()).collect();
             let answers = self.ask_to_cancel(&upstream, &orders).await;

@@ -130,7 +130,7 @@ impl App {
             _ => return Wished::Noted,
         };
         match turn {
-            Some(turn) if self.upstream(&provider).is_some() => Wished::Forward(provider, turn.with(order)),
+            Some(turn) if self.called(&provider).is_some() => Wished::Forward(provider, turn.with(order)),
             // Somebody is telling it, or will once it is called again.
             _ => Wished::Noted,
         }

@@ -214,6 +214,12 @@ impl App {
         self.upstreams.load().get(provider).map(Arc::clone)
     }
 
+    /// The same where the configuration lets it be called.
+    fn called(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
+        let snapshot = self.snapshot.load();
+        snapshot.terms.provider(provider).filter(|setup| setup.is_called).and_then(|setup| self.upstream(&setup.id))
+    }
+
     /// Puts a provider's new list in the place of its old one.
     async fn swap_list(&self, provider: &ProviderId, list: List) {
         let _building = self.building.lock().await;

@@ -35,8 +35,7 @@ impl App {
     }
 
     async fn poll_refill_batch(&self, provider: &ProviderId) -> StoreResult<usize> {
-        let is_called = self.snapshot.load().terms.provider(provider).is_some_and(|setup| setup.is_called);
-        let Some(upstream) = self.upstream(provider).filter(|_| is_called) else { return Ok(0) };
+        let Some(upstream) = self.called(provider) else { return Ok(0) };
         let now = self.clock.now();
         let refills = self.store.claim_refills(provider, now, now.plus(CLAIM), MAX_BATCH).await?;
         if refills.is_empty() {

@@ -106,7 +106,7 @@ impl App {
         let binding = order.binding().filter(|_| order.status != Status::Canceled);
         let binding = binding.ok_or(ApiError::OrderNotCompleted)?;
         let provider = &binding.route.provider;
-        let upstream = self.upstream(provider).ok_or(ApiError::Internal)?;
+        let upstream = self.called(provider).ok_or(ApiError::Internal)?;
         let new = NewRefill {
             order: order.id,
             client: order.client,

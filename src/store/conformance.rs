@@ -44,6 +44,7 @@ macro_rules! conformance {
             placing::one_client_never_overdraws,
             steps::a_step_is_written_whole,
             steps::a_step_on_an_old_version_is_stale,
+            steps::a_cancel_and_a_send_exclude_each_other,
             steps::an_upstream_id_has_one_holder,
             steps::a_refund_is_given_once,
             steps::steps_that_contradict_the_refunds_are_not_written,

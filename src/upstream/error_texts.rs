@@ -235,11 +235,8 @@ pub fn is_about_input(text: &str) -> bool {
 /// What panels say of a refill that they don't begin, as [`normalised`] writes it; nothing in it is of theirs.
 const ABOUT_REFILLS: &[&str] = &[
     "refill is disabled for this service",
-    "refill is not available for this order",
     "refill not allowed",
-    "refill is not allowed",
     "the order is not completed",
-    "order is not completed",
     "the refill task is not completed for this order",
     "the order was completed or refill was requested less than # hours ago",
     "refill was requested less than # hours ago",

@@ -45,6 +45,27 @@ pub(crate) async fn a_step_on_an_old_version_is_stale(store: &AnyStore) {
     assert_eq!(store.apply(first).await.unwrap(), Applied::Stale);
 }
 
+pub(crate) async fn a_cancel_and_a_send_exclude_each_other(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    for cancel_first in [true, false] {
+        let queued = order(store, ann, "1.20").await;
+        let (cancel, send) = (queued.step(Event::CancelRequested, NOW), queued.step(sent("alpha"), NOW));
+        let steps =
+            if cancel_first { vec![cancel.unwrap(), send.unwrap()] } else { vec![send.unwrap(), cancel.unwrap()] };
+        assert_eq!(store.apply_all(steps).await.unwrap(), [Applied::Done, Applied::Stale]);
+        let order = store.order(queued.id).await.unwrap().unwrap();
+        assert_eq!(order.attempts.0, u32::from(!cancel_first));
+        assert_eq!(order.refunded == order.charge, cancel_first);
+        // Who lost looks again: a canceled order is sent no more, one that is being sent remembers the wish.
+        if cancel_first {
+            assert!(order.step(sent("alpha"), NOW).is_err());
+        } else {
+            assert_eq!(step(store, &order, Event::CancelRequested, NOW).await.cancel, CancelWish::Wished);
+        }
+    }
+    assert_eq!(store.balance(ann).await.unwrap(), money("8.8"));
+}
+
 pub(crate) async fn an_upstream_id_has_one_holder(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     let first = forwarded(store, ann, "alpha", "77").await;
