@@ -10,6 +10,8 @@ mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+mod cancel_forward;
+mod cancels;
 pub mod error;
 mod forward;
 mod hasten;
@@ -17,6 +19,8 @@ mod online;
 mod pauses;
 mod poll;
 mod providers;
+mod refill_polls;
+mod refills;
 mod reload;
 pub mod requests;
 mod routes;
@@ -38,7 +42,7 @@ pub use online::OnlineReport;
 pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -47,13 +51,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
 use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
+use cancel_forward::Retry;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncFailures;
@@ -75,15 +80,21 @@ pub struct App {
     /// Where the operator lets no order leave.
     pauses: ArcSwap<Pauses>,
     waiters: Waiters,
-    asked: Asked,
+    asked: Asked<OrderId>,
+    asked_refills: Asked<RefillId>,
     forward_nudge: Arc<Notify>,
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
+    single_refill_pollers: Mutex<HashSet<ProviderId>>,
     /// Orders that a task is forwarding.
     in_hand: Mutex<HashSet<OrderId>>,
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
+    /// Orders whose cancel a task is telling an upstream.
+    canceling: Mutex<HashSet<OrderId>>,
+    /// Cancels that upstreams gave no answer to.
+    cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
     sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
@@ -135,12 +146,16 @@ impl App {
             pauses: ArcSwap::from_pointee(pauses),
             waiters: Waiters::default(),
             asked: Asked::default(),
+            asked_refills: Asked::default(),
             forward_nudge: Arc::default(),
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
+            single_refill_pollers: Mutex::default(),
             in_hand: Mutex::default(),
             polling: Mutex::default(),
+            canceling: Mutex::default(),
+            cancel_retries: Mutex::default(),
             answering: Mutex::default(),
             sync_failures: Mutex::default(),
             reminded_at: Mutex::default(),
@@ -161,6 +176,7 @@ impl App {
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
+        self.recover_refills().await?;
         Ok(count)
     }
 
@@ -175,10 +191,13 @@ impl App {
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
+        self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked_refills);
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::forward_wishes);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         self.follow_providers();
     }
@@ -217,6 +236,12 @@ impl App {
     /// The client of a provider that is called.
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
         self.upstreams.load().get(provider).filter(|upstream| upstream.is_open()).map(Arc::clone)
+    }
+
+    /// The same where the configuration lets it be called.
+    fn called(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
+        let snapshot = self.snapshot.load();
+        snapshot.terms.provider(provider).filter(|setup| setup.is_called).and_then(|setup| self.upstream(&setup.id))
     }
 
     /// Puts a provider's new list in the place of its old one.

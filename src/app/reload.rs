@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::running::{Changes, Running, forget_moved, hosts, refusals, unfinished};
 use super::snapshot::Snapshot;
@@ -176,17 +178,28 @@ impl App {
             }
             let stop = self.tasks.stop_token();
             followers.insert(provider.clone(), stop.clone());
-            let tasks = &self.tasks;
-            let (app, id) = (Arc::clone(self), provider.clone());
-            tasks.every_until(stop.clone(), Duration::from_secs(1), Arc::clone(&self.poll_nudge), move || {
-                Arc::clone(&app).poll_due(id.clone())
-            });
-            let (app, id) = (Arc::clone(self), provider.clone());
-            tasks.every_until(stop.clone(), Duration::from_secs(5), Arc::default(), move || {
-                Arc::clone(&app).sync_if_due(id.clone())
-            });
-            let (app, id) = (Arc::clone(self), provider);
-            tasks.every_until(stop, Duration::from_secs(1), Arc::default(), move || Arc::clone(&app).probe(id.clone()));
+            let idle = Arc::default();
+            self.follow(&provider, &stop, Duration::from_secs(1), &self.poll_nudge, Self::poll_due);
+            self.follow(&provider, &stop, Duration::from_secs(1), &self.poll_nudge, Self::poll_refills);
+            self.follow(&provider, &stop, Duration::from_secs(5), &idle, Self::sync_if_due);
+            self.follow(&provider, &stop, Duration::from_secs(1), &idle, Self::probe);
         }
+    }
+
+    /// Does `work` for a provider again and again, until it is gone.
+    fn follow<W, F>(
+        self: &Arc<Self>,
+        provider: &ProviderId,
+        stop: &CancellationToken,
+        period: Duration,
+        nudge: &Arc<Notify>,
+        work: W,
+    ) where
+        W: Fn(Arc<Self>, ProviderId) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (app, provider) = (Arc::clone(self), provider.clone());
+        self.tasks
+            .every_until(stop.clone(), period, Arc::clone(nudge), move || work(Arc::clone(&app), provider.clone()));
     }
 }

@@ -10,6 +10,7 @@ mod check_online;
 mod client;
 mod client_terms;
 mod key;
+mod order_refills;
 mod orders;
 mod output;
 mod pause;

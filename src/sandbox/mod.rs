@@ -217,6 +217,12 @@ impl Sandbox {
         self.shared.panel().set_order(id, change)
     }
 
+    /// Forces a refill's status word; false where there is no such refill.
+    #[must_use]
+    pub fn set_refill(&self, id: &str, word: &str) -> bool {
+        self.shared.panel().set_refill(id, word)
+    }
+
     /// Changes a service's rate; false where there is no such service.
     #[must_use]
     pub fn set_rate(&self, service: u64, rate: Decimal) -> bool {

@@ -12,14 +12,15 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
+use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use records::{
     AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied, RequestKey,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -142,6 +143,39 @@ pub trait Store: Send + Sync {
 
     /// How many orders are in each state but closed, by provider where they have one.
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>>;
+
+    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first.
+    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>>;
+
+    // === Refills ===
+
+    /// Stores a refill that is about to be sent, unless one of that order is open.
+    async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill>;
+
+    /// Writes steps, each by itself and only on the version that it was made from.
+    async fn apply_refills(&self, steps: Vec<RefillStep>) -> StoreResult<Vec<RefillApplied>>;
+
+    /// One refill.
+    async fn refill(&self, id: RefillId) -> StoreResult<Option<Refill>>;
+
+    /// Those of `ids` that are this client's, in any order.
+    async fn refills_of(&self, client: ClientId, ids: &[RefillId]) -> StoreResult<Vec<Refill>>;
+
+    /// Those that are being sent; after a start, those that an earlier run was sending.
+    async fn sending_refills(&self) -> StoreResult<Vec<Refill>>;
+
+    /// Refills of a provider whose poll is due, oldest due first, put off until `until` and marked as polled `now`.
+    async fn claim_refills(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Refill>>;
+
+    /// Makes the polls of these refills due at `now`, where they are followed and were last polled (or else asked
+    /// for) before `polled_before`.
+    async fn hasten_refills(&self, ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
 
     // === Clients ===
 

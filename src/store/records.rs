@@ -6,9 +6,10 @@ use rust_decimal::Decimal;
 
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::client::{Client, EntryKind};
-use crate::domain::ids::{KeyHash, OrderId, ProviderId, Route, ServiceId};
+use crate::domain::ids::{KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId};
 use crate::domain::money::{Money, Percent};
 use crate::domain::order::{NewOrder, Order};
+use crate::domain::refill::Refill;
 use crate::domain::time::Timestamp;
 
 /// A client's own name for a request, so that a repeat is known.
@@ -74,6 +75,28 @@ pub enum Applied {
     IdTaken(OrderId),
 }
 
+/// What came of opening a refill.
+#[derive(Debug, Clone)]
+pub enum OpenedRefill {
+    /// Stored, to be sent.
+    New(Box<Refill>),
+    /// One of that order is open.
+    Busy,
+    /// Every ID up to 2^31 - 1 is used.
+    NoMoreIds,
+}
+
+/// What came of applying a refill's step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefillApplied {
+    /// It is written.
+    Done,
+    /// The refill has moved on meanwhile: read it again.
+    Stale,
+    /// The upstream's ID that it would bind is this refill's.
+    IdTaken(RefillId),
+}
+
 /// Which orders the operator wants to see.
 #[derive(Debug, Clone, Default)]
 pub struct OrderFilter {
@@ -134,6 +157,8 @@ pub struct OrderStory {
     pub attempts: Vec<AttemptRecord>,
     /// Every line, oldest first.
     pub history: Vec<HistoryRecord>,
+    /// Its refills, oldest first.
+    pub refills: Vec<Refill>,
     /// Its ledger entries, oldest first.
     pub ledger: Vec<LedgerRecord>,
 }

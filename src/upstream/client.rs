@@ -10,16 +10,19 @@ use tokio::time::Instant;
 
 use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, ItemError, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
+use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
 use super::catalogue::{ServiceList, read_services};
 use super::classify::{Judgement, MAX_TEXT, judge_add, with_texts};
 use super::decode::cut;
 use super::gate::{Gate, Limits, Permit};
 use super::redact::Key;
+use super::refills::{MultiRefillStatus, judge_refill, read_refill_status, read_refill_statuses};
 use super::request;
 use super::standing::{Finding, HealthState, Priority, Purpose, Unavailable};
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
-use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
+use crate::domain::refill::{RefillOutcome, RefillReport};
 use crate::domain::status::{Reported, StatusReport};
 use crate::telemetry;
 
@@ -179,8 +182,64 @@ impl Upstream {
         for (_, report) in &mut answer.reports {
             match report {
                 Ok(report) => self.report_without_key(report),
-                Err(ItemError::UnknownOrder(text) | ItemError::Refused(text)) => *text = self.shown(text),
-                Err(ItemError::Missing) => {}
+                Err(error) => *error = self.item_without_key(error.clone()),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Asks for a refill of an order. Sent once, never again from here. Texts in the outcome are cut to 300
+    /// characters and do not hold the key.
+    pub async fn refill(&self, permit: Permit, order: &UpstreamOrderId) -> RefillOutcome {
+        let form = request::form(&self.key, CallKind::Refill, &[("order".into(), order.as_str().to_owned())]);
+        let (result, started) = self.send(form, CallKind::Refill).await;
+        let (outcome, error) = judge_refill(&result, &self.rejects);
+        let outcome = self.refill_without_key(outcome);
+        let error = error.map(|error| error.with_text(|text| self.shown(text)));
+        permit.settle(read_finding(&result, error.as_ref()), self.key_number);
+        self.measure(CallKind::Refill, outcome.name(), started);
+        outcome
+    }
+
+    /// One refill's status.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn refill_status(&self, permit: Permit, id: &UpstreamRefillId) -> Result<RefillReport, AnswerError> {
+        let params = [("refill".into(), id.as_str().to_owned())];
+        let report = self.read(permit, CallKind::RefillStatus, &params, |answer| read_refill_status(&answer?)).await?;
+        Ok(self.word_without_key(report))
+    }
+
+    /// Many refills' statuses; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn refill_statuses(
+        &self,
+        permit: Permit,
+        ids: &[UpstreamRefillId],
+    ) -> Result<MultiRefillStatus, AnswerError> {
+        let read = |answer| read_refill_statuses(answer, ids);
+        let answer = self.read(permit, CallKind::RefillStatus, &[request::refills(ids)], read).await?;
+        let reports = answer.reports.into_iter().map(|(id, report)| {
+            let report = report.map(|report| self.word_without_key(report));
+            (id, report.map_err(|error| self.item_without_key(error)))
+        });
+        Ok(MultiRefillStatus { reports: reports.collect(), ..answer })
+    }
+
+    /// Asks for orders to be canceled; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
+    /// What becomes of it shows in their statuses.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn cancel(&self, permit: Permit, ids: &[UpstreamOrderId]) -> Result<MultiCancel, AnswerError> {
+        let read = |answer| read_cancel(answer, ids);
+        let mut answer = self.read(permit, CallKind::Cancel, &[request::orders(ids)], read).await?;
+        for (_, said) in &mut answer.answers {
+            if let CancelAnswer::Refused(text) = said {
+                *text = self.shown(text);
             }
         }
         Ok(answer)
@@ -269,6 +328,33 @@ impl Upstream {
                 Outcome::Ambiguous("the order's ID holds the key that was sent".to_owned())
             }
             outcome => with_texts(outcome, |text| self.shown(text)),
+        }
+    }
+
+    fn refill_without_key(&self, outcome: RefillOutcome) -> RefillOutcome {
+        match outcome {
+            RefillOutcome::Accepted(id) if self.key.redacted(id.as_str()) == id.as_str() => RefillOutcome::Accepted(id),
+            RefillOutcome::Accepted(_) => {
+                RefillOutcome::Ambiguous("the refill's ID holds the key that was sent".to_owned())
+            }
+            RefillOutcome::Refused { text, quotable } => RefillOutcome::Refused { text: self.shown(&text), quotable },
+            RefillOutcome::NotTaken(text) => RefillOutcome::NotTaken(self.shown(&text)),
+            RefillOutcome::Ambiguous(text) => RefillOutcome::Ambiguous(self.shown(&text)),
+        }
+    }
+
+    fn word_without_key(&self, report: RefillReport) -> RefillReport {
+        match report {
+            RefillReport::Unknown(word) => RefillReport::Unknown(self.shown(&word)),
+            known => known,
+        }
+    }
+
+    fn item_without_key(&self, error: ItemError) -> ItemError {
+        match error {
+            ItemError::UnknownOrder(text) => ItemError::UnknownOrder(self.shown(&text)),
+            ItemError::Refused(text) => ItemError::Refused(self.shown(&text)),
+            ItemError::Missing => ItemError::Missing,
         }
     }
 

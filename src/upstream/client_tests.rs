@@ -57,6 +57,10 @@ async fn each_call_is_sent_once_as_its_action() {
         reply(200, "{\"order\":7}"),
         reply(200, "{\"status\":\"Pending\"}"),
         reply(200, "{\"7\":{\"status\":\"Completed\"}}"),
+        reply(200, "{\"refill\":\"9\"}"),
+        reply(200, "{\"status\":\"Completed\"}"),
+        reply(200, "[{\"refill\":9,\"status\":\"Pending\"}]"),
+        reply(200, "[{\"order\":7,\"cancel\":1}]"),
         reply(200, "{\"balance\":\"1\"}"),
         reply(200, "[]"),
     ]);
@@ -66,6 +70,13 @@ async fn each_call_is_sent_once_as_its_action() {
     assert!(upstream.status(permit().await.unwrap(), &id).await.is_ok());
     let many = upstream.statuses(permit().await.unwrap(), &[id.clone(), UpstreamOrderId::new("8")]).await.unwrap();
     assert!(many.batches && many.reports.len() == 2);
+    let refill = UpstreamRefillId::new("9");
+    assert_eq!(upstream.refill(permit().await.unwrap(), &id).await, RefillOutcome::Accepted(refill.clone()));
+    assert!(upstream.refill_status(permit().await.unwrap(), &refill).await.is_ok());
+    let refills = [refill, UpstreamRefillId::new("8")];
+    assert!(upstream.refill_statuses(permit().await.unwrap(), &refills).await.unwrap().batches);
+    let cancels = upstream.cancel(permit().await.unwrap(), std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(cancels.answers, [(id.clone(), CancelAnswer::Taken)]);
     assert!(upstream.balance(permit().await.unwrap()).await.is_ok());
     assert_eq!(upstream.services(permit().await.unwrap()).await, Ok(ServiceList::default()));
     let sent = wire.sent.lock().unwrap();
@@ -81,6 +92,10 @@ async fn each_call_is_sent_once_as_its_action() {
             "action=add&service=1",
             "action=status&order=7",
             "action=status&orders=7,8",
+            "action=refill&order=7",
+            "action=refill_status&refill=9",
+            "action=refill_status&refills=9,8",
+            "action=cancel&orders=7",
             "action=balance",
             "action=services"
         ]

@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod bad_input;
+mod cancel;
 mod catalogue;
 mod check;
 mod check_online;
@@ -22,6 +23,7 @@ mod money;
 mod ops;
 mod pause;
 mod redis;
+mod refill;
 mod reload;
 mod request_id;
 mod resolve;

@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, requests, verify,
+    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, refills, requests,
+    verify,
 };
 use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
+use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
     AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied, RequestKey,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -107,6 +109,51 @@ impl Store for SqliteStore {
 
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
         self.read(order_reads::count).await
+    }
+
+    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
+        self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
+    }
+
+    async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill> {
+        self.write(move |conn| refills::open(conn, refill, now)).await
+    }
+
+    async fn apply_refills(&self, steps: Vec<RefillStep>) -> StoreResult<Vec<RefillApplied>> {
+        self.write(move |conn| steps.iter().map(|step| refills::apply(conn, step)).collect()).await
+    }
+
+    async fn refill(&self, id: RefillId) -> StoreResult<Option<Refill>> {
+        self.read(move |conn| refills::refill(conn, id)).await
+    }
+
+    async fn refills_of(&self, client: ClientId, ids: &[RefillId]) -> StoreResult<Vec<Refill>> {
+        let ids = ids.to_vec();
+        self.read(move |conn| refills::of_client(conn, client, &ids)).await
+    }
+
+    async fn sending_refills(&self) -> StoreResult<Vec<Refill>> {
+        self.read(refills::sending).await
+    }
+
+    async fn claim_refills(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Refill>> {
+        let provider = provider.clone();
+        let due = self.read(move |conn| refills::due(conn, &provider, now, limit)).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |conn| refills::take(conn, &due, now, until)).await
+    }
+
+    async fn hasten_refills(&self, ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
+        let ids = ids.to_vec();
+        self.write(move |conn| refills::hasten(conn, &ids, polled_before, now)).await
     }
 
     async fn create_client(&self, client: NewClient, now: Timestamp) -> StoreResult<Account> {

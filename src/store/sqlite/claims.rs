@@ -82,7 +82,8 @@ fn take(conn: &Connection, sql: &str, ids: &[OrderId], now: Timestamp, until: Ti
     Ok(taken)
 }
 
-fn limit_of(limit: usize) -> i64 {
+/// A limit as SQLite takes it.
+pub(super) fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 

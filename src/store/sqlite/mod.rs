@@ -16,6 +16,7 @@ mod operation;
 mod order_reads;
 mod orders;
 mod readers;
+mod refills;
 mod requests;
 mod rows;
 mod verify;

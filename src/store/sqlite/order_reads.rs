@@ -5,6 +5,7 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::claims::id_list;
 use super::movements::read_entry;
+use super::refills;
 use super::rows::{Columns, collect, columns, first, read_order, route};
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
 use crate::domain::order::Order;
@@ -76,7 +77,8 @@ pub(super) fn story(conn: &Connection, id: OrderId) -> StoreResult<Option<OrderS
     let client =
         conn.prepare_cached("SELECT name FROM clients WHERE id = ?1")?.query_one([order.client.0], |row| row.get(0))?;
     let (attempts, history, ledger) = (attempts(conn, id)?, history(conn, id)?, entries(conn, id)?);
-    Ok(Some(OrderStory { client, order, attempts, history, ledger }))
+    let refills = refills::of_order(conn, id)?;
+    Ok(Some(OrderStory { client, order, attempts, history, refills, ledger }))
 }
 
 fn attempts(conn: &Connection, id: OrderId) -> StoreResult<Vec<AttemptRecord>> {
