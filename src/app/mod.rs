@@ -6,10 +6,12 @@
 //! are the same path.
 
 mod access;
+pub mod accounts;
 mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+pub mod documents;
 pub mod error;
 mod forward;
 mod hasten;

@@ -11,6 +11,7 @@ mod key;
 mod orders;
 mod output;
 mod providers;
+mod resolve;
 mod sandbox;
 mod serve;
 mod services;

@@ -89,6 +89,8 @@ pub struct OrderFilter {
     pub from: Option<Timestamp>,
     /// Accepted before.
     pub to: Option<Timestamp>,
+    /// With an ID below this one: the next page of a list.
+    pub below: Option<OrderId>,
     /// At most this many.
     pub limit: usize,
 }
@@ -246,8 +248,13 @@ pub struct Movement {
 pub enum Moved {
     /// Written; the balance after it.
     Done(Money),
-    /// The reference was used before; the balance as it is.
-    Repeat(Money),
+    /// The reference was used before; nothing was written.
+    Repeat {
+        /// The balance as it is.
+        balance: Money,
+        /// The amount of the earlier movement, signed.
+        earlier: Money,
+    },
     /// A withdrawal of more than there is; the balance as it is.
     NotEnoughFunds(Money),
 }

@@ -73,6 +73,7 @@ fn conditions(filter: OrderFilter) -> (Vec<&'static str>, Vec<Value>) {
         ("instr(params ->> 'link', ?) > 0", filter.link.map(Value::from)),
         ("created_at >= ?", filter.from.map(|from| Value::from(from.millis()))),
         ("created_at < ?", filter.to.map(|to| Value::from(to.millis()))),
+        ("id < ?", filter.below.map(|id| Value::from(id.get()))),
     ];
     let given = parts.into_iter().filter_map(|(condition, value)| value.map(|value| (condition, value)));
     let (mut conditions, values): (Vec<_>, Vec<_>) = given.unzip();
