@@ -18,6 +18,7 @@ mod hasten;
 mod poll;
 mod providers;
 pub mod requests;
+pub mod restore;
 mod routes;
 mod settle;
 pub mod snapshot;

@@ -128,7 +128,9 @@ pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<Ex
     let results = match ask::ask(&settings, Request::Sync { provider: options.provider }).await? {
         Reply::Synced(results) => results,
         Reply::Refused(why) => bail!(why),
-        Reply::Resolved(_) | Reply::ResolvedMany { .. } => bail!("the gateway answered something else: is it another version?"),
+        Reply::Resolved(_) | Reply::ResolvedMany { .. } => {
+            bail!("the gateway answered something else: is it another version?")
+        }
     };
     let documents = sync_documents(results)?;
     call.output.print(&documents, || documents.iter().map(describe).collect::<Vec<_>>().join("\n"))?;

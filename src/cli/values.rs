@@ -6,9 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-pub(super) use crate::app::accounts::values::{
-    address_range, amount, credit, line, name, percent, rps, service_glob,
-};
+pub(super) use crate::app::accounts::values::{address_range, amount, credit, line, name, percent, rps, service_glob};
 use crate::domain::time::Timestamp;
 
 /// A term of a client as the command line gives it.

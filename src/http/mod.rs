@@ -5,6 +5,7 @@
 //! server must accept".
 
 mod accept;
+mod accounts;
 mod body;
 mod connection;
 mod decode;
@@ -13,6 +14,7 @@ mod proxies;
 mod public;
 mod reply;
 mod seats;
+mod token;
 mod wire;
 
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use ops::OpsPages;
 pub use proxies::TrustedProxies;
 pub use public::PublicApi;
 
+use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
 
 /// What answers the calls of the public API.
@@ -49,6 +52,13 @@ pub trait Ops: Send + Sync + 'static {
 
     /// The metrics as Prometheus text.
     fn metrics(&self) -> String;
+
+    /// Carries out a call on an account; `body` is as it came.
+    fn account(
+        &self,
+        call: AccountCall,
+        body: Bytes,
+    ) -> impl Future<Output = Result<AccountAnswer, AccountError>> + Send;
 }
 
 /// What a listener does with one request.

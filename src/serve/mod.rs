@@ -15,12 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
 use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
@@ -198,5 +200,9 @@ impl Ops for Operations {
 
     fn metrics(&self) -> String {
         self.metrics.render()
+    }
+
+    async fn account(&self, call: AccountCall, body: Bytes) -> Result<AccountAnswer, AccountError> {
+        self.app.account(call, &body).await
     }
 }

@@ -106,9 +106,7 @@ impl App {
             SimpleCall::Switch { client, disabled } => {
                 self.change(&client, ClientChange { disabled: Some(disabled), ..ClientChange::default() }).await
             }
-            SimpleCall::Ledger { client, limit } => {
-                Ok(AccountAnswer::of(&super::ledger(store, &client, limit).await?))
-            }
+            SimpleCall::Ledger { client, limit } => Ok(AccountAnswer::of(&super::ledger(store, &client, limit).await?)),
             SimpleCall::Keys(name) => Ok(AccountAnswer::of(&super::keys(store, &name).await?)),
             SimpleCall::RevokeKey { client, key } => {
                 Ok(AccountAnswer::of(&super::revoke_key(store, &client, key).await?))

@@ -30,11 +30,7 @@ impl Input {
     }
 
     /// A text that must be there.
-    pub(super) fn required<T>(
-        &mut self,
-        name: &str,
-        parse: fn(&str) -> Result<T, String>,
-    ) -> Result<T, AccountError> {
+    pub(super) fn required<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Result<T, AccountError> {
         self.text(name, parse)?.ok_or_else(|| AccountError::Invalid(format!("{name}: it is missing")))
     }
 
@@ -105,9 +101,9 @@ impl Input {
         match self.0.remove(name) {
             None => Ok(None),
             Some(Value::Null) => Ok(Some(None)),
-            Some(value) => {
-                read(value).map(|value| Some(Some(value))).map_err(|why| AccountError::Invalid(format!("{name}: {why}")))
-            }
+            Some(value) => read(value)
+                .map(|value| Some(Some(value)))
+                .map_err(|why| AccountError::Invalid(format!("{name}: {why}"))),
         }
     }
 }
@@ -151,7 +147,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_or_not_known_is_refused() {
-        for body in ["[]", "1", "{", "\u{feff}", r#"{"amount": "1"} x"#, r#"{"Amount": "1"}"#, r#"{"amount": "1", "x": 1}"#] {
+        for body in
+            ["[]", "1", "{", "\u{feff}", r#"{"amount": "1"} x"#, r#"{"Amount": "1"}"#, r#"{"amount": "1", "x": 1}"#]
+        {
             assert!(amount(body).is_err(), "{body}");
         }
         assert!(amount(r#"{"amuont": "1"}"#).unwrap_err().contains("amuont"));

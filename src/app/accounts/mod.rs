@@ -58,6 +58,38 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
+/// What kind of trouble an [`AccountError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// What was sent makes no sense.
+    Invalid,
+    /// There is no such client or key.
+    NotFound,
+    /// It is there already, as something else.
+    Conflict,
+    /// The account does not hold so much.
+    NotEnoughFunds,
+    /// Just now; the same may work later.
+    Busy,
+    /// Our own trouble.
+    Broken,
+}
+
+impl AccountError {
+    /// What kind of trouble it is.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid(_) => Reason::Invalid,
+            Self::NotEnoughFunds { .. } => Reason::NotEnoughFunds,
+            Self::ReferenceConflict { .. } | Self::Store(StoreError::Exists { .. }) => Reason::Conflict,
+            Self::Store(StoreError::NotFound { .. }) => Reason::NotFound,
+            Self::Store(StoreError::Overloaded | StoreError::CannotWrite(_)) => Reason::Busy,
+            Self::NoRandom(_) | Self::Store(_) => Reason::Broken,
+        }
+    }
+}
+
 /// A new client's terms: what `change` does not name is as for any client.
 fn terms(name: String, change: ClientChange) -> Client {
     Client {

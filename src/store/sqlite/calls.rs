@@ -2,16 +2,18 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, requests, verify};
+use super::{
+    SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, report, requests, verify,
+};
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
+    NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, ReportFilter, ReportRow, RequestKey,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -106,6 +108,14 @@ impl Store for SqliteStore {
 
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
         self.read(order_reads::count).await
+    }
+
+    async fn alerts(&self, limit: usize) -> StoreResult<Vec<AlertRecord>> {
+        self.read(move |conn| order_reads::alerts(conn, limit)).await
+    }
+
+    async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
+        self.read(move |conn| report::report(conn, filter)).await
     }
 
     async fn create_client(&self, client: NewClient, now: Timestamp) -> StoreResult<Account> {

@@ -5,10 +5,10 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::claims::id_list;
 use super::movements::read_entry;
-use super::rows::{Columns, collect, columns, first, read_order, route};
+use super::rows::{Columns, collect, columns, first, order_id, read_order, route};
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
 use crate::domain::order::Order;
-use crate::store::records::{AttemptRecord, HistoryRecord, LedgerRecord, OrderFilter, OrderStory};
+use crate::store::records::{AlertRecord, AttemptRecord, HistoryRecord, LedgerRecord, OrderFilter, OrderStory};
 use crate::store::{StoreError, StoreResult};
 
 /// One order.
@@ -122,6 +122,18 @@ fn entries(conn: &Connection, id: OrderId) -> StoreResult<Vec<LedgerRecord>> {
         "SELECT at, kind, amount, balance, order_id, reference, note FROM ledger WHERE order_id = ?1 ORDER BY id",
     )?;
     collect(&mut statement, [id.get()], read_entry)
+}
+
+/// See [`crate::store::Store::alerts`].
+pub(super) fn alerts(conn: &Connection, limit: usize) -> StoreResult<Vec<AlertRecord>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT order_id, at, text FROM history INDEXED BY history_alerts WHERE alert = 1 \
+         ORDER BY at DESC, order_id DESC, version DESC, line DESC LIMIT ?1",
+    )?;
+    collect(&mut statement, [i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let mut columns = Columns::of(row);
+        Ok(AlertRecord { order: order_id(columns.take()?)?, at: columns.time()?, text: columns.take()? })
+    })
 }
 
 /// How many orders are in each state but closed, by provider where they have one. The closed ones may be millions,

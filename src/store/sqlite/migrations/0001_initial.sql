@@ -120,6 +120,8 @@ CREATE TABLE history (
     alert INTEGER NOT NULL CHECK (alert IN (0, 1)),
     PRIMARY KEY (order_id, version, line)
 ) STRICT, WITHOUT ROWID;
+-- Those that somebody has to look at are few.
+CREATE INDEX history_alerts ON history (at, order_id, version, line) WHERE alert = 1;
 
 CREATE TABLE ledger (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
