@@ -89,7 +89,15 @@ impl Tasks {
         W: Fn() -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = self.stop.clone();
+        self.every_until(self.stop.clone(), period, nudge, work);
+    }
+
+    /// The same until `stop`, which is a [`Tasks::stop_token`].
+    pub fn every_until<W, F>(&self, stop: CancellationToken, period: Duration, nudge: Arc<Notify>, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         drop(self.spawn(async move {
             while !stop.is_cancelled() {
                 work().await;
@@ -100,6 +108,12 @@ impl Tasks {
                 }
             }
         }));
+    }
+
+    /// What ends some tasks before the others; all end at the stop.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.child_token()
     }
 
     /// Resolves when the stop is said.

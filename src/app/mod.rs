@@ -15,11 +15,15 @@ pub mod documents;
 pub mod error;
 mod forward;
 mod hasten;
+mod online;
+mod pauses;
 mod poll;
 mod providers;
+mod reload;
 pub mod requests;
 pub mod restore;
 mod routes;
+pub mod running;
 mod settle;
 pub mod snapshot;
 mod status;
@@ -29,18 +33,22 @@ pub mod terms;
 mod view;
 mod waiters;
 
+pub use online::OnlineReport;
+pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::time::Timestamp;
+use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
@@ -51,7 +59,7 @@ use sync::SyncFailures;
 use terms::Terms;
 use waiters::Waiters;
 
-/// One client for each provider that is called.
+/// One client for each provider; of one that is off it lets no call out.
 pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
 
 /// The gateway without its sockets: all handles, and the state that can be lost without harm.
@@ -63,6 +71,8 @@ pub struct App {
     upstreams: ArcSwap<Upstreams>,
     snapshot: ArcSwap<Snapshot>,
     access: ArcSwap<AccessTable>,
+    /// Where the operator lets no order leave.
+    pauses: ArcSwap<Pauses>,
     waiters: Waiters,
     asked: Asked,
     forward_nudge: Arc<Notify>,
@@ -79,6 +89,10 @@ pub struct App {
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
+    /// What ends the tasks of each provider.
+    followers: Mutex<BTreeMap<ProviderId, CancellationToken>>,
+    /// The snapshot that the store was last told of.
+    recorded: Mutex<Weak<Snapshot>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
 }
@@ -105,6 +119,10 @@ impl App {
             })
             .collect();
         let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
+        let pauses = store.pauses().await?;
+        for (id, upstream) in &upstreams {
+            upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
+        }
         Ok(Arc::new(Self {
             store,
             cache,
@@ -113,6 +131,7 @@ impl App {
             upstreams: ArcSwap::from_pointee(upstreams),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(terms), lists)),
             access: ArcSwap::from_pointee(access),
+            pauses: ArcSwap::from_pointee(pauses),
             waiters: Waiters::default(),
             asked: Asked::default(),
             forward_nudge: Arc::default(),
@@ -125,6 +144,8 @@ impl App {
             sync_failures: Mutex::default(),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
+            followers: Mutex::default(),
+            recorded: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))
     }
@@ -145,6 +166,12 @@ impl App {
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
+        let pauses = self.pauses.load();
+        if **pauses != Pauses::default() {
+            pauses::tell(&pauses);
+        }
+        self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_pauses);
+        self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
@@ -152,14 +179,7 @@ impl App {
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
-        let providers: Vec<ProviderId> =
-            self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
-        for provider in providers {
-            let (poller, syncer, prober) = (provider.clone(), provider.clone(), provider);
-            self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_due(poller.clone()));
-            self.repeat(Duration::from_secs(5), &Arc::default(), move |app| app.sync_if_due(syncer.clone()));
-            self.repeat(Duration::from_secs(1), &Arc::default(), move |app| app.probe(prober.clone()));
-        }
+        self.follow_providers();
     }
 
     fn repeat<W, F>(self: &Arc<Self>, period: Duration, nudge: &Arc<Notify>, work: W)
@@ -193,8 +213,9 @@ impl App {
         &*self.store
     }
 
+    /// The client of a provider that is called.
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
-        self.upstreams.load().get(provider).map(Arc::clone)
+        self.upstreams.load().get(provider).filter(|upstream| upstream.is_open()).map(Arc::clone)
     }
 
     /// Puts a provider's new list in the place of its old one.

@@ -27,6 +27,7 @@ impl App {
     fn provider_records(&self) -> Vec<ProviderRecord> {
         let snapshot = self.snapshot.load_full();
         let balances = locked(&self.balances).clone();
+        let pauses = self.pauses.load();
         snapshot
             .terms
             .providers
@@ -35,6 +36,7 @@ impl App {
                 let health = self.upstream(&setup.id).map(|upstream| upstream.health());
                 let list = snapshot.lists.get(&setup.id);
                 let state = match &health {
+                    Some(_) if setup.mode == "on" && pauses.hold(&setup.id) => "paused",
                     Some(health) if setup.mode == "on" => health.state.as_str(),
                     _ => setup.mode,
                 };
@@ -69,7 +71,7 @@ impl App {
         match state {
             _ if state == before => {}
             HealthState::On => tracing::info!(%provider, "{provider} takes calls again"),
-            HealthState::Paused => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
+            HealthState::Resting => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
             HealthState::KeyRejected | HealthState::Unreachable => {
                 metrics::counter!(crate::telemetry::ALERTS).increment(1);
                 tracing::warn!(%provider, "calls to {provider} stopped ({}): {why}", state.as_str());

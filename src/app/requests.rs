@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::online::OnlineReport;
 use super::steps::Stepped;
 use super::sync::SyncReport;
 use super::{App, locked};
@@ -26,6 +27,11 @@ pub enum Request {
     Sync {
         /// Of this provider; of all that are called where not given.
         provider: Option<String>,
+    },
+    /// Ask these providers for their balance and services, and change nothing.
+    Check {
+        /// Which.
+        providers: Vec<String>,
     },
     /// Settle an uncertain order.
     Resolve {
@@ -70,6 +76,8 @@ pub enum How {
 pub enum Reply {
     /// What each provider's sync came to: a report, or why not.
     Synced(BTreeMap<String, Result<serde_json::Value, String>>),
+    /// What each provider answered, or why it did not.
+    Checked(BTreeMap<String, Result<OnlineReport, String>>),
     /// The order is settled; its state's word.
     Resolved(String),
     /// Some of many are settled.
@@ -116,6 +124,14 @@ impl App {
     pub async fn carry_out(&self, request: Request) -> Reply {
         match request {
             Request::Sync { provider } => self.sync_some(provider).await,
+            Request::Check { providers } => {
+                let mut results = BTreeMap::new();
+                for provider in providers {
+                    let result = self.look_at(&ProviderId::new(provider.as_str())).await;
+                    results.insert(provider, result);
+                }
+                Reply::Checked(results)
+            }
             Request::Resolve { order, attempt, how } => match self.resolve(order, attempt, how).await {
                 Ok(reply) => reply,
                 Err(error) => Reply::Refused(error.to_string()),

@@ -131,6 +131,10 @@ impl App {
     async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
         let services = upstream.services(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?.services;
+        // A reload may have moved the provider meanwhile: then this is another panel's list.
+        if !self.upstream(provider).is_some_and(|present| present.is_same(&upstream)) {
+            return Err(SyncError::NotCalled(provider.clone()));
+        }
         let before = self.snapshot.load().lists.get(provider).map(Arc::clone);
         let before = before.as_ref().map_or(&[][..], |list| list.services.as_slice());
         check_plausible(before, &services)?;

@@ -90,6 +90,7 @@ async fn make_ready(settings: &Settings, store: SqliteStore, at: Timestamp) -> a
     let snapshot = Snapshot::new(Arc::new(serve::terms(settings)), lists(store.catalogues().await?));
     let uncertain = distrust(&store, &snapshot.catalogue, at).await?;
     store.begin_anew().await?;
+    store.set_paused(None, true, at).await?;
     Ok(uncertain)
 }
 
@@ -103,6 +104,7 @@ fn describe(document: &RestoredDocument) -> String {
          --state uncertain`",
         document.uncertain
     ));
+    lines.push("no order leaves until you say `tollgate resume`".to_owned());
     lines.join("\n")
 }
 

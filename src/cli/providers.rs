@@ -14,12 +14,14 @@ use crate::config::Settings;
 use crate::config::settings::{ProviderMode, StoreUrl};
 use crate::domain::ids::ProviderId;
 use crate::serve;
-use crate::store::records::{ProviderRecord, StoredCatalogue};
+use crate::store::records::{Pauses, ProviderRecord, StoredCatalogue};
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::telemetry::{self, LogFormat};
 
 /// How many IDs of a change are named to people; JSON names all.
 const NAMED: usize = 20;
+/// The state of a provider for which the operator lets no order leave.
+const PAUSED: &str = "paused";
 
 #[derive(Debug, Args)]
 pub(super) struct SyncOptions {
@@ -34,7 +36,8 @@ pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
     let StoreUrl::Sqlite(path) = &settings.store;
     let store = serve::open_store(&settings, OpenMode::Tool)?;
     let running = SqliteStore::gateway_running(path);
-    let documents = documents(&settings, &store.providers().await?, &store.catalogues().await?, running);
+    let (records, catalogues, pauses) = (store.providers().await?, store.catalogues().await?, store.pauses().await?);
+    let documents = documents(&settings, &records, &catalogues, &pauses, running);
     call.output.print(&documents, || provider_table(&documents))?;
     Ok(ExitStatus::Done)
 }
@@ -45,6 +48,7 @@ fn documents(
     settings: &Settings,
     records: &[ProviderRecord],
     catalogues: &[StoredCatalogue],
+    pauses: &Pauses,
     running: bool,
 ) -> Vec<ProviderDocument> {
     let records: HashMap<&ProviderId, &ProviderRecord> = records.iter().map(|r| (&r.provider, r)).collect();
@@ -56,7 +60,12 @@ fn documents(
         let balance = record.filter(|record| record.currency == provider.currency).and_then(|record| record.balance);
         ProviderDocument {
             provider: provider.id.to_string(),
-            state: live.map_or_else(|| mode(provider.mode).to_owned(), |record| record.state.clone()),
+            state: if provider.mode == ProviderMode::On && pauses.hold(&provider.id) {
+                PAUSED.to_owned()
+            } else {
+                let recorded = live.map(|record| record.state.clone()).filter(|state| state != PAUSED);
+                recorded.unwrap_or_else(|| mode(provider.mode).to_owned())
+            },
             balance: balance.map(|balance| balance.normalize().to_string()),
             currency: provider.currency.clone(),
             last_sync_at: catalogue.map(|catalogue| time(catalogue.fetched_at)),
@@ -128,9 +137,7 @@ pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<Ex
     let results = match ask::ask(&settings, Request::Sync { provider: options.provider }).await? {
         Reply::Synced(results) => results,
         Reply::Refused(why) => bail!(why),
-        Reply::Resolved(_) | Reply::ResolvedMany { .. } => {
-            bail!("the gateway answered something else: is it another version?")
-        }
+        _ => bail!("the gateway answered something else: is it another version?"),
     };
     let documents = sync_documents(results)?;
     call.output.print(&documents, || documents.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
@@ -207,20 +214,28 @@ mod tests {
             fetched_at: Timestamp::from_millis(0),
             services: vec![],
         };
-        let seen =
-            |running| to_value(documents(&settings(), &[record()], std::slice::from_ref(&catalogue), running)).unwrap();
+        let mut pauses = Pauses::default();
+        let seen = |pauses: &Pauses, running| {
+            let catalogues = std::slice::from_ref(&catalogue);
+            to_value(documents(&settings(), &[record()], catalogues, pauses, running)).unwrap()
+        };
         let beta = json!({"provider": "beta", "state": "drain", "balance": null, "currency": "EUR",
                           "last_sync_at": null, "services": 0, "in_flight": 0, "failures": 0});
         assert_eq!(
-            seen(true),
+            seen(&pauses, true),
             json!([{"provider": "alpha", "state": "unreachable", "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 2, "failures": 3}, beta])
         );
         assert_eq!(
-            seen(false),
+            seen(&pauses, false),
             json!([{"provider": "alpha", "state": "on", "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 0, "failures": 0}, beta])
         );
+        pauses.everywhere = true;
+        for running in [true, false] {
+            let states = seen(&pauses, running);
+            assert_eq!((&states[0]["state"], &states[1]["state"]), (&json!("paused"), &json!("drain")), "{running}");
+        }
     }
 
     #[test]

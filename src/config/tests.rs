@@ -342,3 +342,16 @@ proptest! {
         prop_assert!(hold_for.is_err() || hold_for.is_ok_and(|hold_for| hold_for <= values::TEN_YEARS));
     }
 }
+
+#[test]
+fn a_host_is_the_same_by_any_path_and_scheme() {
+    let host = |url: &str| {
+        let text = format!("[[provider]]\nid = \"alpha\"\nurl = \"{url}\"\nkey = \"0123456789abcdef\"\n");
+        parse(Path::new("providers.toml"), &text, false).unwrap().providers[0].host()
+    };
+    assert_eq!(host("https://Panel.example/api/v2"), "panel.example");
+    assert_eq!(host("http://panel.example/api"), "panel.example");
+    assert_eq!(host("https://panel.example:443/"), "panel.example");
+    assert_eq!(host("http://127.0.0.1:9000/api/v2"), "127.0.0.1:9000");
+    assert_eq!(host("http://[::1]:9000/"), "[::1]:9000");
+}

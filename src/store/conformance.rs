@@ -7,6 +7,7 @@ pub(crate) mod clients;
 pub(crate) mod histories;
 pub(crate) mod listings;
 pub(crate) mod money;
+pub(crate) mod operation;
 pub(crate) mod placing;
 pub(crate) mod steps;
 
@@ -71,6 +72,9 @@ macro_rules! conformance {
             clients::a_catalogue_is_replaced,
             clients::provider_records_are_kept,
             clients::requests_are_answered_and_taken,
+            operation::pauses_are_kept_apart,
+            operation::the_last_served_is_kept,
+            operation::queued_orders_are_hastened,
             histories::random_histories_verify,
         }
     };

@@ -18,8 +18,8 @@ use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use records::{
     AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
-    NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, ReportFilter, ReportRow, RequestKey,
-    StoredCatalogue, StoredRequest, VerifyReport,
+    NewClient, NewKey, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, ReportFilter, ReportRow,
+    RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -118,6 +118,9 @@ pub trait Store: Send + Sync {
     /// `polled_before` (or never).
     async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
 
+    /// Makes every queued order due at `now`, whatever it was put off for.
+    async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()>;
+
     /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 
@@ -201,6 +204,21 @@ pub trait Store: Send + Sync {
 
     /// Every provider's record.
     async fn providers(&self) -> StoreResult<Vec<ProviderRecord>>;
+
+    // === Operation ===
+
+    /// Lets no order leave, for one provider or at all, or lets them leave again; gives what is paused then. The
+    /// two kinds do not touch each other.
+    async fn set_paused(&self, provider: Option<&ProviderId>, paused: bool, now: Timestamp) -> StoreResult<Pauses>;
+
+    /// Where no order leaves.
+    async fn pauses(&self) -> StoreResult<Pauses>;
+
+    /// Keeps what the gateway serves (JSON) in the place of what it served before.
+    async fn put_running(&self, document: String) -> StoreResult<()>;
+
+    /// What the gateway serves, or the last one served; `None` where none has served this store yet.
+    async fn running(&self) -> StoreResult<Option<String>>;
 
     // === Requests from the command line to a running gateway ===
 

@@ -1,5 +1,7 @@
 //! What goes into a store and comes out of it, beside orders and steps.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::domain::catalogue::UpstreamService;
@@ -295,7 +297,7 @@ pub struct StoredCatalogue {
 pub struct ProviderRecord {
     /// Which.
     pub provider: ProviderId,
-    /// A word: `on`, `drain`, `off`, `paused`, `key_rejected`, `unreachable` …
+    /// A word: `on`, `drain`, `off`, `paused` (by the operator), `resting` (as it asked), `key_rejected`, `unreachable` …
     pub state: String,
     /// Our balance there, in its currency.
     pub balance: Option<Decimal>,
@@ -309,6 +311,23 @@ pub struct ProviderRecord {
     pub in_flight: u64,
     /// Failed calls since the gateway's start.
     pub failures: u64,
+}
+
+/// Where the operator lets no order leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// Everywhere.
+    pub everywhere: bool,
+    /// To these.
+    pub providers: BTreeSet<ProviderId>,
+}
+
+impl Pauses {
+    /// Whether no order leaves for this provider.
+    #[must_use]
+    pub fn hold(&self, provider: &ProviderId) -> bool {
+        self.everywhere || self.providers.contains(provider)
+    }
 }
 
 /// A request from the command line.

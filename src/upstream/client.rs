@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -49,7 +49,10 @@ pub struct Upstream {
     wire: Arc<dyn Wire>,
     key: Key,
     rejects: Vec<(String, RejectKind)>,
+    limits: Limits,
     gate: Arc<Gate>,
+    /// The gate's number of the key.
+    key_number: u64,
 }
 
 /// How things are with an upstream.
@@ -73,13 +76,59 @@ impl Upstream {
     /// Makes no call. The rate limiter starts empty: the first call waits its turn.
     #[must_use]
     pub fn new(options: UpstreamOptions) -> Self {
+        let gate = Gate::new(options.limits);
+        Self::behind(gate, 0, options)
+    }
+
+    fn behind(gate: Arc<Gate>, key_number: u64, options: UpstreamOptions) -> Self {
         Self {
             provider: options.provider,
             wire: options.wire,
             key: Key::new(options.key),
             rejects: options.rejects,
-            gate: Gate::new(options.limits),
+            limits: options.limits,
+            gate,
+            key_number,
         }
+    }
+
+    /// The same upstream called in another way: what is under way, and where we stand with it, stays counted. It
+    /// is in force once [`Upstream::take_over`] says so; until then nothing changes.
+    #[must_use]
+    pub fn successor(&self, options: UpstreamOptions) -> Self {
+        let same_key = self.key.expose() == options.key.expose_secret();
+        let key_number = if same_key { self.key_number } else { self.key_number.saturating_add(1) };
+        Self::behind(Arc::clone(&self.gate), key_number, options)
+    }
+
+    /// Puts its limits and its key in force. A key that was refused is believed again where it was changed, and
+    /// tried once where it was not.
+    pub fn take_over(&self) {
+        self.gate.set_limits(self.limits);
+        self.gate.use_key(self.key_number);
+    }
+
+    /// Lets calls in, or none any more: who waits for a permit is sent away, calls under way go on.
+    pub fn set_open(&self, open: bool) {
+        self.gate.set_open(open);
+    }
+
+    /// Whether calls are let in at all.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Whether both share limits and standing: one is the other's successor.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gate, &other.gate)
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn wire(&self) -> Arc<dyn Wire> {
+        Arc::clone(&self.wire)
     }
 
     /// Whose panel this is.
@@ -103,7 +152,7 @@ impl Upstream {
         let (result, started) = self.send(form, CallKind::Add).await;
         let Judgement { outcome, account_blocked } = judge_add(&result, &self.rejects);
         let outcome = self.without_key(outcome);
-        permit.settle(add_finding(&result, &outcome, account_blocked));
+        permit.settle(add_finding(&result, &outcome, account_blocked), self.key_number);
         self.measure(CallKind::Add, outcome.name().as_str(), started);
         outcome
     }
@@ -170,11 +219,6 @@ impl Upstream {
         Some(self.balance(permit).await)
     }
 
-    /// Believes the key again, as after a reload.
-    pub fn reset_key(&self) {
-        self.gate.with_standing(super::standing::Standing::reset_key);
-    }
-
     /// How things are.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -203,7 +247,7 @@ impl Upstream {
             Err(error) => Err(AnswerError::Transport(error.clone())),
         };
         let answer = read(answer).map_err(|error| error.with_text(|text| self.shown(text)));
-        permit.settle(read_finding(&result, answer.as_ref().err()));
+        permit.settle(read_finding(&result, answer.as_ref().err()), self.key_number);
         self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
         answer
     }

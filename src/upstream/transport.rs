@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 1 << 20;
 const MAX_SERVICES: usize = 64 << 20;
 
 /// What [`HttpWire`] needs to know of a provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpWireOptions {
     /// The API's whole URL.
     pub url: String,

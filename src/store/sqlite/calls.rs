@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, report, requests, verify,
+    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, report, requests,
+    verify,
 };
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
@@ -12,8 +13,8 @@ use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
     AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
-    NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, ReportFilter, ReportRow, RequestKey,
-    StoredCatalogue, StoredRequest, VerifyReport,
+    NewClient, NewKey, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, ReportFilter, ReportRow,
+    RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -74,6 +75,10 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.write(move |conn| claims::hasten(conn, &slow, polled_before, now)).await
+    }
+
+    async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| claims::hasten_queued(conn, now)).await
     }
 
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
@@ -192,6 +197,23 @@ impl Store for SqliteStore {
 
     async fn providers(&self) -> StoreResult<Vec<ProviderRecord>> {
         self.read(catalogues::providers).await
+    }
+
+    async fn set_paused(&self, provider: Option<&ProviderId>, paused: bool, now: Timestamp) -> StoreResult<Pauses> {
+        let provider = provider.cloned();
+        self.write(move |conn| operation::set_paused(conn, provider.as_ref(), paused, now)).await
+    }
+
+    async fn pauses(&self) -> StoreResult<Pauses> {
+        self.read(operation::pauses).await
+    }
+
+    async fn put_running(&self, document: String) -> StoreResult<()> {
+        self.write(move |conn| operation::put_running(conn, &document)).await
+    }
+
+    async fn running(&self) -> StoreResult<Option<String>> {
+        self.read(operation::running).await
     }
 
     async fn post_request(&self, body: String, now: Timestamp) -> StoreResult<i64> {

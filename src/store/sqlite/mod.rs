@@ -13,6 +13,7 @@ mod errors;
 mod migrations;
 mod movements;
 mod open;
+mod operation;
 mod order_reads;
 mod orders;
 mod readers;

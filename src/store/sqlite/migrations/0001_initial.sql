@@ -214,3 +214,15 @@ CREATE TABLE gateway_requests (
     answer TEXT,
     answered_at INTEGER
 ) STRICT;
+
+-- Where the operator lets no order leave; '' is everywhere.
+CREATE TABLE pauses (
+    provider TEXT PRIMARY KEY,
+    paused_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the gateway serves, as JSON, for its next start and for the command line: one row at most.
+CREATE TABLE running (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    document TEXT NOT NULL
+) STRICT;
