@@ -11,6 +11,7 @@ mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+pub mod console;
 pub mod documents;
 pub mod error;
 mod forward;

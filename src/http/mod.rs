@@ -8,6 +8,7 @@ mod accept;
 mod accounts;
 mod body;
 mod connection;
+mod console;
 mod decode;
 mod ops;
 mod proxies;
@@ -35,6 +36,7 @@ pub use public::PublicApi;
 
 use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
+use crate::app::console::{View, ViewQuery};
 
 /// What answers the calls of the public API.
 pub trait Api: Send + Sync + 'static {
@@ -59,6 +61,10 @@ pub trait Ops: Send + Sync + 'static {
         call: AccountCall,
         body: Bytes,
     ) -> impl Future<Output = Result<AccountAnswer, AccountError>> + Send;
+
+    /// What a page of the console shows; `None` where there is no such thing, and a sentence for the operator where
+    /// it can't be read.
+    fn view(&self, query: ViewQuery) -> impl Future<Output = Result<Option<View>, String>> + Send;
 }
 
 /// What a listener does with one request.

@@ -10,11 +10,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::token::OpsToken;
-use super::{Ops, Respond, accounts, reply};
+use super::{Ops, Respond, accounts, console, reply};
 
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// `/healthz`, `/readyz`, `/metrics` and `/accounts`.
+/// `/healthz`, `/readyz`, `/metrics`, `/console` and `/accounts`.
 #[derive(Debug)]
 pub struct OpsPages<O> {
     ops: Arc<O>,
@@ -67,6 +67,7 @@ impl<O: Ops> Respond for OpsPages<O> {
         let path = request.uri().path();
         match path.split('/').nth(1) {
             Some("accounts") => accounts::respond(&*self.ops, &self.token, request).await,
+            Some("console") => console::respond(&*self.ops, &self.token, &request).await,
             _ => self.page(request.method(), path, request.headers()),
         }
     }

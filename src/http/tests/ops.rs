@@ -19,6 +19,14 @@ impl Ops for Pages {
             call => Ok(AccountAnswer { created: matches!(call, AccountCall::Deposit(_)), document: "done".into() }),
         }
     }
+
+    async fn view(&self, query: ViewQuery) -> Result<Option<View>, String> {
+        match query {
+            ViewQuery::Providers => Ok(Some(View::Providers(vec![]))),
+            ViewQuery::Overview => Err("the <disk> is full".to_owned()),
+            _ => Ok(None),
+        }
+    }
 }
 
 async fn open(readiness: Result<(), Vec<String>>, token: Option<&str>) -> SocketAddr {
@@ -109,5 +117,43 @@ async fn a_body_for_an_account_is_64_kib_at_most() {
         let head = "POST /accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3cret\r\n";
         client.send(format!("{head}Content-Length: {length}\r\n\r\n{body}")).await;
         client.get_to("POST").await.unwrap().is_error(status);
+    }
+}
+
+#[tokio::test]
+async fn the_console_is_html_that_can_load_and_run_nothing_else() {
+    let address = open(Ok(()), None).await;
+    let page = get(address, "GET", "/console/providers", "").await;
+    assert_eq!((page.status(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(
+        (page.header("cache-control"), page.header("x-content-type-options")),
+        (Some("no-store"), Some("nosniff"))
+    );
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let body = String::from_utf8(page.body).unwrap();
+    let style = body.split('"').find(|part| part.ends_with(".css")).unwrap();
+    assert_eq!(get(address, "GET", style, "").await.header("content-type"), Some("text/css; charset=utf-8"));
+    for (path, status) in [("/console/orders/1", 404), ("/console/x", 404), ("/console", 503)] {
+        let page = get(address, "GET", path, "").await;
+        assert_eq!((page.status(), page.header("content-type")), (status, Some("text/html; charset=utf-8")), "{path}");
+        assert!(!String::from_utf8(page.body).unwrap().contains("<disk>"));
+    }
+    get(address, "POST", "/console", "").await.is_error(405);
+}
+
+#[tokio::test]
+async fn the_consoles_token_is_a_password() {
+    let address = open(Ok(()), Some("s3cret")).await;
+    let refused = get(address, "GET", "/console/providers", "").await;
+    refused.is_error(401);
+    assert!(refused.header("www-authenticate").unwrap().starts_with("Basic realm="));
+    for (headers, status) in [
+        ("Authorization: Basic YW55Ym9keTpzM2NyZXQ=\r\n", 200),
+        ("Authorization: Bearer s3cret\r\n", 200),
+        ("Authorization: Basic YW55Ym9keTp3cm9uZw==\r\n", 401),
+        ("Authorization: Basic s3cret\r\n", 401),
+    ] {
+        assert_eq!(get(address, "GET", "/console/providers", headers).await.status(), status, "{headers}");
     }
 }
