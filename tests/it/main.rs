@@ -1,6 +1,8 @@
 //! Tests through the real binary, the real network and simulated upstreams.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by ending")]
 
+mod accounts;
+mod accounts_api;
 mod api;
 mod architecture;
 mod bad_input;
