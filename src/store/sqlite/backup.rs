@@ -1,7 +1,7 @@
 //! Copies of a store: a backup while others write to it, and a backup that takes a store's place.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ pub struct Restore {
     copy: NamedTempFile,
     /// What does not hold in the backup; it must not be used unless this is empty.
     pub failures: Vec<String>,
-    _lock: File,
+    lock: File,
 }
 
 impl Restore {
@@ -94,7 +94,7 @@ impl Restore {
         let copy = new_file(store)?;
         copy_into(&open::reader(backup)?, copy.path())?;
         let failures = check(copy.path())?.failures;
-        Ok(Self { store: store.to_owned(), copy, failures, _lock: lock })
+        Ok(Self { store: store.to_owned(), copy, failures, lock })
     }
 
     /// The copy, to be made ready.
@@ -112,14 +112,16 @@ impl Restore {
     /// [`StoreError::Corrupt`] where the copy does not hold by now, and what the disk says. The old store is in its
     /// place then.
     pub fn finish(self, mark: &str) -> StoreResult<Option<PathBuf>> {
-        let Self { store, copy, _lock, .. } = self;
+        let Self { store, copy, lock, .. } = self;
         if let Some(failure) = check(copy.path())?.failures.into_iter().next() {
             return Err(StoreError::Corrupt(format!("after it was made ready: {failure}")));
         }
         let folder = folder_of(&store);
         let owner = fs::metadata(&store).or_else(|_| fs::metadata(folder)).map_err(|e| cannot_write(folder, &e))?;
-        std::os::unix::fs::fchown(copy.as_file(), Some(owner.uid()), Some(owner.gid()))
-            .map_err(|error| cannot_write(copy.path(), &error))?;
+        // Whoever runs this, root perhaps, the gateway's user must be able to open both.
+        for file in [copy.as_file(), &lock] {
+            fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| cannot_write(&store, &error))?;
+        }
         if owner.is_file() {
             fs::set_permissions(copy.path(), owner.permissions()).map_err(|error| cannot_write(copy.path(), &error))?;
         }
