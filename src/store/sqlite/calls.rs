@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, refills, requests,
-    verify,
+    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, refills, report,
+    requests, verify,
 };
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId};
@@ -13,9 +13,9 @@ use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied, RequestKey,
-    StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
+    NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied,
+    ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -114,6 +114,14 @@ impl Store for SqliteStore {
 
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
         self.read(order_reads::count).await
+    }
+
+    async fn alerts(&self, limit: usize) -> StoreResult<Vec<AlertRecord>> {
+        self.read(move |conn| order_reads::alerts(conn, limit)).await
+    }
+
+    async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
+        self.read(move |conn| report::report(conn, filter)).await
     }
 
     async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
