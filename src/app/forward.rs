@@ -130,7 +130,7 @@ impl App {
             return Turn::Step(Event::ServiceRemoved);
         };
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
-        match choose(order, &candidates(&snapshot, routes, &sale, busy, now)) {
+        match choose(order, &candidates(&snapshot, &self.freezes.load(), routes, &sale, busy, now)) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }

@@ -10,8 +10,10 @@ mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+mod doubts;
 pub mod error;
 mod forward;
+mod freeze;
 mod hasten;
 mod poll;
 mod providers;
@@ -25,7 +27,9 @@ mod sync;
 pub mod terms;
 mod view;
 mod waiters;
+mod wrong_keys;
 
+pub use providers::FROZEN;
 pub use sync::{SyncError, SyncReport};
 
 use std::collections::{BTreeMap, HashSet};
@@ -42,11 +46,13 @@ use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
+use freeze::Freezes;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
-use sync::SyncFailures;
+use sync::SyncState;
 use terms::Terms;
 use waiters::Waiters;
+use wrong_keys::WrongKeys;
 
 /// One client for each provider that is called.
 pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
@@ -72,7 +78,13 @@ pub struct App {
     polling: Mutex<HashSet<OrderId>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
-    sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
+    syncs: Mutex<BTreeMap<ProviderId, SyncState>>,
+    freezes: ArcSwap<Freezes>,
+    /// Providers of whose low balance the operator was told.
+    low_balances: Mutex<HashSet<ProviderId>>,
+    /// Providers of whose foreign currency in a status the operator was told.
+    foreign_statuses: Mutex<HashSet<ProviderId>>,
+    wrong_keys: WrongKeys,
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
@@ -93,14 +105,9 @@ impl App {
         upstreams: Upstreams,
         terms: Terms,
     ) -> StoreResult<Arc<Self>> {
-        let lists: Lists = store
-            .catalogues()
-            .await?
-            .into_iter()
-            .map(|stored| {
-                (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
-            })
-            .collect();
+        let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
+        let freezes: Freezes =
+            store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
         let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
         Ok(Arc::new(Self {
             store,
@@ -119,7 +126,11 @@ impl App {
             in_hand: Mutex::default(),
             polling: Mutex::default(),
             answering: Mutex::default(),
-            sync_failures: Mutex::default(),
+            syncs: Mutex::default(),
+            freezes: ArcSwap::from_pointee(freezes),
+            low_balances: Mutex::default(),
+            foreign_statuses: Mutex::default(),
+            wrong_keys: WrongKeys::default(),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
             building: tokio::sync::Mutex::default(),
@@ -148,6 +159,7 @@ impl App {
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         let providers: Vec<ProviderId> =
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
@@ -192,13 +204,6 @@ impl App {
 
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
         self.upstreams.load().get(provider).map(Arc::clone)
-    }
-
-    /// Puts a provider's new list in the place of its old one.
-    async fn swap_list(&self, provider: &ProviderId, list: List) {
-        let _building = self.building.lock().await;
-        let next = self.snapshot.load().with_list(provider, list);
-        self.snapshot.store(Arc::new(next));
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::terms::ProviderSetup;
 use super::{App, locked};
+use crate::domain::currency::other_currency;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
-use crate::store::records::Applied;
+use crate::store::records::{Applied, FreezeCause};
+use crate::telemetry;
 use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 
 /// What one `status` call takes.
@@ -21,7 +23,7 @@ const CLAIM: Duration = Duration::from_secs(120);
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
 
 /// What an upstream said of each order: a report, or why not; nothing where it was not asked or did not answer.
-type News = HashMap<UpstreamOrderId, Result<StatusReport, Option<String>>>;
+pub(super) type News = HashMap<UpstreamOrderId, Result<StatusReport, ItemError>>;
 
 impl App {
     /// Polls what is due at one provider, batch after batch.
@@ -44,6 +46,9 @@ impl App {
         let snapshot = self.snapshot.load_full();
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return Ok(0) };
         let Some(upstream) = self.upstream(provider) else { return Ok(0) };
+        if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
+            return Ok(0);
+        }
         if !self.store.has_due_polls(provider, self.clock.now()).await? {
             return Ok(0);
         }
@@ -53,9 +58,11 @@ impl App {
         let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
         locked(&self.polling).extend(&ids);
         let news = self.ask_for(&upstream, permit, &orders).await;
-        let taken_over = self.take_over(&orders, &news, setup).await;
+        // What is not believed is asked again when the claims end.
+        let believed = self.believes(setup, &orders, &news).await;
+        let taken_over = if believed { self.take_over(&orders, &news, setup).await } else { Ok(()) };
         locked(&self.polling).retain(|order| !ids.contains(order));
-        taken_over.map(|()| ids.len())
+        taken_over.map(|()| if believed { ids.len() } else { 0 })
     }
 
     async fn ask_for(&self, upstream: &Upstream, permit: Permit, orders: &[Order]) -> News {
@@ -86,8 +93,11 @@ impl App {
             let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { break };
             match upstream.status(permit, &binding.id).await {
                 Ok(report) => drop(news.insert(binding.id.clone(), Ok(report))),
-                Err(AnswerError::UnknownOrder(words) | AnswerError::Refused(words)) => {
-                    news.insert(binding.id.clone(), Err(Some(words)));
+                Err(AnswerError::UnknownOrder(words)) => {
+                    news.insert(binding.id.clone(), Err(ItemError::UnknownOrder(words)));
+                }
+                Err(AnswerError::Refused(words)) => {
+                    news.insert(binding.id.clone(), Err(ItemError::Refused(words)));
                 }
                 Err(error) => unanswered(upstream, &error),
             }
@@ -104,8 +114,8 @@ impl App {
             .iter()
             .filter_map(|order| {
                 let event = match news.get(&order.binding()?.id)? {
-                    Ok(report) => Event::Reported(report.clone(), rules),
-                    Err(words) => Event::Unreported(words.clone(), rules),
+                    Ok(report) => Event::Reported(self.in_our_currency(report, setup), rules),
+                    Err(error) => Event::Unreported(words(error), rules),
                 };
                 order.step(event, now).ok()
             })
@@ -118,9 +128,26 @@ impl App {
             // A stale one has changed meanwhile: the next poll asks again.
             if applied == Applied::Done {
                 self.announce(step).await;
+                if let Some(before) = orders.iter().find(|order| order.id == step.order.id) {
+                    self.watch_cost(before, &step.order).await;
+                }
             }
         }
         Ok(())
+    }
+
+    /// A charge in another currency than the configuration's is left out: a cost computed from it would be wrong.
+    fn in_our_currency(&self, report: &StatusReport, setup: &ProviderSetup) -> StatusReport {
+        let Some(code) = other_currency(report.currency.as_deref(), &setup.currency) else { return report.clone() };
+        let provider = &setup.id;
+        if locked(&self.foreign_statuses).insert(provider.clone()) {
+            metrics::counter!(telemetry::ALERTS).increment(1);
+            tracing::warn!(
+                %provider,
+                "{provider} reports charges in {code}, the configuration says {}: they are ignored", setup.currency
+            );
+        }
+        StatusReport { charge: None, ..report.clone() }
     }
 }
 
@@ -130,7 +157,7 @@ async fn ask_together(upstream: &Upstream, permit: Permit, orders: &[Order]) -> 
         orders.iter().filter_map(|order| order.binding().map(|binding| binding.id.clone())).collect();
     match upstream.statuses(permit, &ids).await {
         Ok(answer) if answer.batches => {
-            let news = answer.reports.into_iter().map(|(id, item)| (id, item.map_err(words))).collect();
+            let news = answer.reports.into_iter().collect();
             (news, true)
         }
         Ok(_) => (News::new(), false),
@@ -142,9 +169,9 @@ async fn ask_together(upstream: &Upstream, permit: Permit, orders: &[Order]) -> 
 }
 
 /// In which words an upstream would not tell of an order; `None` where it left it out.
-fn words(error: ItemError) -> Option<String> {
+fn words(error: &ItemError) -> Option<String> {
     match error {
-        ItemError::UnknownOrder(words) | ItemError::Refused(words) => Some(words),
+        ItemError::UnknownOrder(words) | ItemError::Refused(words) => Some(words.clone()),
         ItemError::Missing => None,
     }
 }

@@ -11,6 +11,8 @@ use crate::upstream::{Health, HealthState};
 
 /// Every state of an order but closed.
 const STATES: [&str; 4] = ["queued", "sending", "placed", "uncertain"];
+/// The state of a provider that seems to be another account's.
+pub const FROZEN: &str = "frozen";
 /// Between two reminders of uncertain orders.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
 
@@ -35,6 +37,7 @@ impl App {
                 let health = self.upstream(&setup.id).map(|upstream| upstream.health());
                 let list = snapshot.lists.get(&setup.id);
                 let state = match &health {
+                    Some(_) if self.frozen(setup).is_some() => FROZEN,
                     Some(health) if setup.mode == "on" => health.state.as_str(),
                     _ => setup.mode,
                 };
@@ -56,8 +59,15 @@ impl App {
     pub(super) async fn probe(self: Arc<Self>, provider: ProviderId) {
         let Some(upstream) = self.upstream(&provider) else { return };
         self.tell_of_change(&provider, &upstream.health());
-        if let Some(Err(error)) = upstream.try_probe().await {
-            tracing::warn!(%provider, %error, "{provider} still takes no calls");
+        match upstream.try_probe().await {
+            Some(Ok(balance)) => {
+                let terms = Arc::clone(&self.snapshot.load().terms);
+                if let Some(setup) = terms.provider(&provider) {
+                    self.took_balance(setup, &balance).await;
+                }
+            }
+            Some(Err(error)) => tracing::warn!(%provider, %error, "{provider} still takes no calls"),
+            None => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::freeze::Freezes;
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::{Offer, ServiceRoute};
 use crate::domain::ids::ProviderId;
@@ -21,6 +22,7 @@ pub(super) struct Sale<'a> {
 /// The service's routes in order of preference. `busy` holds providers that give no permit at the moment.
 pub(super) fn candidates(
     snapshot: &Snapshot,
+    freezes: &Freezes,
     routes: &[ServiceRoute],
     sale: &Sale<'_>,
     busy: &HashMap<ProviderId, String>,
@@ -29,7 +31,7 @@ pub(super) fn candidates(
     routes
         .iter()
         .map(|route| {
-            let obstacle = obstacle(snapshot, route, sale, now).or_else(|| {
+            let obstacle = obstacle(snapshot, freezes, route, sale, now).or_else(|| {
                 let reason = busy.get(&route.route.provider)?.clone();
                 Some(Obstacle { may_pass: true, reason })
             });
@@ -39,11 +41,23 @@ pub(super) fn candidates(
 }
 
 /// Whether somebody could take it, now or soon: nothing is sold that nobody can take.
-pub(super) fn sellable(snapshot: &Snapshot, routes: &[ServiceRoute], sale: &Sale<'_>, now: Timestamp) -> bool {
-    routes.iter().any(|route| obstacle(snapshot, route, sale, now).is_none())
+pub(super) fn sellable(
+    snapshot: &Snapshot,
+    freezes: &Freezes,
+    routes: &[ServiceRoute],
+    sale: &Sale<'_>,
+    now: Timestamp,
+) -> bool {
+    routes.iter().any(|route| obstacle(snapshot, freezes, route, sale, now).is_none())
 }
 
-fn obstacle(snapshot: &Snapshot, route: &ServiceRoute, sale: &Sale<'_>, now: Timestamp) -> Option<Obstacle> {
+fn obstacle(
+    snapshot: &Snapshot,
+    freezes: &Freezes,
+    route: &ServiceRoute,
+    sale: &Sale<'_>,
+    now: Timestamp,
+) -> Option<Obstacle> {
     let for_good = |reason: &str| Some(Obstacle { may_pass: false, reason: reason.to_owned() });
     let for_now = |reason: &str| Some(Obstacle { may_pass: true, reason: reason.to_owned() });
     let offer = match &route.offer {
@@ -55,6 +69,9 @@ fn obstacle(snapshot: &Snapshot, route: &ServiceRoute, sale: &Sale<'_>, now: Tim
     };
     if !provider.takes_orders {
         return for_now(&format!("its provider's mode is {:?}", provider.mode));
+    }
+    if let Some(cause) = freezes.get(&provider.id).and_then(|freeze| freeze.standing(&provider.currency)) {
+        return for_now(&format!("its provider is frozen: {}", cause.describe(&provider.id)));
     }
     if now.since(offer.fetched_at) > provider.max_catalogue_age {
         return for_now("its provider's catalogue is too old to sell from");

@@ -96,10 +96,14 @@ mod tests {
 
     use super::*;
 
+    fn sync(provider: Option<&str>) -> Request {
+        Request::Sync { provider: provider.map(str::to_owned), confirm: vec![], unfreeze: false }
+    }
+
     fn requests() -> [Request; 5] {
         [
-            Request::Sync { provider: None },
-            Request::Sync { provider: Some("alpha".into()) },
+            sync(None),
+            sync(Some("alpha")),
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
             Request::Resolve { order: 7, attempt: 1, how: How::Refund },
@@ -143,7 +147,7 @@ mod tests {
         let store = SqliteStore::in_memory(1).unwrap();
         let running = AtomicBool::new(true);
         let looks = || running.swap(false, Ordering::SeqCst);
-        let error = ask_gateway(&store, &Request::Sync { provider: None }, looks).await.unwrap_err();
+        let error = ask_gateway(&store, &sync(None), looks).await.unwrap_err();
         assert!(error.to_string().contains("stopped before it answered"), "{error}");
     }
 }

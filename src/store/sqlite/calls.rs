@@ -2,16 +2,18 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, access, catalogues, claims, clients, movements, order_reads, orders, requests, verify};
-use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use super::{
+    SqliteStore, access, catalogues, claims, clients, doubts, movements, order_reads, orders, requests, verify,
+};
+use crate::domain::catalogue::{Identity, Loss};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
-    OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    AccessList, Account, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
+    NewCatalogue, NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -162,14 +164,37 @@ impl Store for SqliteStore {
         self.read(access::list).await
     }
 
-    async fn put_catalogue(
-        &self,
-        provider: &ProviderId,
-        services: Vec<UpstreamService>,
-        fetched_at: Timestamp,
-    ) -> StoreResult<()> {
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()> {
         let provider = provider.clone();
-        self.write(move |conn| catalogues::put(conn, &provider, &services, fetched_at)).await
+        self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
+    }
+
+    async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
+        let provider = provider.clone();
+        self.read(move |conn| doubts::known(conn, &provider)).await
+    }
+
+    async fn confirm_services(&self, provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| doubts::confirm(conn, &provider, &ids)).await
+    }
+
+    async fn put_loss(&self, provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> StoreResult<()> {
+        let (provider, service) = (provider.clone(), service.clone());
+        self.write(move |conn| doubts::put_loss(conn, &provider, &service, &loss)).await
+    }
+
+    async fn put_freeze(&self, freeze: Freeze) -> StoreResult<()> {
+        self.write(move |conn| doubts::put_freeze(conn, &freeze)).await
+    }
+
+    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| doubts::remove_freeze(conn, &provider)).await
+    }
+
+    async fn freezes(&self) -> StoreResult<Vec<Freeze>> {
+        self.read(doubts::freezes).await
     }
 
     async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>> {

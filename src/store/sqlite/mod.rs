@@ -8,6 +8,7 @@ mod calls;
 mod catalogues;
 mod claims;
 mod clients;
+mod doubts;
 mod errors;
 mod migrations;
 mod movements;
