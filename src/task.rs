@@ -83,16 +83,29 @@ impl Tasks {
     }
 
     /// Runs `work` again and again until the stop: after `period`, or at once when it is nudged. The nudge
-    /// carries nothing: `work` finds out by itself what there is to do.
+    /// carries nothing: `work` finds out by itself what there is to do. A panic ends one round, not the task.
     pub fn every<W, F>(&self, period: Duration, nudge: Arc<Notify>, work: W)
     where
         W: Fn() -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let stop = self.stop.clone();
+        self.every_until(self.stop.clone(), period, nudge, work);
+    }
+
+    /// The same until `stop`, which is a [`Tasks::stop_token`].
+    pub fn every_until<W, F>(&self, stop: CancellationToken, period: Duration, nudge: Arc<Notify>, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
         drop(self.spawn(async move {
             while !stop.is_cancelled() {
-                work().await;
+                if tasks.spawn(work()).await.is_err() {
+                    tracing::error!(
+                        "a background task ended in a panic and goes on; the lines above say where. Report it"
+                    );
+                }
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = nudge.notified() => {}
@@ -100,6 +113,21 @@ impl Tasks {
                 }
             }
         }));
+    }
+
+    /// What `future` gives, or nothing once the stop is said: for waits and calls that can be left without harm.
+    pub async fn unless_stopping<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.stopping() => None,
+            output = future => Some(output),
+        }
+    }
+
+    /// What ends some tasks before the others; all end at the stop.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.child_token()
     }
 
     /// Resolves when the stop is said.
@@ -126,5 +154,35 @@ impl Tasks {
             Ok(()) => 0,
             Err(_) => self.tracker.len(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_one_round_only() {
+        let (tasks, rounds) = (Tasks::new(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&rounds);
+        tasks.every(Duration::from_secs(1), Arc::default(), move || {
+            let round = counted.fetch_add(1, Ordering::SeqCst);
+            async move { assert!(round > 0, "the first round fails") }
+        });
+        while rounds.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(tasks.finish(Duration::from_secs(1)).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_leaves_what_may_be_left() {
+        let tasks = Tasks::new();
+        assert_eq!(tasks.unless_stopping(std::future::ready(7)).await, Some(7));
+        let waiting = tasks.unless_stopping(std::future::pending::<()>());
+        tasks.stop();
+        assert_eq!(waiting.await, None);
     }
 }

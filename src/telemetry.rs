@@ -18,6 +18,10 @@ pub const API_CALLS: &str = "tollgate_api_calls_total";
 pub const ORDERS: &str = "tollgate_orders";
 /// Attempts to place an order by `provider` and `outcome`.
 pub const ATTEMPTS: &str = "tollgate_attempts_total";
+/// Refills sent to upstreams by `provider` and `outcome`: `accepted`, `refused`, `not_taken`, `ambiguous`.
+pub const REFILLS: &str = "tollgate_refills_total";
+/// Cancels that upstreams were told of by `provider` and `outcome`: `taken`, `refused`, `unanswered`.
+pub const CANCELS: &str = "tollgate_cancels_total";
 /// Calls to upstreams by `provider`, `action` and `outcome`.
 pub const UPSTREAM_CALLS: &str = "tollgate_upstream_calls_total";
 /// How long an upstream took by `provider` and `action`.
@@ -135,6 +139,8 @@ fn describe() {
     describe_counter!(API_CALLS, "Calls of the API");
     describe_gauge!(ORDERS, "Orders in the store");
     describe_counter!(ATTEMPTS, "Attempts to place an order at a provider");
+    describe_counter!(REFILLS, "Refills sent to providers");
+    describe_counter!(CANCELS, "Cancels that providers were told of");
     describe_counter!(UPSTREAM_CALLS, "Calls to providers");
     describe_histogram!(UPSTREAM_CALL_SECONDS, "Seconds that a provider took to answer");
     describe_counter!(STATUS_CACHE, "Order statuses looked for in the cache");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::App;
 use super::auth::Caller;
@@ -58,17 +58,40 @@ impl App {
                 Ok(Answer::json(json!({ "order": order.get() }).to_string()))
             }
             "status" => self.any_status(&caller, params).await.map(Answer::json),
+            "refill" => self.any_refill(&caller, params).await.map(to_answer),
+            "refill_status" => self.any_refill_status(&caller, params).await.map(to_answer),
+            "cancel" => {
+                let orders = given(params, "orders").or_else(|| given(params, "order"));
+                let orders = orders.ok_or(ApiError::ParameterMissing("orders"))?;
+                self.cancel(&caller, orders).await.map(to_answer)
+            }
             "balance" => self.own_balance(&caller).await,
             _ => Err(ApiError::ActionUnknown),
         }
     }
 
     async fn any_status(&self, caller: &Caller, params: &Params) -> Result<Bytes, ApiError> {
-        let given = |name| params.get(name).map(str::trim).filter(|text: &&str| !text.is_empty());
-        match (given("order"), given("orders")) {
+        match (given(params, "order"), given(params, "orders")) {
             (_, Some(orders)) => self.multi_status(caller, orders).await,
             (Some(order), None) => self.status(caller, order).await,
             (None, None) => Err(ApiError::ParameterMissing("order")),
+        }
+    }
+
+    async fn any_refill(self: &Arc<Self>, caller: &Caller, params: &Params) -> Result<Value, ApiError> {
+        match (given(params, "order"), given(params, "orders")) {
+            (_, Some(orders)) => self.refill_many(caller, orders).await,
+            // Text: that is how panels answer for one.
+            (Some(order), None) => Ok(json!({ "refill": self.refill(caller, order).await?.to_string() })),
+            (None, None) => Err(ApiError::ParameterMissing("order")),
+        }
+    }
+
+    async fn any_refill_status(&self, caller: &Caller, params: &Params) -> Result<Value, ApiError> {
+        match (given(params, "refill"), given(params, "refills")) {
+            (_, Some(refills)) => self.refill_statuses(caller, refills).await,
+            (Some(refill), None) => self.refill_status(caller, refill).await,
+            (None, None) => Err(ApiError::ParameterMissing("refill")),
         }
     }
 
@@ -137,7 +160,17 @@ fn compress(plain: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
+/// A parameter without blanks around it; nothing where it is absent or empty.
+fn given<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+    params.get(name).map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn to_answer(document: Value) -> Answer {
+    Answer::json(document.to_string())
+}
+
 /// A label from a closed set, so that a caller's invention does not become one.
 fn known_action(action: &str) -> &'static str {
-    ["services", "add", "status", "balance"].into_iter().find(|known| *known == action).unwrap_or("other")
+    const ACTIONS: [&str; 7] = ["services", "add", "status", "refill", "refill_status", "cancel", "balance"];
+    ACTIONS.into_iter().find(|known| *known == action).unwrap_or("other")
 }

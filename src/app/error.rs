@@ -1,5 +1,7 @@
 //! What a client is told when its call can't be done, and only that.
 
+use serde_json::{Value, json};
+
 use crate::domain::params::InputError;
 use crate::store::StoreError;
 
@@ -45,6 +47,24 @@ pub enum ApiError {
     /// No such order of this client.
     #[error("Incorrect order ID")]
     OrderUnknown,
+    /// It has ended, or its upstream does not cancel it.
+    #[error("Order can not be canceled")]
+    NotCancelable,
+    /// No such refill of this client.
+    #[error("Refill not found")]
+    RefillUnknown,
+    /// Its service can't be refilled.
+    #[error("Refill is disabled for this service")]
+    RefillDisabled,
+    /// It was not placed, or nothing of it was delivered.
+    #[error("The order is not completed")]
+    OrderNotCompleted,
+    /// A refill of that order is under way.
+    #[error("The refill task is not completed for this order")]
+    RefillOpen,
+    /// Its upstream refused it in words that are not for the client.
+    #[error("Refill is not available for this order")]
+    RefillRefused,
     /// No order named at all.
     #[error("Missing required parameter: {0}")]
     ParameterMissing(&'static str),
@@ -63,6 +83,14 @@ pub enum ApiError {
     /// Our own trouble: nothing was done.
     #[error("Temporarily unavailable, please try again later")]
     Internal,
+}
+
+impl ApiError {
+    /// `{"error": "…"}`, for one of many.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({ "error": self.to_string() })
+    }
 }
 
 /// The most IDs that one call takes.

@@ -1,43 +1,29 @@
 //! Forwards queued orders: chooses a route, makes the attempt durable, sends it once, and writes what came of it.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
+use super::taken::Taken;
 use super::{App, locked};
-use crate::domain::ids::{OrderId, ProviderId, Route};
+use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, Route};
 use crate::domain::order::{CLAIM, Choice, Event, Order, State, choose};
-use crate::store::StoreResult;
+use crate::domain::outcome::Outcome;
 use crate::store::records::OrderFilter;
+use crate::store::{StoreError, StoreResult};
 use crate::upstream::{Permit, Priority, Upstream};
 
 /// Orders taken up by one look at the queue.
 const BATCH: usize = 256;
 /// How long an order stands in a provider's queue before it is put off. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
-/// The same where another route could take it.
+/// How long an attempt is taken to be under way where its provider is not in the configuration any more.
+const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+/// How long an order stands in a provider's queue where another route could take it.
 const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
-
-/// An order that a task of this process has in hand; others leave it alone until this is dropped.
-struct InHand<'a> {
-    orders: &'a Mutex<HashSet<OrderId>>,
-    order: OrderId,
-}
-
-impl<'a> InHand<'a> {
-    fn take(orders: &'a Mutex<HashSet<OrderId>>, order: OrderId) -> Option<Self> {
-        locked(orders).insert(order).then_some(Self { orders, order })
-    }
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        locked(self.orders).remove(&self.order);
-    }
-}
 
 /// The next thing to do with a queued order.
 enum Turn {
@@ -68,7 +54,7 @@ impl App {
     /// itself.
     pub(super) async fn forward(self: Arc<Self>, order: Order) {
         let id = order.id;
-        let Some(_taken) = InHand::take(&self.in_hand, id) else { return };
+        let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
         if let Err(error) = self.try_forward(order).await {
             tracing::warn!(order.id = %id, %error, "order {id} waits: it could not be moved on");
         }
@@ -108,7 +94,7 @@ impl App {
         for (_, order) in sending {
             let State::Sending { route } = &order.state else { continue };
             let lease = self.snapshot.load().terms.provider(&route.provider).map(|setup| setup.attempt_lease);
-            let over = lease.is_some_and(|lease| now >= order.updated_at.plus(lease));
+            let over = now >= order.updated_at.plus(lease.unwrap_or(LONGEST_LEASE));
             if over && !locked(&self.in_hand).contains(&order.id) {
                 let id = order.id;
                 if let Err(error) = self.decide(order, Event::SenderLost).await {
@@ -130,7 +116,8 @@ impl App {
             return Turn::Step(Event::ServiceRemoved);
         };
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
-        match choose(order, &candidates(&snapshot, &self.freezes.load(), routes, &sale, busy, now)) {
+        let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
+        match choose(order, &candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now)) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }
@@ -171,12 +158,26 @@ impl App {
             return Ok(order);
         }
         let form = add_form(&order, &route);
-        let order = match self.decide(order, Event::SendStarted(route)).await? {
-            Stepped::Done(order) => order,
-            changed => return Ok(changed.into_order()),
+        let (id, attempt) = (order.id, order.attempts.next());
+        let order = match self.decide(order, Event::SendStarted(route)).await {
+            Ok(Stepped::Done(order)) => order,
+            Ok(changed) => return Ok(changed.into_order()),
+            Err(error) => return self.not_begun(id, attempt, error).await,
         };
         let outcome = upstream.add(permit, &form).await;
         Ok(self.settle(order, outcome).await)
+    }
+}
+
+impl App {
+    /// The start of an attempt failed to be written, or so the store said; nothing was sent. Should it be written
+    /// all the same, then so is that.
+    pub(super) async fn not_begun(&self, id: OrderId, attempt: AttemptNumber, error: StoreError) -> StoreResult<Order> {
+        let order = self.reread(id).await?;
+        if !matches!(order.state, State::Sending { .. }) || order.attempts != attempt {
+            return Err(error);
+        }
+        Ok(self.settle(order, Outcome::NotSent(format!("the store failed: {error}"))).await)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::telemetry;
 use crate::upstream::{Balance, ItemError};
 
 /// So many orders that a provider knew must be unknown to it at once.
-const MANY: usize = 10;
+pub(super) const MANY: usize = 10;
 /// And so many of a hundred that it was asked for in that call.
 const MOST_PERCENT: usize = 80;
 /// How long the operator's word that the account is the right one holds against that.

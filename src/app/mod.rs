@@ -10,42 +10,59 @@ mod add;
 mod answers;
 pub mod auth;
 pub mod call;
+mod cancel_forward;
+mod cancels;
 mod doubts;
 pub mod error;
 mod forward;
 mod freeze;
 mod hasten;
+mod online;
+mod pauses;
 mod poll;
 mod providers;
+mod refill_polls;
+mod refills;
+mod reload;
 pub mod requests;
 mod routes;
+pub mod running;
 mod settle;
 pub mod snapshot;
 mod status;
 mod steps;
 mod sync;
+mod taken;
 pub mod terms;
 mod view;
 mod waiters;
 mod wrong_keys;
 
+#[cfg(test)]
+mod tests;
+
+pub use online::OnlineReport;
 pub use providers::FROZEN;
+pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
+use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
+use cancel_forward::Retry;
 use freeze::Freezes;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
@@ -54,7 +71,7 @@ use terms::Terms;
 use waiters::Waiters;
 use wrong_keys::WrongKeys;
 
-/// One client for each provider that is called.
+/// One client for each provider; of one that is off it lets no call out.
 pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
 
 /// The gateway without its sockets: all handles, and the state that can be lost without harm.
@@ -66,16 +83,24 @@ pub struct App {
     upstreams: ArcSwap<Upstreams>,
     snapshot: ArcSwap<Snapshot>,
     access: ArcSwap<AccessTable>,
+    /// Where the operator lets no order leave.
+    pauses: ArcSwap<Pauses>,
     waiters: Waiters,
-    asked: Asked,
+    asked: Asked<OrderId>,
+    asked_refills: Asked<RefillId>,
     forward_nudge: Arc<Notify>,
     poll_nudge: Arc<Notify>,
     balances: Mutex<BTreeMap<ProviderId, rust_decimal::Decimal>>,
     single_pollers: Mutex<HashSet<ProviderId>>,
+    single_refill_pollers: Mutex<HashSet<ProviderId>>,
     /// Orders that a task is forwarding.
     in_hand: Mutex<HashSet<OrderId>>,
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
+    /// Orders whose cancel a task is telling an upstream.
+    canceling: Mutex<HashSet<OrderId>>,
+    /// Cancels that upstreams gave no answer to.
+    cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
     syncs: Mutex<BTreeMap<ProviderId, SyncState>>,
@@ -88,6 +113,10 @@ pub struct App {
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
+    /// What ends the tasks of each provider.
+    followers: Mutex<BTreeMap<ProviderId, CancellationToken>>,
+    /// The snapshot that the store was last told of.
+    recorded: Mutex<Weak<Snapshot>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
 }
@@ -109,6 +138,10 @@ impl App {
         let freezes: Freezes =
             store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
         let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
+        let pauses = store.pauses().await?;
+        for (id, upstream) in &upstreams {
+            upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
+        }
         Ok(Arc::new(Self {
             store,
             cache,
@@ -117,14 +150,19 @@ impl App {
             upstreams: ArcSwap::from_pointee(upstreams),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(terms), lists)),
             access: ArcSwap::from_pointee(access),
+            pauses: ArcSwap::from_pointee(pauses),
             waiters: Waiters::default(),
             asked: Asked::default(),
+            asked_refills: Asked::default(),
             forward_nudge: Arc::default(),
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
+            single_refill_pollers: Mutex::default(),
             in_hand: Mutex::default(),
             polling: Mutex::default(),
+            canceling: Mutex::default(),
+            cancel_retries: Mutex::default(),
             answering: Mutex::default(),
             syncs: Mutex::default(),
             freezes: ArcSwap::from_pointee(freezes),
@@ -133,6 +171,8 @@ impl App {
             wrong_keys: WrongKeys::default(),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
+            followers: Mutex::default(),
+            recorded: Mutex::default(),
             building: tokio::sync::Mutex::default(),
         }))
     }
@@ -147,28 +187,31 @@ impl App {
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
+        self.recover_refills().await?;
         Ok(count)
     }
 
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
+        let pauses = self.pauses.load();
+        if **pauses != Pauses::default() {
+            pauses::tell(&pauses);
+        }
+        self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_pauses);
+        self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
+        self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked_refills);
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::forward_wishes);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
         self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
-        let providers: Vec<ProviderId> =
-            self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
-        for provider in providers {
-            let (poller, syncer, prober) = (provider.clone(), provider.clone(), provider);
-            self.repeat(Duration::from_secs(1), &self.poll_nudge, move |app| app.poll_due(poller.clone()));
-            self.repeat(Duration::from_secs(5), &Arc::default(), move |app| app.sync_if_due(syncer.clone()));
-            self.repeat(Duration::from_secs(1), &Arc::default(), move |app| app.probe(prober.clone()));
-        }
+        self.follow_providers();
     }
 
     fn repeat<W, F>(self: &Arc<Self>, period: Duration, nudge: &Arc<Notify>, work: W)
@@ -202,8 +245,15 @@ impl App {
         &*self.store
     }
 
+    /// The client of a provider that is called.
     fn upstream(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
-        self.upstreams.load().get(provider).map(Arc::clone)
+        self.upstreams.load().get(provider).filter(|upstream| upstream.is_open()).map(Arc::clone)
+    }
+
+    /// The same where the configuration lets it be called.
+    fn called(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
+        let snapshot = self.snapshot.load();
+        snapshot.terms.provider(provider).filter(|setup| setup.is_called).and_then(|setup| self.upstream(&setup.id))
     }
 }
 

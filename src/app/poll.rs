@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::freeze::MANY;
+use super::taken::Taken;
 use super::terms::ProviderSetup;
 use super::{App, locked};
 use crate::domain::currency::other_currency;
-use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
-use crate::domain::order::{Event, Order, Step};
+use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::order::{Event, Order, State, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
 use crate::store::records::{Applied, FreezeCause};
@@ -52,52 +54,63 @@ impl App {
         if !self.store.has_due_polls(provider, self.clock.now()).await? {
             return Ok(0);
         }
-        let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { return Ok(0) };
+        let Some(permit) = self.poll_permit(&upstream).await else { return Ok(0) };
         let now = self.clock.now();
         let orders = self.store.claim_polls(provider, now, now.plus(CLAIM), BATCH).await?;
-        let ids: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
-        locked(&self.polling).extend(&ids);
+        let Some(_taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return Ok(0) };
         let news = self.ask_for(&upstream, permit, &orders).await;
         // What is not believed is asked again when the claims end.
-        let believed = self.believes(setup, &orders, &news).await;
-        let taken_over = if believed { self.take_over(&orders, &news, setup).await } else { Ok(()) };
-        locked(&self.polling).retain(|order| !ids.contains(order));
-        taken_over.map(|()| if believed { ids.len() } else { 0 })
+        if !self.believes(setup, &orders, &news).await {
+            return Ok(0);
+        }
+        self.take_over(&orders, &news, setup).await?;
+        Ok(orders.len())
+    }
+
+    async fn poll_permit(&self, upstream: &Upstream) -> Option<Permit> {
+        self.tasks.unless_stopping(upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT)).await?.ok()
     }
 
     async fn ask_for(&self, upstream: &Upstream, permit: Permit, orders: &[Order]) -> News {
         let provider = upstream.provider();
-        if !locked(&self.single_pollers).contains(provider) {
-            let (news, batches) = ask_together(upstream, permit, orders).await;
-            if batches || orders.len() == 1 {
-                return news;
-            }
-        } else {
-            drop(permit);
+        if locked(&self.single_pollers).contains(provider) {
+            return self.ask_singly(upstream, Some(permit), orders).await;
         }
-        let news = self.ask_singly(upstream, orders).await;
-        // Some panels answer a batch with one error where they know none of its orders: only an order that is
-        // answered when it is asked for alone shows that it is batches that this one can't do.
-        if news.values().any(Result::is_ok) && locked(&self.single_pollers).insert(provider.clone()) {
-            tracing::warn!(%provider, "{provider} can't be asked for many orders at once: it is asked for each alone");
+        let (mut news, batches) =
+            self.tasks.unless_stopping(ask_together(upstream, permit, orders)).await.unwrap_or_default();
+        if batches || orders.len() == 1 {
+            return news;
+        }
+        // Some panels answer a batch with one error where they know none of its orders, and any may where it is out
+        // of order: only one that is answered when it is asked for alone shows that it is batches that it can't do.
+        // So many that all unknown ones are told from one that is.
+        let (first, rest) = orders.split_at(1);
+        news.extend(self.ask_singly(upstream, None, first).await);
+        let (more, rest) = rest.split_at(if news.is_empty() { 0 } else { rest.len().min(MANY) });
+        news.extend(self.ask_singly(upstream, None, more).await);
+        if news.values().any(Result::is_ok) {
+            if locked(&self.single_pollers).insert(provider.clone()) {
+                tracing::warn!(%provider, "{provider} can't be asked for many orders at once: it is asked for each alone");
+            }
+            news.extend(self.ask_singly(upstream, None, rest).await);
         }
         news
     }
 
-    async fn ask_singly(&self, upstream: &Upstream, orders: &[Order]) -> News {
+    /// `permit`: for the first of them.
+    async fn ask_singly(&self, upstream: &Upstream, mut permit: Option<Permit>, orders: &[Order]) -> News {
         let mut news = News::new();
         for binding in orders.iter().filter_map(Order::binding) {
-            if self.tasks.is_stopping() {
-                break;
-            }
-            let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { break };
-            match upstream.status(permit, &binding.id).await {
+            let permit = match permit.take() {
+                Some(permit) => Some(permit),
+                None => self.poll_permit(upstream).await,
+            };
+            let Some(permit) = permit else { break };
+            let Some(answer) = self.tasks.unless_stopping(upstream.status(permit, &binding.id)).await else { break };
+            match answer {
                 Ok(report) => drop(news.insert(binding.id.clone(), Ok(report))),
                 Err(AnswerError::UnknownOrder(words)) => {
                     news.insert(binding.id.clone(), Err(ItemError::UnknownOrder(words)));
-                }
-                Err(AnswerError::Refused(words)) => {
-                    news.insert(binding.id.clone(), Err(ItemError::Refused(words)));
                 }
                 Err(error) => unanswered(upstream, &error),
             }
@@ -106,16 +119,18 @@ impl App {
     }
 
     /// Each order is judged by itself. One of a call that was not answered keeps its claim, and comes again when
-    /// that ends.
+    /// that ends; a closed one, which waits for nothing in particular, when it would have come in any case.
     async fn take_over(&self, orders: &[Order], news: &News, setup: &ProviderSetup) -> StoreResult<()> {
         let rules = self.snapshot.load().terms.report_rules(setup);
         let now = self.clock.now();
         let steps: Vec<Step> = orders
             .iter()
             .filter_map(|order| {
-                let event = match news.get(&order.binding()?.id)? {
-                    Ok(report) => Event::Reported(self.in_our_currency(report, setup), rules),
-                    Err(error) => Event::Unreported(words(error), rules),
+                let event = match news.get(&order.binding()?.id) {
+                    Some(Ok(report)) => Event::Reported(self.in_our_currency(report, setup), rules),
+                    Some(Err(error)) => Event::Unreported(words(error), rules),
+                    None if matches!(order.state, State::Closed { .. }) => Event::Unreported(None, rules),
+                    None => return None,
                 };
                 order.step(event, now).ok()
             })
@@ -123,17 +138,36 @@ impl App {
         if steps.is_empty() {
             return Ok(());
         }
-        let applied = self.store.apply_all(steps.clone()).await?;
+        let Ok(applied) = self.store.apply_all(steps.clone()).await else {
+            return self.take_over_singly(orders, steps).await;
+        };
         for (step, applied) in steps.iter().zip(applied) {
             // A stale one has changed meanwhile: the next poll asks again.
             if applied == Applied::Done {
-                self.announce(step).await;
-                if let Some(before) = orders.iter().find(|order| order.id == step.order.id) {
-                    self.watch_cost(before, &step.order).await;
-                }
+                self.took_over(orders, step).await;
             }
         }
         Ok(())
+    }
+
+    /// Where many could not be written together: one that can't be written keeps none of the others back.
+    async fn take_over_singly(&self, orders: &[Order], steps: Vec<Step>) -> StoreResult<()> {
+        let mut failed = None;
+        for step in steps {
+            match self.store.apply(step.clone()).await {
+                Ok(Applied::Done) => self.took_over(orders, &step).await,
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn took_over(&self, orders: &[Order], step: &Step) {
+        self.announce(step).await;
+        if let Some(before) = orders.iter().find(|order| order.id == step.order.id) {
+            self.watch_cost(before, &step.order).await;
+        }
     }
 
     /// A charge in another currency than the configuration's is left out: a cost computed from it would be wrong.

@@ -29,6 +29,7 @@ impl App {
     fn provider_records(&self) -> Vec<ProviderRecord> {
         let snapshot = self.snapshot.load_full();
         let balances = locked(&self.balances).clone();
+        let pauses = self.pauses.load();
         snapshot
             .terms
             .providers
@@ -38,6 +39,7 @@ impl App {
                 let list = snapshot.lists.get(&setup.id);
                 let state = match &health {
                     Some(_) if self.frozen(setup).is_some() => FROZEN,
+                    Some(_) if setup.mode == "on" && pauses.hold(&setup.id) => "paused",
                     Some(health) if setup.mode == "on" => health.state.as_str(),
                     _ => setup.mode,
                 };
@@ -59,7 +61,7 @@ impl App {
     pub(super) async fn probe(self: Arc<Self>, provider: ProviderId) {
         let Some(upstream) = self.upstream(&provider) else { return };
         self.tell_of_change(&provider, &upstream.health());
-        match upstream.try_probe().await {
+        match self.tasks.unless_stopping(upstream.try_probe()).await.flatten() {
             Some(Ok(balance)) => {
                 let terms = Arc::clone(&self.snapshot.load().terms);
                 if let Some(setup) = terms.provider(&provider) {
@@ -79,7 +81,7 @@ impl App {
         match state {
             _ if state == before => {}
             HealthState::On => tracing::info!(%provider, "{provider} takes calls again"),
-            HealthState::Paused => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
+            HealthState::Resting => tracing::warn!(%provider, "{provider} asked to be left alone for a while: {why}"),
             HealthState::KeyRejected | HealthState::Unreachable => {
                 metrics::counter!(crate::telemetry::ALERTS).increment(1);
                 tracing::warn!(%provider, "calls to {provider} stopped ({}): {why}", state.as_str());

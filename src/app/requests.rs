@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::App;
+use super::online::OnlineReport;
 use super::steps::Stepped;
 use super::sync::SyncReport;
-use super::{App, locked};
+use super::taken::Taken;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
 use crate::store::StoreResult;
@@ -32,6 +34,11 @@ pub enum Request {
         /// First believe again that its account is the right one.
         #[serde(default)]
         unfreeze: bool,
+    },
+    /// Ask these providers for their balance and services, and change nothing.
+    Check {
+        /// Which.
+        providers: Vec<String>,
     },
     /// Settle an uncertain order.
     Resolve {
@@ -62,6 +69,8 @@ pub enum How {
 pub enum Reply {
     /// What each provider's sync came to: a report, or why not.
     Synced(BTreeMap<String, Result<serde_json::Value, String>>),
+    /// What each provider answered, or why it did not.
+    Checked(BTreeMap<String, Result<OnlineReport, String>>),
     /// The order is settled; its state's word.
     Resolved(String),
     /// Nothing was done, and why.
@@ -77,15 +86,14 @@ impl App {
 
     async fn try_answer_requests(self: &Arc<Self>) -> StoreResult<()> {
         for stored in self.store.open_requests().await? {
-            if locked(&self.answering).insert(stored.number) {
-                drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
-            }
+            drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
         }
         Ok(())
     }
 
     /// Each in a task of its own, so that a slow upstream delays nobody else's request.
     async fn answer_request(self: Arc<Self>, stored: StoredRequest) {
+        let Some(_taken) = Taken::take(&self.answering, [stored.number]) else { return };
         let reply = match serde_json::from_str(&stored.body) {
             Ok(request) => self.carry_out(request).await,
             Err(error) => Reply::Refused(format!("the gateway does not know this request: {error}")),
@@ -94,7 +102,6 @@ impl App {
         if let Err(error) = self.store.answer_request(stored.number, answer, self.clock.now()).await {
             tracing::warn!(%error, "the answer to a request of the command line was not written; it is done again");
         }
-        locked(&self.answering).remove(&stored.number);
     }
 
     /// Does what was asked.
@@ -108,6 +115,14 @@ impl App {
                 }
             }
             Request::Sync { provider: None, .. } => self.sync_all().await,
+            Request::Check { providers } => {
+                let mut results = BTreeMap::new();
+                for provider in providers {
+                    let result = self.look_at(&ProviderId::new(provider.as_str())).await;
+                    results.insert(provider, result);
+                }
+                Reply::Checked(results)
+            }
             Request::Resolve { order, attempt, how } => match self.resolve(order, attempt, how).await {
                 Ok(reply) => reply,
                 Err(error) => Reply::Refused(error.to_string()),
@@ -188,8 +203,13 @@ impl App {
     /// An ID that the operator names must be one that the upstream knows on our account.
     async fn check_exists(&self, provider: &ProviderId, id: &UpstreamOrderId) -> Result<(), String> {
         let upstream = self.upstream(provider).ok_or_else(|| format!("provider {provider} is not called"))?;
-        let permit = upstream.permit(Priority::AskedStatus, PERMIT_WAIT).await.map_err(|e| e.to_string())?;
-        let report = upstream.status(permit, id).await;
+        let ask = async {
+            let permit =
+                upstream.permit(Priority::AskedStatus, PERMIT_WAIT).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>(upstream.status(permit, id).await)
+        };
+        let stopping = || "the gateway is stopping".to_owned();
+        let report = self.tasks.unless_stopping(ask).await.ok_or_else(stopping)??;
         report.map(drop).map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
     }
 }

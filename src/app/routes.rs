@@ -11,6 +11,7 @@ use crate::domain::order::{Candidate, Obstacle};
 use crate::domain::params::OrderParams;
 use crate::domain::service_type::ServiceType;
 use crate::domain::time::Timestamp;
+use crate::store::records::Pauses;
 
 /// What is to be forwarded, and for how much it was sold.
 pub(super) struct Sale<'a> {
@@ -19,20 +20,24 @@ pub(super) struct Sale<'a> {
     pub(super) charge: Money,
 }
 
-/// The service's routes in order of preference. `busy` holds providers that give no permit at the moment.
+/// The service's routes in order of preference. `busy` holds providers that give no permit at the moment; what the
+/// operator paused stands in the way only here, since orders go on being accepted.
 pub(super) fn candidates(
     snapshot: &Snapshot,
     freezes: &Freezes,
     routes: &[ServiceRoute],
     sale: &Sale<'_>,
     busy: &HashMap<ProviderId, String>,
+    pauses: &Pauses,
     now: Timestamp,
 ) -> Vec<Candidate> {
     routes
         .iter()
         .map(|route| {
             let obstacle = obstacle(snapshot, freezes, route, sale, now).or_else(|| {
-                let reason = busy.get(&route.route.provider)?.clone();
+                let provider = &route.route.provider;
+                let held = pauses.hold(provider).then(|| "paused by the operator".to_owned());
+                let reason = held.or_else(|| busy.get(provider).cloned())?;
                 Some(Obstacle { may_pass: true, reason })
             });
             Candidate { route: route.route.clone(), obstacle }

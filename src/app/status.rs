@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::App;
 use super::auth::Caller;
@@ -27,6 +28,12 @@ pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
     Ok(ids)
 }
 
+/// An ID in a list of answers: a number where it was written as one, else the text.
+pub(super) fn as_asked(id: &str) -> Value {
+    let number = id.bytes().all(|b| b.is_ascii_digit()).then(|| id.parse::<u64>().ok()).flatten();
+    number.map_or_else(|| Value::from(id), Value::from)
+}
+
 impl App {
     pub(super) async fn status(&self, caller: &Caller, order: &str) -> Result<Bytes, ApiError> {
         let id: OrderId = order.parse().map_err(|_| ApiError::OrderUnknown)?;
@@ -45,7 +52,7 @@ impl App {
             if index > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(serde_json::Value::from(*text).to_string().as_bytes());
+            body.extend_from_slice(Value::from(*text).to_string().as_bytes());
             body.push(b':');
             match text.parse().ok().and_then(|id: OrderId| found.get(&id)) {
                 Some(view) => body.extend_from_slice(view),
@@ -95,6 +102,15 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_comes_back_as_it_was_asked() {
+        for (text, wanted) in
+            [("7", "7"), ("99999999999", "99999999999"), ("x1", "\"x1\""), ("-1", "\"-1\""), ("+1", "\"+1\"")]
+        {
+            assert_eq!(as_asked(text).to_string(), wanted);
+        }
+    }
 
     #[test]
     fn ids_are_split_trimmed_and_limited() {

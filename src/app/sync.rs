@@ -94,6 +94,9 @@ pub enum SyncError {
     /// It seems to be another account's.
     #[error("it is frozen: {0}; the last good list stays in force")]
     Frozen(String),
+    /// The gateway stops.
+    #[error("the gateway is stopping")]
+    Stopping,
     /// It could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -155,10 +158,12 @@ impl App {
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return false };
         let now = self.clock.now();
         let young = snapshot.lists.get(provider).is_some_and(|list| now.since(list.fetched_at) < setup.sync_every);
+        // Its next balance may say that it is the right account again.
+        let foreign = matches!(self.frozen(setup), Some(FreezeCause::Currency(_)));
         let resting = locked(&self.syncs)
             .get(provider)
             .is_some_and(|state| state.failures > 0 && now < state.failed_at.plus(state.pause(setup.sync_every)));
-        !young && !resting
+        (!young || foreign) && !resting
     }
 
     /// Fetches a provider's list and balance now.
@@ -190,9 +195,14 @@ impl App {
     async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let not_called = || SyncError::NotCalled(provider.clone());
         let upstream = self.upstream(provider).ok_or_else(not_called)?;
+        let fetch = async { tokio::join!(fetch_services(&upstream), fetch_balance(&upstream)) };
+        let (list, balance) = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)?;
+        // A reload may have moved the provider meanwhile: then this is another panel's list.
+        if !self.upstream(provider).is_some_and(|present| present.is_same(&upstream)) {
+            return Err(not_called());
+        }
         let terms = Arc::clone(&self.snapshot.load().terms);
         let setup = terms.provider(provider).ok_or_else(not_called)?;
-        let (list, balance) = tokio::join!(fetch_services(&upstream), fetch_balance(&upstream));
         match balance {
             Ok(balance) => self.took_balance(setup, &balance).await,
             Err(error) => tracing::warn!(%provider, %error, "the balance at {provider} was not read"),

@@ -37,6 +37,8 @@ pub struct Terms {
 pub struct ProviderSetup {
     /// Which.
     pub id: ProviderId,
+    /// The host of its URL, with its port where that is not the usual one.
+    pub host: String,
     /// Whether it gets new orders.
     pub takes_orders: bool,
     /// Whether it is called at all.

@@ -39,6 +39,12 @@ pub(super) async fn ask(settings: &Settings, request: Request) -> anyhow::Result
     carry_out(&without_upstreams(settings), &secrets, store, request).await
 }
 
+/// Has a request that needs no store carried out here, also beside a gateway that does not call those upstreams.
+pub(super) async fn ask_from_here(settings: &Settings, request: Request) -> anyhow::Result<Reply> {
+    let secrets = Secrets { cache_url: None, ..settings.read_secrets()? };
+    carry_out(settings, &secrets, Arc::new(SqliteStore::in_memory(1)?), request).await
+}
+
 async fn ask_gateway(store: &dyn Store, request: &Request, running: impl Fn() -> bool) -> anyhow::Result<Reply> {
     let number = store.post_request(serde_json::to_string(request)?, now()).await?;
     talk("asking the running gateway");
@@ -74,7 +80,7 @@ async fn carry_out(
 
 const fn calls_upstreams(request: &Request) -> bool {
     match request {
-        Request::Sync { .. } | Request::Resolve { how: How::Placed(_), .. } => true,
+        Request::Sync { .. } | Request::Check { .. } | Request::Resolve { how: How::Placed(_), .. } => true,
         Request::Resolve { how: How::NotPlaced | How::Refund, .. } => false,
     }
 }
@@ -100,10 +106,11 @@ mod tests {
         Request::Sync { provider: provider.map(str::to_owned), confirm: vec![], unfreeze: false }
     }
 
-    fn requests() -> [Request; 5] {
+    fn requests() -> [Request; 6] {
         [
             sync(None),
             sync(Some("alpha")),
+            Request::Check { providers: vec!["alpha".into()] },
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
             Request::Resolve { order: 7, attempt: 1, how: How::Refund },
@@ -120,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_what_calls_upstreams_needs_secrets() {
-        assert_eq!(requests().each_ref().map(calls_upstreams), [true, true, true, false, false]);
+        assert_eq!(requests().each_ref().map(calls_upstreams), [true, true, true, true, false, false]);
     }
 
     #[tokio::test]

@@ -1,16 +1,34 @@
-//! `tollgate check`: the configuration, every mistake at once.
+//! `tollgate check`: the configuration, every mistake at once; and, where it has none, what the providers say to it,
+//! and what it would change.
 
+use clap::Args;
 use serde::Serialize;
+
+use super::check_diff::{self, DiffDocument};
+use super::check_online::{self, OnlineDocument};
 
 use super::output::talk;
 use super::{Call, ExitStatus};
 use crate::config::{ConfigErrors, Mistake, Settings};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// Also ask each provider for its balance and services.
+    #[arg(long)]
+    online: bool,
+    /// Also compare with what is served: services, prices, and open orders that are touched.
+    #[arg(long)]
+    diff: bool,
+}
 
 #[derive(Debug, Default, Serialize)]
 struct CheckDocument {
     ok: bool,
     mistakes: Vec<MistakeDocument>,
     warnings: Vec<String>,
+    /// `null` where it was not asked for; so for `diff`.
+    online: Option<Vec<OnlineDocument>>,
+    diff: Option<DiffDocument>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,7 +51,7 @@ impl From<&Mistake> for MistakeDocument {
 }
 
 /// Secrets are read too: one that is missing shall show here, not at the next start.
-pub(super) fn check(call: &Call) -> anyhow::Result<ExitStatus> {
+pub(super) async fn check(call: &Call, options: &CheckOptions) -> anyhow::Result<ExitStatus> {
     let (settings, errors) = match call.settings() {
         Ok(settings) => {
             let errors = settings.read_secrets().err();
@@ -41,7 +59,7 @@ pub(super) fn check(call: &Call) -> anyhow::Result<ExitStatus> {
         }
         Err(errors) => (None, Some(errors.with_secrets())),
     };
-    let document = document(settings.as_ref(), errors.as_ref());
+    let mut document = document(settings.as_ref(), errors.as_ref());
     if !call.output.is_json() {
         for warning in &document.warnings {
             talk(&format!("warning: {warning}"));
@@ -50,8 +68,34 @@ pub(super) fn check(call: &Call) -> anyhow::Result<ExitStatus> {
             return Err(errors.into());
         }
     }
-    call.output.print(&document, || settings.as_ref().map(summary).unwrap_or_default())?;
-    Ok(if document.ok { ExitStatus::Done } else { ExitStatus::BadUsage })
+    if let Some(settings) = settings.as_ref().filter(|_| document.ok) {
+        look_further(settings, options, &mut document).await?;
+    }
+    call.output.print(&document, || settings.as_ref().map(|s| describe(s, &document)).unwrap_or_default())?;
+    let failed = document.online.iter().flatten().any(OnlineDocument::has_failed);
+    let refused = document.diff.as_ref().is_some_and(DiffDocument::is_refused);
+    Ok(match document.ok {
+        false => ExitStatus::BadUsage,
+        true if failed || refused => ExitStatus::Failed,
+        true => ExitStatus::Done,
+    })
+}
+
+/// `ok` goes on telling of the file alone.
+async fn look_further(settings: &Settings, options: &CheckOptions, document: &mut CheckDocument) -> anyhow::Result<()> {
+    if options.diff {
+        document.diff = Some(check_diff::diff(settings).await?);
+    }
+    if options.online {
+        document.online = Some(check_online::online(settings).await?);
+    }
+    Ok(())
+}
+
+fn describe(settings: &Settings, document: &CheckDocument) -> String {
+    let diff = document.diff.as_ref().map(check_diff::describe);
+    let online = document.online.as_deref().map(check_online::describe);
+    [Some(summary(settings)), diff, online].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> CheckDocument {
@@ -60,6 +104,8 @@ fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> Check
         ok: mistakes.is_empty(),
         mistakes: mistakes.iter().map(MistakeDocument::from).collect(),
         warnings: settings.map(|settings| settings.warnings.clone()).unwrap_or_default(),
+        online: None,
+        diff: None,
     }
 }
 

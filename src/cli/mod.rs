@@ -5,11 +5,15 @@
 
 mod ask;
 mod check;
+mod check_diff;
+mod check_online;
 mod client;
 mod client_terms;
 mod key;
+mod order_refills;
 mod orders;
 mod output;
+mod pause;
 mod providers;
 mod sandbox;
 mod serve;
@@ -51,7 +55,7 @@ enum Verb {
     /// Run the gateway; SIGTERM drains and stops it.
     Serve(serve::ServeOptions),
     /// Check the configuration; names every mistake at once.
-    Check,
+    Check(check::CheckOptions),
     /// Try it: two simulated upstreams and a gateway before them, in a temporary folder.
     Demo,
     /// Run one simulated upstream, which can be told to misbehave.
@@ -66,6 +70,10 @@ enum Verb {
     Services(services::ServicesOptions),
     /// Each provider's balance, state and last sync.
     Providers,
+    /// Let no order leave, for one provider or at all; `add` goes on being accepted.
+    Pause(pause::PauseOptions),
+    /// Let orders leave again.
+    Resume(pause::PauseOptions),
     /// Fetch catalogues now and show what changed.
     Sync(providers::SyncOptions),
     /// Orders and their histories.
@@ -109,13 +117,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
     let call = Call { config: cli.config, output: Output::new(cli.json) };
     match cli.verb {
         Verb::Serve(options) => serve::serve(&call, &options).await,
-        Verb::Check => check::check(&call),
+        Verb::Check(options) => check::check(&call, &options).await,
         Verb::Demo => serve::demo().await,
         Verb::Sandbox(options) => sandbox::sandbox(&call, options).await,
         Verb::Client(verb) => client::run(&call, verb).await,
         Verb::Key(verb) => key::run(&call, verb).await,
         Verb::Services(options) => services::services(&call, options).await,
         Verb::Providers => providers::providers(&call).await,
+        Verb::Pause(options) => pause::set_paused(&call, options, true).await,
+        Verb::Resume(options) => pause::set_paused(&call, options, false).await,
         Verb::Sync(options) => providers::sync(&call, options).await,
         Verb::Orders(verb) => orders::run(&call, verb).await,
         Verb::Verify => verify::verify(&call).await,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::client::{EntryDocument, entry_table};
+use super::order_refills::{RefillDocument, refill_table};
 use super::output::{fields, or_dash, table, time};
 use super::{Call, ExitStatus, ask, values};
 use crate::app::requests::{How, Reply, Request};
@@ -140,6 +141,7 @@ struct StoryDocument {
     order: OrderDocument,
     attempts: Vec<AttemptDocument>,
     history: Vec<HistoryDocument>,
+    refills: Vec<RefillDocument>,
     ledger: Vec<EntryDocument>,
 }
 
@@ -188,6 +190,7 @@ impl From<OrderStory> for StoryDocument {
             order: OrderDocument::new(story.client, &story.order),
             attempts: story.attempts.into_iter().map(AttemptDocument::from).collect(),
             history: story.history.into_iter().map(HistoryDocument::from).collect(),
+            refills: story.refills.into_iter().map(RefillDocument::from).collect(),
             ledger: story.ledger.into_iter().map(EntryDocument::from).collect(),
         }
     }
@@ -287,7 +290,12 @@ fn describe(story: &StoryDocument) -> String {
         .iter()
         .map(|line| [line.at.clone(), if line.alert { "alert" } else { "" }.to_owned(), line.text.clone()]);
     let history = table(["AT", "", "WHAT HAPPENED"], history);
-    [order, attempts, history, entry_table(&story.ledger)].join("\n\n")
+    let refills = refill_table(&story.refills);
+    [Some(order), Some(attempts), Some(history), refills, Some(entry_table(&story.ledger))]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 #[derive(Serialize)]
@@ -311,7 +319,7 @@ async fn resolve(call: &Call, id: OrderId, how: HowOptions) -> anyhow::Result<()
             Ok(call.output.print(&document, || format!("order {id} is settled: {}", document.state))?)
         }
         Reply::Refused(why) => bail!(why),
-        Reply::Synced(_) => bail!("the gateway answered something else: is it another version?"),
+        Reply::Synced(_) | Reply::Checked(_) => bail!("the gateway answered something else: is it another version?"),
     }
 }
 
@@ -384,6 +392,7 @@ mod tests {
                 detail: None,
             }],
             history: vec![HistoryRecord { at, text: "placed".into(), alert: false }],
+            refills: vec![],
             ledger: vec![],
         };
         let document = to_value(StoryDocument::from(story)).unwrap();

@@ -14,12 +14,14 @@ use crate::config::Settings;
 use crate::config::settings::{ProviderMode, StoreUrl};
 use crate::domain::ids::ProviderId;
 use crate::serve;
-use crate::store::records::{Freeze, ProviderRecord, StoredCatalogue};
+use crate::store::records::{Freeze, Pauses, ProviderRecord, StoredCatalogue};
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::telemetry::{self, LogFormat};
 
 /// How many IDs of a change are named to people; JSON names all.
 const NAMED: usize = 20;
+/// The state of a provider for which the operator lets no order leave.
+const PAUSED: &str = "paused";
 
 #[derive(Debug, Args)]
 pub(super) struct SyncOptions {
@@ -59,6 +61,7 @@ pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
         records: store.providers().await?,
         catalogues: store.catalogues().await?,
         freezes: store.freezes().await?,
+        pauses: store.pauses().await?,
         running,
     };
     let documents = documents(&settings, &known);
@@ -76,6 +79,7 @@ struct Known {
     records: Vec<ProviderRecord>,
     catalogues: Vec<StoredCatalogue>,
     freezes: Vec<Freeze>,
+    pauses: Pauses,
     /// Whether a gateway runs.
     running: bool,
 }
@@ -92,11 +96,17 @@ fn documents(settings: &Settings, known: &Known) -> Vec<ProviderDocument> {
         let freeze = known.freezes.iter().find(|freeze| freeze.provider == provider.id);
         let frozen = freeze.and_then(|freeze| freeze.standing(&provider.currency));
         let frozen = frozen.filter(|_| provider.mode != ProviderMode::Off);
-        let state = live.map_or_else(|| mode(provider.mode).to_owned(), |record| record.state.clone());
         let balance = record.filter(|record| record.currency == provider.currency).and_then(|record| record.balance);
         ProviderDocument {
             provider: provider.id.to_string(),
-            state: if frozen.is_some() { FROZEN.to_owned() } else { state },
+            state: match frozen {
+                Some(_) => FROZEN.to_owned(),
+                None if provider.mode == ProviderMode::On && known.pauses.hold(&provider.id) => PAUSED.to_owned(),
+                None => {
+                    let recorded = live.map(|record| record.state.clone()).filter(|state| state != PAUSED);
+                    recorded.unwrap_or_else(|| mode(provider.mode).to_owned())
+                }
+            },
             reason: frozen.map(|cause| cause.describe(&provider.id)),
             balance: balance.map(|balance| balance.normalize().to_string()),
             currency: provider.currency.clone(),
@@ -188,7 +198,7 @@ pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<Ex
     let results = match ask::ask(&settings, request).await? {
         Reply::Synced(results) => results,
         Reply::Refused(why) => bail!(why),
-        Reply::Resolved(_) => bail!("the gateway answered something else: is it another version?"),
+        Reply::Resolved(_) | Reply::Checked(_) => bail!("the gateway answered something else: is it another version?"),
     };
     let documents = sync_documents(results)?;
     call.output.print(&documents, || documents.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
@@ -283,23 +293,34 @@ mod tests {
             services: vec![],
             doubts: vec![],
         };
-        let seen = |running| {
-            let known =
-                Known { records: vec![record()], catalogues: vec![catalogue.clone()], freezes: vec![], running };
+        let seen = |pauses: &Pauses, running| {
+            let known = Known {
+                records: vec![record()],
+                catalogues: vec![catalogue.clone()],
+                freezes: vec![],
+                pauses: pauses.clone(),
+                running,
+            };
             to_value(documents(&settings(), &known)).unwrap()
         };
+        let mut pauses = Pauses::default();
         let beta = json!({"provider": "beta", "state": "drain", "reason": null, "balance": null, "currency": "EUR",
                           "last_sync_at": null, "services": 0, "in_flight": 0, "failures": 0});
         assert_eq!(
-            seen(true),
+            seen(&pauses, true),
             json!([{"provider": "alpha", "state": "unreachable", "reason": null, "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 2, "failures": 3}, beta])
         );
         assert_eq!(
-            seen(false),
+            seen(&pauses, false),
             json!([{"provider": "alpha", "state": "on", "reason": null, "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 0, "failures": 0}, beta])
         );
+        pauses.everywhere = true;
+        for running in [true, false] {
+            let states = seen(&pauses, running);
+            assert_eq!((&states[0]["state"], &states[1]["state"]), (&json!("paused"), &json!("drain")), "{running}");
+        }
     }
 
     #[test]

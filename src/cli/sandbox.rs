@@ -25,7 +25,7 @@ pub(super) struct SandboxOptions {
     /// What it sells: a panel's `services` answer.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
-    /// How it misbehaves, such as `close-after@add:30%`.
+    /// How it misbehaves, such as `close-after@add:0.3`.
     #[arg(long, value_name = "SPEC")]
     faults: Option<Faults>,
     /// How many times faster orders advance.
@@ -62,7 +62,6 @@ pub(super) async fn sandbox(call: &Call, options: SandboxOptions) -> anyhow::Res
 }
 
 /// Ready when the process is told to end; listens from now on.
-#[cfg(unix)]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -71,14 +70,5 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
-    })
-}
-
-/// Ready when the process is told to end.
-#[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Where signals can't be listened to, the system's own default ends the process.
-        let _ = tokio::signal::ctrl_c().await;
     })
 }

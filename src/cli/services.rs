@@ -62,7 +62,7 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     Ok(ExitStatus::Done)
 }
 
-fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
+pub(super) fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
     catalogues.into_iter().map(List::stored).collect()
 }
 

@@ -55,6 +55,10 @@ fn every_verb_is_there() {
     for line in [
         "serve --log-format json",
         "check",
+        "check --online --diff",
+        "pause",
+        "pause alpha",
+        "resume alpha",
         "demo",
         "sandbox --listen 127.0.0.1:0 --key k --services s.json --faults close-after@add --speed 10 --journal j",
         "client add shop --deposit 10 --markup -5 --rps 3 --credit 1 --daily-limit 9 --allow-ip ::1 --allow-ip 10.0.0.0/8 --allow-service 1*",

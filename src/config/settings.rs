@@ -164,6 +164,16 @@ pub struct DispatchSettings {
     pub watch_closed: Duration,
 }
 
+impl ProviderSettings {
+    /// The host of its URL, with the port where that is not the scheme's own: whose panel this is.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let Ok(url) = self.url.parse::<reqwest::Url>() else { return self.url.clone() };
+        let host = url.host_str().unwrap_or_default();
+        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
 /// Whether a provider is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderMode {

@@ -152,7 +152,8 @@ type = "default"
     assert!(!filter.name.as_ref().unwrap().is_match("likes"));
     assert!(filter.exclude_category.as_ref().unwrap().is_match("Test 1"));
     assert!(filter.kind.as_ref().unwrap().is_match("Default"));
-    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    let [warning] = settings.warnings.as_slice() else { panic!("{:?}", settings.warnings) };
+    assert!(warning.contains("recover = \"scan\" is not in this version"), "{warning}");
 }
 
 #[test]
@@ -341,4 +342,17 @@ proptest! {
         let hold_for = check(&text).map(|settings| settings.dispatch.hold_for);
         prop_assert!(hold_for.is_err() || hold_for.is_ok_and(|hold_for| hold_for <= values::TEN_YEARS));
     }
+}
+
+#[test]
+fn a_host_is_the_same_by_any_path_and_scheme() {
+    let host = |url: &str| {
+        let text = format!("[[provider]]\nid = \"alpha\"\nurl = \"{url}\"\nkey = \"0123456789abcdef\"\n");
+        parse(Path::new("providers.toml"), &text, false).unwrap().providers[0].host()
+    };
+    assert_eq!(host("https://Panel.example/api/v2"), "panel.example");
+    assert_eq!(host("http://panel.example/api"), "panel.example");
+    assert_eq!(host("https://panel.example:443/"), "panel.example");
+    assert_eq!(host("http://127.0.0.1:9000/api/v2"), "127.0.0.1:9000");
+    assert_eq!(host("http://[::1]:9000/"), "[::1]:9000");
 }

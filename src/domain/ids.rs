@@ -60,6 +60,10 @@ public_id! {
     OrderId
 }
 public_id! {
+    /// A refill of ours, as its client knows it.
+    RefillId
+}
+public_id! {
     /// A service of ours, as clients order it.
     ServiceId
 }
@@ -140,6 +144,10 @@ text_id! {
 text_id! {
     /// An order's ID at an upstream: text, since some panels use letters.
     UpstreamOrderId
+}
+text_id! {
+    /// A refill's ID at an upstream: text, since some panels use the order's own ID.
+    UpstreamRefillId
 }
 
 /// Where an order can be placed: one service at one provider. Written `alpha:101` in `providers.toml`.

@@ -13,6 +13,7 @@ pub mod order;
 pub mod outcome;
 pub mod params;
 pub mod pricing;
+pub mod refill;
 pub mod service_type;
 pub mod status;
 pub mod time;

@@ -24,13 +24,14 @@ pub(super) fn respond(method: &Method, what: &str, body: &Bytes, shared: &Shared
         ("GET", "calls") => Ok(count_calls(&panel)),
         ("POST", "faults") => set_faults(&mut panel, body),
         ("POST", "order") => set_order(&mut panel, &Params::read(body, "")),
+        ("POST", "refill") => set_refill(&mut panel, &Params::read(body, "")),
         ("POST", "services") => set_services(&mut panel, body),
         ("POST", "rate") => set_rate(&mut panel, &Params::read(body, "")),
         ("POST", "account") => set_account(&mut panel, &Params::read(body, "")),
         _ => Err((
             StatusCode::NOT_FOUND,
             format!(
-                "no control call {method} {what}; see `GET orders`, `GET calls`, and POST to faults, order, services, rate, account"
+                "no control call {method} {what}; see `GET orders`, `GET calls`, and POST to faults, order, refill, services, rate, account"
             ),
         )),
     };
@@ -84,6 +85,12 @@ fn set_order(panel: &mut Panel, params: &Params) -> Done {
         runs: text("runs"),
     };
     if panel.set_order(id, change) { Ok(done()) } else { Err((StatusCode::NOT_FOUND, format!("no order {id}"))) }
+}
+
+fn set_refill(panel: &mut Panel, params: &Params) -> Done {
+    let id = params.get("id").ok_or_else(|| bad("give the refill's `id`"))?;
+    let word = params.get("status").ok_or_else(|| bad("give the `status` word"))?;
+    if panel.set_refill(id, word) { Ok(done()) } else { Err((StatusCode::NOT_FOUND, format!("no refill {id}"))) }
 }
 
 fn set_services(panel: &mut Panel, body: &Bytes) -> Done {

@@ -47,7 +47,6 @@ mod wire;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -161,18 +160,6 @@ pub async fn start(options: Options) -> io::Result<Sandbox> {
     Ok(Sandbox { addr, shared, tasks, stop })
 }
 
-/// Runs a panel until `shutdown` is ready.
-///
-/// # Errors
-/// As [`start`].
-pub async fn run_until(options: Options, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    let sandbox = start(options).await?;
-    tracing::info!("the simulated panel listens on {}", sandbox.url());
-    shutdown.await;
-    sandbox.shutdown().await;
-    Ok(())
-}
-
 impl Sandbox {
     /// The API's address.
     #[must_use]
@@ -228,6 +215,12 @@ impl Sandbox {
     #[must_use]
     pub fn set_order(&self, id: &str, change: OrderChange) -> bool {
         self.shared.panel().set_order(id, change)
+    }
+
+    /// Forces a refill's status word; false where there is no such refill.
+    #[must_use]
+    pub fn set_refill(&self, id: &str, word: &str) -> bool {
+        self.shared.panel().set_refill(id, word)
     }
 
     /// Changes a service's rate; false where there is no such service.

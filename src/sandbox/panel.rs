@@ -35,8 +35,8 @@ pub(super) struct Panel {
     key: String,
     pub(super) services: Vec<SandboxService>,
     orders: Vec<Order>,
-    /// When each refill was asked for; its ID is its place here, from 1.
-    refills: Vec<Duration>,
+    /// The refills; the ID of each is its place here, from 1.
+    refills: Vec<Refill>,
     pub(super) balance: Money,
     pub(super) currency: String,
     pub(super) duplicate_lock: bool,
@@ -280,19 +280,18 @@ impl Panel {
             return Err("The order is not completed".to_owned());
         }
         let last = self.last_refill.get(&index).and_then(|refill| self.refills.get(*refill));
-        if last.is_some_and(|refill| refill_word(*refill, now) != "Completed") {
+        if last.is_some_and(|refill| matches!(refill.word(now), "Pending" | "In progress")) {
             return Err("The refill task is not completed for this order".to_owned());
         }
         self.last_refill.insert(index, self.refills.len());
-        self.refills.push(now);
+        self.refills.push(Refill { asked_at: now, forced: None });
         Ok(self.refills.len())
     }
 
     fn refill_status(&self, params: &Params, now: Duration) -> Answer {
         let show = |id: &str| {
-            let index = id.parse::<usize>().ok().and_then(|id| id.checked_sub(1));
-            let refill = index.and_then(|index| self.refills.get(index)).ok_or("Refill not found")?;
-            Ok::<_, String>(Value::from(refill_word(*refill, now)))
+            let refill = refill_index(id).and_then(|index| self.refills.get(index)).ok_or("Refill not found")?;
+            Ok::<_, String>(Value::from(refill.word(now)))
         };
         let Some(ids) = params.list("refills") else {
             return Ok(json!({ "status": show(params.get("refill").unwrap_or_default())? }));
@@ -337,6 +336,15 @@ impl Panel {
         true
     }
 
+    /// Forces a refill's status word; false where there is no such refill.
+    pub(super) fn set_refill(&mut self, id: &str, word: &str) -> bool {
+        let found = refill_index(id).and_then(|index| self.refills.get_mut(index));
+        found.is_some_and(|refill| {
+            refill.forced = Some(word.to_owned());
+            true
+        })
+    }
+
     /// Changes a service's rate; false where there is no such service.
     pub(super) fn set_rate(&mut self, service: u64, rate: rust_decimal::Decimal) -> bool {
         let found = self.services.iter_mut().find(|known| known.id == service);
@@ -347,12 +355,26 @@ impl Panel {
     }
 }
 
-fn refill_word(asked_at: Duration, now: Duration) -> &'static str {
-    match now.saturating_sub(asked_at) {
-        age if age < REFILL_PENDING => "Pending",
-        age if age < REFILL_TAKES => "In progress",
-        _ => "Completed",
+/// A refill of an order.
+struct Refill {
+    asked_at: Duration,
+    /// The word that is answered instead of its own.
+    forced: Option<String>,
+}
+
+impl Refill {
+    fn word(&self, now: Duration) -> &str {
+        match (&self.forced, now.saturating_sub(self.asked_at)) {
+            (Some(word), _) => word,
+            (None, age) if age < REFILL_PENDING => "Pending",
+            (None, age) if age < REFILL_TAKES => "In progress",
+            _ => "Completed",
+        }
     }
+}
+
+fn refill_index(id: &str) -> Option<usize> {
+    id.trim().parse::<usize>().ok()?.checked_sub(1)
 }
 
 fn check_count(ids: &[&str]) -> Result<(), String> {

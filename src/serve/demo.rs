@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{Gateway, told_to_stop};
+use super::{Gateway, told_to_reload, told_to_stop};
 use crate::app::auth::{hash_key, new_key};
 use crate::app::terms::Terms;
 use crate::config;
@@ -30,11 +30,11 @@ pub async fn demo() -> anyhow::Result<()> {
         .context("cannot start the second upstream")?;
     let file = write_configuration(folder.path(), &alpha, &beta)?;
     let settings = config::load(&file)?;
-    let gateway = Gateway::build(&settings).await?;
+    let terms = super::terms(&settings);
+    let gateway = Gateway::build(settings).await?;
     let key = add_client(&gateway).await?;
     let app = gateway.app.clone();
-    let terms = super::terms(&settings);
-    let stop = told_to_stop()?;
+    let (stop, hangups) = (told_to_stop()?, told_to_reload()?);
     let ready = async {
         while app.readiness().is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -48,7 +48,7 @@ pub async fn demo() -> anyhow::Result<()> {
             () = ready => {}
         }
     };
-    let ended = gateway.run(stop).await;
+    let ended = gateway.run(stop, hangups).await;
     alpha.shutdown().await;
     beta.shutdown().await;
     ended

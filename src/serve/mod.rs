@@ -5,11 +5,11 @@
 
 mod demo;
 mod parts;
+mod reload;
 
 pub use demo::demo;
 pub use parts::{build_app, open_store, terms};
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,19 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::app::call::{Answer, Params};
+use crate::app::running::{Running, forget_moved, hosts, refusals, unfinished};
 use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
 use crate::store::Store;
 use crate::store::sqlite::OpenMode;
 use crate::task::Tasks;
 use crate::telemetry::Metrics;
+use reload::Reloader;
 
 /// Added to the longest `add_timeout` when the gateway waits for the last answers before it ends.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
@@ -40,7 +42,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{}: {warning}", settings.file.display());
     }
-    let gateway = Gateway::build(&settings).await?;
+    // From now on neither of them ends the process by itself.
+    let (stop, hangups) = (told_to_stop()?, told_to_reload()?);
+    let gateway = Gateway::build(settings).await?;
     tracing::info!(
         "serving the API on http://{} and health and metrics on http://{}",
         gateway.public.local_addr()?,
@@ -48,7 +52,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     // Not being under systemd is no failure.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    gateway.run(told_to_stop()?).await
+    gateway.run(stop, hangups).await
 }
 
 /// Everything that a running gateway is made of: bound, migrated, recovered, but serving nothing yet.
@@ -60,20 +64,20 @@ struct Gateway {
     ops: TcpListener,
     ops_token: Option<secrecy::SecretString>,
     proxies: Arc<TrustedProxies>,
-    drain: Duration,
+    reloader: Reloader,
 }
 
 impl Gateway {
-    async fn build(settings: &Settings) -> anyhow::Result<Self> {
+    async fn build(settings: Settings) -> anyhow::Result<Self> {
         let secrets = settings.read_secrets()?;
         let metrics = Metrics::install()?;
         let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
-        let store = open_store(settings, mode)?;
-        refuse_forgotten_providers(settings, &*store).await?;
+        let store = open_store(&settings, mode)?;
+        refuse_orphans(&settings, &*store).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
         let tasks = Tasks::new();
-        let app = build_app(settings, &secrets, store, tasks.clone()).await?;
+        let app = build_app(&settings, &secrets, store, tasks.clone()).await?;
         let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
         if lost > 0 {
             tracing::warn!(
@@ -81,20 +85,21 @@ impl Gateway {
                             see `tollgate orders list --state uncertain`"
             );
         }
-        let longest = settings.providers.iter().map(|provider| provider.add_timeout).max().unwrap_or_default();
+        app.record_running().await.context("what is served could not be written down")?;
+        let proxies = Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone()));
         Ok(Self {
-            app,
             tasks,
             metrics,
             public,
             ops,
-            ops_token: secrets.ops_token,
-            proxies: Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone())),
-            drain: longest.saturating_add(DRAIN_MARGIN),
+            ops_token: secrets.ops_token.clone(),
+            reloader: Reloader::new(Arc::clone(&app), Arc::clone(&proxies), settings, secrets),
+            app,
+            proxies,
         })
     }
 
-    async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    async fn run(mut self, stop: impl Future<Output = ()>, mut hangups: Signal) -> anyhow::Result<()> {
         self.app.start();
         let metrics = self.metrics.clone();
         self.tasks.every(Duration::from_secs(5), Arc::default(), move || {
@@ -126,34 +131,29 @@ impl Gateway {
             self.tasks.stop();
             ending.cancel();
         };
-        tokio::join!(listening, stopping);
-        let left = self.tasks.finish(self.drain).await;
-        anyhow::ensure!(left == 0, "{left} calls were still under way at the end; their orders will be uncertain");
+        let reloading = self.reloader.follow(&mut hangups, &ending);
+        tokio::join!(listening, stopping, reloading);
+        let left = self.tasks.finish(self.reloader.longest_add().saturating_add(DRAIN_MARGIN)).await;
+        anyhow::ensure!(
+            left == 0,
+            "{left} tasks were still under way at the end; orders that they were sending are uncertain"
+        );
         tracing::info!("stopped");
         Ok(())
     }
 }
 
-/// Orders at a provider that the configuration no longer names would never be followed to their end.
-async fn refuse_forgotten_providers(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
-    let mut forgotten = BTreeMap::new();
-    for (state, provider, count) in store.count_orders().await.context("the store could not be read")? {
-        let is_open = matches!(state, "sending" | "placed" | "uncertain");
-        if let Some(provider) = provider.filter(|_| is_open)
-            && !settings.providers.iter().any(|known| known.id == provider)
-        {
-            let open: &mut u64 = forgotten.entry(provider).or_default();
-            *open = open.saturating_add(count);
-        }
+/// Orders at a provider that the configuration no longer names, or names at another host, would never be followed to
+/// their end. What is known of the list of one that moved is forgotten: it was another panel's.
+async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+    let terms = terms(settings);
+    let last = Running::last(store).await.context("the store could not be read")?.providers;
+    let unfinished = unfinished(store).await.context("the store could not be read")?;
+    let mistakes = refusals(&last, &hosts(&terms), &unfinished);
+    if !mistakes.is_empty() {
+        return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let mistake = |(provider, count)| {
-        format!(
-            "expected a [[provider]] with id \"{provider}\", found none, but {count} of its orders have not ended: \
-             keep it, with mode = \"drain\", until they have"
-        )
-    };
-    let mistakes: Vec<String> = forgotten.into_iter().map(mistake).collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors::missing(&settings.file, mistakes).into()) }
+    forget_moved(store, &last, &terms).await.context("the list of a provider that moved could not be forgotten")
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
@@ -162,20 +162,21 @@ async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address} ({what}): is another program using that port?"))
 }
 
-/// Resolves at the first SIGTERM or SIGINT. SIGHUP, which would end the process, is answered by a word.
+/// Resolves at the first SIGTERM or SIGINT.
 fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
     Ok(async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reads its configuration at the start only"),
-            }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Every SIGHUP, which would otherwise end the process.
+fn told_to_reload() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot watch for SIGHUP")
 }
 
 struct Public(Arc<App>);

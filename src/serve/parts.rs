@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::app::terms::{ProviderSetup, Terms};
 use crate::app::{App, Upstreams};
@@ -15,7 +15,7 @@ use crate::domain::catalogue::PricingRules;
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
-use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions};
+use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions, Wire};
 
 /// What rendered statuses may take up in memory.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -43,7 +43,7 @@ pub async fn build_app(
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = match &secrets.cache_url {
-        Some(url) => Cache::shared(url.expose_secret(), store.id(), SharedOptions::default())?,
+        Some(url) => Cache::shared(url.expose_secret(), &cache_prefix(&*store)?, SharedOptions::default())?,
         None => Cache::local(CACHE_BYTES),
     };
     let upstreams = upstreams(settings, secrets)?;
@@ -52,26 +52,74 @@ pub async fn build_app(
         .context("the store could not be read")
 }
 
-/// One client for each provider that is called.
+/// What was cached before this start is not believed: orders may have been settled while no gateway ran.
+fn cache_prefix(store: &dyn Store) -> anyhow::Result<String> {
+    let start = getrandom::u64().context("the machine gives no random bytes")?;
+    Ok(format!("{}:{start:016x}", store.id()))
+}
+
+/// One client for each provider; whether it is called is for the use-cases to say.
 fn upstreams(settings: &Settings, secrets: &Secrets) -> anyhow::Result<Upstreams> {
-    let mut upstreams = Upstreams::new();
-    for provider in settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off) {
-        let key = secrets.provider_keys.get(&provider.id).cloned().unwrap_or_default();
-        let wire = HttpWire::new(&wire_options(provider)).with_context(|| format!("provider {}", provider.id))?;
-        let upstream = Upstream::new(UpstreamOptions {
-            provider: provider.id.clone(),
-            wire: Arc::new(wire),
-            key,
-            limits: Limits {
-                requests_per_second: provider.requests_per_second,
-                burst: provider.burst,
-                max_in_flight: provider.max_in_flight,
-            },
-            rejects: provider.rejects.clone(),
-        });
-        upstreams.insert(provider.id.clone(), Arc::new(upstream));
+    let upstreams = settings.providers.iter().map(|provider| {
+        let wire = new_wire(provider)?;
+        Ok((provider.id.clone(), Arc::new(Upstream::new(upstream_options(provider, secrets, wire)))))
+    });
+    upstreams.collect()
+}
+
+/// The clients after a reload: the present one where its provider is called as before; where it is called in
+/// another way, its successor, which keeps limits and connections as far as they are the same; a new one for a new
+/// provider, and for one on another host.
+pub(super) fn next_upstreams(
+    present: &Upstreams,
+    before: (&Settings, &Secrets),
+    next: (&Settings, &Secrets),
+) -> anyhow::Result<Upstreams> {
+    let upstreams = next.0.providers.iter().map(|provider| {
+        let old = before.0.providers.iter().find(|old| old.id == provider.id && old.host() == provider.host());
+        let upstream = match present.get(&provider.id).zip(old) {
+            Some((upstream, old)) => {
+                let same_wire = wire_options(old) == wire_options(provider);
+                let same_key = key(before.1, old).expose_secret() == key(next.1, provider).expose_secret();
+                if same_wire && same_key && limits(old) == limits(provider) && old.rejects == provider.rejects {
+                    Arc::clone(upstream)
+                } else {
+                    let wire = if same_wire { upstream.wire() } else { new_wire(provider)? };
+                    Arc::new(upstream.successor(upstream_options(provider, next.1, wire)))
+                }
+            }
+            None => Arc::new(Upstream::new(upstream_options(provider, next.1, new_wire(provider)?))),
+        };
+        Ok((provider.id.clone(), upstream))
+    });
+    upstreams.collect()
+}
+
+fn upstream_options(provider: &ProviderSettings, secrets: &Secrets, wire: Arc<dyn Wire>) -> UpstreamOptions {
+    UpstreamOptions {
+        provider: provider.id.clone(),
+        wire,
+        key: key(secrets, provider),
+        limits: limits(provider),
+        rejects: provider.rejects.clone(),
     }
-    Ok(upstreams)
+}
+
+fn key(secrets: &Secrets, provider: &ProviderSettings) -> SecretString {
+    secrets.provider_keys.get(&provider.id).cloned().unwrap_or_default()
+}
+
+const fn limits(provider: &ProviderSettings) -> Limits {
+    Limits {
+        requests_per_second: provider.requests_per_second,
+        burst: provider.burst,
+        max_in_flight: provider.max_in_flight,
+    }
+}
+
+fn new_wire(provider: &ProviderSettings) -> anyhow::Result<Arc<dyn Wire>> {
+    let wire = HttpWire::new(&wire_options(provider)).with_context(|| format!("provider {}", provider.id))?;
+    Ok(Arc::new(wire))
 }
 
 fn wire_options(provider: &ProviderSettings) -> HttpWireOptions {
@@ -110,13 +158,10 @@ fn provider_setup(settings: &Settings, provider: &ProviderSettings) -> Option<Pr
     let exchange_rate = *settings.pricing.exchange_rates.get(&provider.currency)?;
     Some(ProviderSetup {
         id: provider.id.clone(),
+        host: provider.host(),
         takes_orders: provider.mode == ProviderMode::On,
         is_called: provider.mode != ProviderMode::Off,
-        mode: match provider.mode {
-            ProviderMode::On => "on",
-            ProviderMode::Drain => "drain",
-            ProviderMode::Off => "off",
-        },
+        mode: mode(provider.mode),
         currency: provider.currency.clone(),
         exchange_rate,
         markup: provider.markup,
@@ -126,4 +171,52 @@ fn provider_setup(settings: &Settings, provider: &ProviderSettings) -> Option<Pr
         low_balance: provider.low_balance,
         partial_is_final: provider.partial_is_final,
     })
+}
+
+/// The word for it in the file.
+pub(super) const fn mode(mode: ProviderMode) -> &'static str {
+    match mode {
+        ProviderMode::On => "on",
+        ProviderMode::Drain => "drain",
+        ProviderMode::Off => "off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::domain::ids::ProviderId;
+
+    /// Lines of alpha's, whose host and key are given.
+    fn read(host: &str, key: &str, lines: &str) -> (Settings, Secrets) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("providers.toml");
+        let text = format!("[[provider]]\nid = \"alpha\"\nurl = \"https://{host}\"\nkey = \"{key}\"\n{lines}\n");
+        std::fs::write(&file, text).unwrap();
+        let settings = config::load(&file).unwrap();
+        let secrets = settings.read_secrets().unwrap();
+        (settings, secrets)
+    }
+
+    #[tokio::test]
+    async fn a_client_is_kept_as_far_as_its_provider_is_called_in_the_same_way() {
+        let alpha = ProviderId::new("alpha");
+        let before = read("a.test/api", "first-key", "");
+        let present = upstreams(&before.0, &before.1).unwrap();
+        let next = |(settings, secrets): (Settings, Secrets)| {
+            let next = next_upstreams(&present, (&before.0, &before.1), (&settings, &secrets)).unwrap();
+            let (old, new) = (&present[&alpha], &next[&alpha]);
+            (Arc::ptr_eq(old, new), Arc::ptr_eq(&old.wire(), &new.wire()), old.is_same(new))
+        };
+        for lines in ["", "mode = \"drain\"", "sync_every = \"1h\"\nmarkup_percent = \"9\""] {
+            assert_eq!(next(read("a.test/api", "first-key", lines)), (true, true, true), "{lines}");
+        }
+        for (key, lines) in [("other-key", ""), ("first-key", "burst = 3"), ("first-key", "requests_per_second = 1")] {
+            assert_eq!(next(read("a.test/api", key, lines)), (false, true, true), "{key} {lines}");
+        }
+        assert_eq!(next(read("a.test/api", "first-key", "timeout = \"9s\"")), (false, false, true));
+        assert_eq!(next(read("a.test/v2", "first-key", "")), (false, false, true), "another path");
+        assert_eq!(next(read("b.test/api", "first-key", "")), (false, false, false), "another host");
+    }
 }

@@ -8,7 +8,9 @@ pub(crate) mod doubts;
 pub(crate) mod histories;
 pub(crate) mod listings;
 pub(crate) mod money;
+pub(crate) mod operation;
 pub(crate) mod placing;
+pub(crate) mod refills;
 pub(crate) mod steps;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ macro_rules! conformance {
             placing::one_client_never_overdraws,
             steps::a_step_is_written_whole,
             steps::a_step_on_an_old_version_is_stale,
+            steps::a_cancel_and_a_send_exclude_each_other,
             steps::an_upstream_id_has_one_holder,
             steps::a_refund_is_given_once,
             steps::steps_that_contradict_the_refunds_are_not_written,
@@ -64,6 +67,12 @@ macro_rules! conformance {
             money::a_reference_counts_once_for_a_client,
             money::the_ledger_shows_its_last_entries,
             money::a_balance_that_does_not_fit_is_refused,
+            refills::a_refill_is_kept_whole,
+            refills::an_order_has_one_open_refill,
+            refills::refill_steps_stand_each_by_itself,
+            refills::refills_are_their_clients,
+            refills::refills_are_claimed_and_hastened,
+            refills::wishes_that_wait_for_an_upstream_are_found,
             clients::a_client_has_its_terms,
             clients::terms_change_one_by_one,
             clients::names_and_keys_are_unique,
@@ -75,6 +84,9 @@ macro_rules! conformance {
             doubts::what_an_id_stood_for_is_remembered_until_it_is_confirmed,
             doubts::a_loss_stands_until_it_is_mended,
             doubts::freezes_are_remembered,
+            operation::pauses_are_kept_apart,
+            operation::the_last_served_is_kept,
+            operation::queued_orders_are_hastened,
             histories::random_histories_verify,
         }
     };

@@ -12,14 +12,15 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::domain::catalogue::{Identity, Loss};
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId, UpstreamServiceId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
+use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use records::{
     AccessList, Account, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey,
-    StoredCatalogue, StoredRequest, VerifyReport,
+    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
+    RefillApplied, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -95,7 +96,8 @@ pub trait Store: Send + Sync {
     /// that it was made from.
     async fn apply(&self, step: Step) -> StoreResult<Applied>;
 
-    /// The same for many, each by itself.
+    /// The same for many at once. A stale one, or one whose ID is taken, keeps none of the others back; where one
+    /// fails, none is written.
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>>;
 
     /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.
@@ -118,6 +120,9 @@ pub trait Store: Send + Sync {
     /// `polled_before` (or never).
     async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
 
+    /// Makes every queued order due at `now`, whatever it was put off for.
+    async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()>;
+
     /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 
@@ -130,9 +135,6 @@ pub trait Store: Send + Sync {
     /// Those of `ids` that are this client's, in any order.
     async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>>;
 
-    /// Which order holds an upstream's ID.
-    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>>;
-
     /// Orders for the operator, newest first, each with its client's name.
     async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>>;
 
@@ -141,6 +143,39 @@ pub trait Store: Send + Sync {
 
     /// How many orders are in each state but closed, by provider where they have one.
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>>;
+
+    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first.
+    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>>;
+
+    // === Refills ===
+
+    /// Stores a refill that is about to be sent, unless one of that order is open.
+    async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill>;
+
+    /// Writes steps, each by itself and only on the version that it was made from.
+    async fn apply_refills(&self, steps: Vec<RefillStep>) -> StoreResult<Vec<RefillApplied>>;
+
+    /// One refill.
+    async fn refill(&self, id: RefillId) -> StoreResult<Option<Refill>>;
+
+    /// Those of `ids` that are this client's, in any order.
+    async fn refills_of(&self, client: ClientId, ids: &[RefillId]) -> StoreResult<Vec<Refill>>;
+
+    /// Those that are being sent; after a start, those that an earlier run was sending.
+    async fn sending_refills(&self) -> StoreResult<Vec<Refill>>;
+
+    /// Refills of a provider whose poll is due, oldest due first, put off until `until` and marked as polled `now`.
+    async fn claim_refills(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Refill>>;
+
+    /// Makes the polls of these refills due at `now`, where they are followed and were last polled (or else asked
+    /// for) before `polled_before`.
+    async fn hasten_refills(&self, ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
 
     // === Clients ===
 
@@ -182,6 +217,9 @@ pub trait Store: Send + Sync {
     /// Takes the place of the provider's stored catalogue.
     async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
 
+    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze.
+    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()>;
+
     /// What each ID of a provider was last believed to stand for, listed at present or not.
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>>;
 
@@ -208,6 +246,21 @@ pub trait Store: Send + Sync {
 
     /// Every provider's record.
     async fn providers(&self) -> StoreResult<Vec<ProviderRecord>>;
+
+    // === Operation ===
+
+    /// Lets no order leave, for one provider or at all, or lets them leave again; gives what is paused then. The
+    /// two kinds do not touch each other.
+    async fn set_paused(&self, provider: Option<&ProviderId>, paused: bool, now: Timestamp) -> StoreResult<Pauses>;
+
+    /// Where no order leaves.
+    async fn pauses(&self) -> StoreResult<Pauses>;
+
+    /// Keeps what the gateway serves (JSON) in the place of what it served before.
+    async fn put_running(&self, document: String) -> StoreResult<()>;
+
+    /// What the gateway serves, or the last one served; `None` where none has served this store yet.
+    async fn running(&self) -> StoreResult<Option<String>>;
 
     // === Requests from the command line to a running gateway ===
 

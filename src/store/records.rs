@@ -1,12 +1,15 @@
 //! What goes into a store and comes out of it, beside orders and steps.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 
 use crate::domain::catalogue::{Doubts, Identity, UpstreamService};
 use crate::domain::client::{Client, EntryKind};
-use crate::domain::ids::{KeyHash, OrderId, ProviderId, Route, ServiceId, UpstreamServiceId};
+use crate::domain::ids::{KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
 use crate::domain::money::{Money, Percent};
 use crate::domain::order::{NewOrder, Order};
+use crate::domain::refill::Refill;
 use crate::domain::time::Timestamp;
 
 /// A client's own name for a request, so that a repeat is known.
@@ -72,6 +75,28 @@ pub enum Applied {
     IdTaken(OrderId),
 }
 
+/// What came of opening a refill.
+#[derive(Debug, Clone)]
+pub enum OpenedRefill {
+    /// Stored, to be sent.
+    New(Box<Refill>),
+    /// One of that order is open.
+    Busy,
+    /// Every ID up to 2^31 - 1 is used.
+    NoMoreIds,
+}
+
+/// What came of applying a refill's step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefillApplied {
+    /// It is written.
+    Done,
+    /// The refill has moved on meanwhile: read it again.
+    Stale,
+    /// The upstream's ID that it would bind is this refill's.
+    IdTaken(RefillId),
+}
+
 /// Which orders the operator wants to see.
 #[derive(Debug, Clone, Default)]
 pub struct OrderFilter {
@@ -132,6 +157,8 @@ pub struct OrderStory {
     pub attempts: Vec<AttemptRecord>,
     /// Every line, oldest first.
     pub history: Vec<HistoryRecord>,
+    /// Its refills, oldest first.
+    pub refills: Vec<Refill>,
     /// Its ledger entries, oldest first.
     pub ledger: Vec<LedgerRecord>,
 }
@@ -325,7 +352,7 @@ pub struct Freeze {
 pub struct ProviderRecord {
     /// Which.
     pub provider: ProviderId,
-    /// A word: `on`, `drain`, `off`, `paused`, `key_rejected`, `unreachable` …
+    /// A word: `on`, `drain`, `off`, `paused` (by the operator), `resting` (as it asked), `key_rejected`, `unreachable` …
     pub state: String,
     /// Our balance there, in its currency.
     pub balance: Option<Decimal>,
@@ -339,6 +366,23 @@ pub struct ProviderRecord {
     pub in_flight: u64,
     /// Failed calls since the gateway's start.
     pub failures: u64,
+}
+
+/// Where the operator lets no order leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// Everywhere.
+    pub everywhere: bool,
+    /// To these.
+    pub providers: BTreeSet<ProviderId>,
+}
+
+impl Pauses {
+    /// Whether no order leaves for this provider.
+    #[must_use]
+    pub fn hold(&self, provider: &ProviderId) -> bool {
+        self.everywhere || self.providers.contains(provider)
+    }
 }
 
 /// A request from the command line.

@@ -233,7 +233,8 @@ pub(crate) fn read_statuses(
         Err(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)) => return Ok(unsupported()),
         Err(error) => return Err(error),
     };
-    let Some(items) = by_id(&answer, asked) else { return Ok(unsupported()) };
+    let texts: Vec<&str> = asked.iter().map(UpstreamOrderId::as_str).collect();
+    let Some(items) = by_id(&answer, &texts, &["order", "order_id"]) else { return Ok(unsupported()) };
     let reports = asked
         .iter()
         .map(|id| (id.clone(), items.get(id.as_str()).map_or(Err(ItemError::Missing), |item| read_item(item))))
@@ -241,30 +242,31 @@ pub(crate) fn read_statuses(
     Ok(MultiStatus { reports, batches: true })
 }
 
-/// The items of the answer by the ID each is for; `None` where they cannot be told apart.
-fn by_id<'v>(answer: &'v Value, asked: &[UpstreamOrderId]) -> Option<HashMap<&'v str, &'v Value>> {
+/// The items of the answer by the ID each is for, which it says under one of `names`; `None` where they cannot be
+/// told apart.
+pub(crate) fn by_id<'v>(answer: &'v Value, asked: &[&str], names: &[&str]) -> Option<HashMap<&'v str, &'v Value>> {
     match answer {
         Value::Array(items) if items.is_empty() => Some(HashMap::new()),
         Value::Array(items) => {
             let named: HashMap<_, _> = items
                 .iter()
-                .filter_map(|item| own_id(item, &["order", "order_id", "id"]).map(|id| (id, item)))
+                .filter_map(|item| own_id(item, names).or_else(|| own_id(item, &["id"])).map(|id| (id, item)))
                 .collect();
             (!named.is_empty()).then_some(named)
         }
         Value::Object(map) => {
-            let wrapped = ["data", "orders", "result"].iter().find_map(|name| field(map, name));
-            let is_asked = |key: &str| asked.iter().any(|id| id.as_str() == key.trim());
+            let wrapped = ["data", "orders", "refills", "result"].iter().find_map(|name| field(map, name));
+            let is_asked = |key: &str| asked.contains(&key.trim());
             if !map.keys().any(|key| is_asked(key)) {
                 match wrapped {
-                    Some(inner @ (Value::Object(_) | Value::Array(_))) => return by_id(inner, asked),
+                    Some(inner @ (Value::Object(_) | Value::Array(_))) => return by_id(inner, asked, names),
                     _ if field(map, "status").is_some() => return None,
                     _ => {}
                 }
             }
             // PHP numbers the items of some maps from 0; then an item's own ID counts, and a key that
             // contradicts it does not.
-            let named = map.iter().filter_map(|(key, item)| match own_id(item, &["order", "order_id"]) {
+            let named = map.iter().filter_map(|(key, item)| match own_id(item, names) {
                 Some(own) if own != key.trim() => (!is_asked(key)).then_some((own, item)),
                 _ => Some((key.trim(), item)),
             });
@@ -280,21 +282,31 @@ fn own_id<'v>(item: &'v Value, names: &[&str]) -> Option<&'v str> {
 }
 
 fn read_item(item: &Value) -> Result<StatusReport, ItemError> {
-    let refused = |meaning: Option<Meaning>, text: String| match meaning {
-        Some(Meaning::UnknownOrder) => ItemError::UnknownOrder(text),
-        _ => ItemError::Refused(text),
-    };
     match item {
-        Value::String(text) if !text.trim().is_empty() => Err(refused(meaning_of(text, &[]), text.trim().to_owned())),
+        Value::String(text) if !text.trim().is_empty() => {
+            Err(item_error(meaning_of(text, &[]), text.trim().to_owned()))
+        }
         Value::Object(object) => {
             if !looks_like_status(object)
                 && let Some(refusal) = Refusal::of(object)
             {
-                return Err(refused(refusal.meaning(&[]), refusal.text()));
+                return Err(refused_item(&refusal));
             }
             report(object).ok_or(ItemError::Missing)
         }
         _ => Err(ItemError::Missing),
+    }
+}
+
+/// An item's own error.
+pub(crate) fn refused_item(refusal: &Refusal) -> ItemError {
+    item_error(refusal.meaning(&[]), refusal.text())
+}
+
+fn item_error(meaning: Option<Meaning>, text: String) -> ItemError {
+    match meaning {
+        Some(Meaning::UnknownOrder) => ItemError::UnknownOrder(text),
+        _ => ItemError::Refused(text),
     }
 }
 

@@ -124,7 +124,7 @@ fn named_order(answer: &Map<String, Value>) -> Named {
     else {
         return Named::Nothing;
     };
-    match (direct, order_id(value)) {
+    match (direct, id_text(value).map(UpstreamOrderId::new)) {
         (true, Some(id)) => Named::Order(id),
         (false, Some(id)) => Named::Elsewhere(id),
         (_, None) => Named::Unusable,
@@ -143,9 +143,15 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
+/// A value as the text of an ID, where it names something.
+pub(crate) fn named_id(value: &Value) -> Option<&str> {
+    let value = Some(value).filter(|value| !is_nothing(value))?;
+    id_text(value)
+}
+
 /// An ID that can be stored and asked for: 1 to 64 visible ASCII characters, no comma (it parts IDs in a
 /// request), not a negative or broken number, not a word that stands for something else.
-fn order_id(value: &Value) -> Option<UpstreamOrderId> {
+fn id_text(value: &Value) -> Option<&str> {
     const WORDS: &[&str] =
         &["null", "undefined", "none", "nan", "true", "false", "error", "fail", "failed", "success", "ok"];
     let text = scalar_text(value)?;
@@ -153,7 +159,7 @@ fn order_id(value: &Value) -> Option<UpstreamOrderId> {
         text.len() <= MAX_ID && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b'<' | b'>' | b'"'));
     let number = !value.is_number() || text.bytes().all(|b| b.is_ascii_digit());
     let word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
-    (fits && number && !word && !text.starts_with('-')).then(|| UpstreamOrderId::new(text))
+    (fits && number && !word && !text.starts_with('-')).then_some(text)
 }
 
 fn by_meaning(reply: &Reply, meaning: Meaning, text: String) -> Judgement {

@@ -4,22 +4,25 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, ItemError, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
+use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
 use super::catalogue::{ServiceList, read_services};
 use super::classify::{Judgement, MAX_TEXT, judge_add, with_texts};
 use super::decode::cut;
 use super::gate::{Gate, Limits, Permit};
 use super::redact::Key;
+use super::refills::{MultiRefillStatus, judge_refill, read_refill_status, read_refill_statuses};
 use super::request;
 use super::standing::{Finding, HealthState, Priority, Purpose, Unavailable};
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
-use crate::domain::ids::{ProviderId, UpstreamOrderId};
+use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
+use crate::domain::refill::{RefillOutcome, RefillReport};
 use crate::domain::status::{Reported, StatusReport};
 use crate::telemetry;
 
@@ -49,7 +52,10 @@ pub struct Upstream {
     wire: Arc<dyn Wire>,
     key: Key,
     rejects: Vec<(String, RejectKind)>,
+    limits: Limits,
     gate: Arc<Gate>,
+    /// The gate's number of the key.
+    key_number: u64,
 }
 
 /// How things are with an upstream.
@@ -73,13 +79,59 @@ impl Upstream {
     /// Makes no call. The rate limiter starts empty: the first call waits its turn.
     #[must_use]
     pub fn new(options: UpstreamOptions) -> Self {
+        let gate = Gate::new(options.limits);
+        Self::behind(gate, 0, options)
+    }
+
+    fn behind(gate: Arc<Gate>, key_number: u64, options: UpstreamOptions) -> Self {
         Self {
             provider: options.provider,
             wire: options.wire,
             key: Key::new(options.key),
             rejects: options.rejects,
-            gate: Gate::new(options.limits),
+            limits: options.limits,
+            gate,
+            key_number,
         }
+    }
+
+    /// The same upstream called in another way: what is under way, and where we stand with it, stays counted. It
+    /// is in force once [`Upstream::take_over`] says so; until then nothing changes.
+    #[must_use]
+    pub fn successor(&self, options: UpstreamOptions) -> Self {
+        let same_key = self.key.expose() == options.key.expose_secret();
+        let key_number = if same_key { self.key_number } else { self.key_number.saturating_add(1) };
+        Self::behind(Arc::clone(&self.gate), key_number, options)
+    }
+
+    /// Puts its limits and its key in force. A key that was refused is believed again where it was changed, and
+    /// tried once where it was not.
+    pub fn take_over(&self) {
+        self.gate.set_limits(self.limits);
+        self.gate.use_key(self.key_number);
+    }
+
+    /// Lets calls in, or none any more: who waits for a permit is sent away, calls under way go on.
+    pub fn set_open(&self, open: bool) {
+        self.gate.set_open(open);
+    }
+
+    /// Whether calls are let in at all.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Whether both share limits and standing: one is the other's successor.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gate, &other.gate)
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn wire(&self) -> Arc<dyn Wire> {
+        Arc::clone(&self.wire)
     }
 
     /// Whose panel this is.
@@ -103,7 +155,7 @@ impl Upstream {
         let (result, started) = self.send(form, CallKind::Add).await;
         let Judgement { outcome, account_blocked } = judge_add(&result, &self.rejects);
         let outcome = self.without_key(outcome);
-        permit.settle(add_finding(&result, &outcome, account_blocked));
+        permit.settle(add_finding(&result, &outcome, account_blocked), self.key_number);
         self.measure(CallKind::Add, outcome.name().as_str(), started);
         outcome
     }
@@ -130,8 +182,64 @@ impl Upstream {
         for (_, report) in &mut answer.reports {
             match report {
                 Ok(report) => self.report_without_key(report),
-                Err(ItemError::UnknownOrder(text) | ItemError::Refused(text)) => *text = self.shown(text),
-                Err(ItemError::Missing) => {}
+                Err(error) => *error = self.item_without_key(error.clone()),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Asks for a refill of an order. Sent once, never again from here. Texts in the outcome are cut to 300
+    /// characters and do not hold the key.
+    pub async fn refill(&self, permit: Permit, order: &UpstreamOrderId) -> RefillOutcome {
+        let form = request::form(&self.key, CallKind::Refill, &[("order".into(), order.as_str().to_owned())]);
+        let (result, started) = self.send(form, CallKind::Refill).await;
+        let (outcome, error) = judge_refill(&result, &self.rejects);
+        let outcome = self.refill_without_key(outcome);
+        let error = error.map(|error| error.with_text(|text| self.shown(text)));
+        permit.settle(read_finding(&result, error.as_ref()), self.key_number);
+        self.measure(CallKind::Refill, outcome.name(), started);
+        outcome
+    }
+
+    /// One refill's status.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn refill_status(&self, permit: Permit, id: &UpstreamRefillId) -> Result<RefillReport, AnswerError> {
+        let params = [("refill".into(), id.as_str().to_owned())];
+        let report = self.read(permit, CallKind::RefillStatus, &params, |answer| read_refill_status(&answer?)).await?;
+        Ok(self.word_without_key(report))
+    }
+
+    /// Many refills' statuses; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn refill_statuses(
+        &self,
+        permit: Permit,
+        ids: &[UpstreamRefillId],
+    ) -> Result<MultiRefillStatus, AnswerError> {
+        let read = |answer| read_refill_statuses(answer, ids);
+        let answer = self.read(permit, CallKind::RefillStatus, &[request::refills(ids)], read).await?;
+        let reports = answer.reports.into_iter().map(|(id, report)| {
+            let report = report.map(|report| self.word_without_key(report));
+            (id, report.map_err(|error| self.item_without_key(error)))
+        });
+        Ok(MultiRefillStatus { reports: reports.collect(), ..answer })
+    }
+
+    /// Asks for orders to be canceled; those beyond [`request::MAX_BATCH`] are not asked for and come back missing.
+    /// What becomes of it shows in their statuses.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; its texts do not hold the key.
+    pub async fn cancel(&self, permit: Permit, ids: &[UpstreamOrderId]) -> Result<MultiCancel, AnswerError> {
+        let read = |answer| read_cancel(answer, ids);
+        let mut answer = self.read(permit, CallKind::Cancel, &[request::orders(ids)], read).await?;
+        for (_, said) in &mut answer.answers {
+            if let CancelAnswer::Refused(text) = said {
+                *text = self.shown(text);
             }
         }
         Ok(answer)
@@ -170,11 +278,6 @@ impl Upstream {
         Some(self.balance(permit).await)
     }
 
-    /// Believes the key again, as after a reload.
-    pub fn reset_key(&self) {
-        self.gate.with_standing(super::standing::Standing::reset_key);
-    }
-
     /// How things are.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -203,7 +306,7 @@ impl Upstream {
             Err(error) => Err(AnswerError::Transport(error.clone())),
         };
         let answer = read(answer).map_err(|error| error.with_text(|text| self.shown(text)));
-        permit.settle(read_finding(&result, answer.as_ref().err()));
+        permit.settle(read_finding(&result, answer.as_ref().err()), self.key_number);
         self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
         answer
     }
@@ -225,6 +328,33 @@ impl Upstream {
                 Outcome::Ambiguous("the order's ID holds the key that was sent".to_owned())
             }
             outcome => with_texts(outcome, |text| self.shown(text)),
+        }
+    }
+
+    fn refill_without_key(&self, outcome: RefillOutcome) -> RefillOutcome {
+        match outcome {
+            RefillOutcome::Accepted(id) if self.key.redacted(id.as_str()) == id.as_str() => RefillOutcome::Accepted(id),
+            RefillOutcome::Accepted(_) => {
+                RefillOutcome::Ambiguous("the refill's ID holds the key that was sent".to_owned())
+            }
+            RefillOutcome::Refused { text, quotable } => RefillOutcome::Refused { text: self.shown(&text), quotable },
+            RefillOutcome::NotTaken(text) => RefillOutcome::NotTaken(self.shown(&text)),
+            RefillOutcome::Ambiguous(text) => RefillOutcome::Ambiguous(self.shown(&text)),
+        }
+    }
+
+    fn word_without_key(&self, report: RefillReport) -> RefillReport {
+        match report {
+            RefillReport::Unknown(word) => RefillReport::Unknown(self.shown(&word)),
+            known => known,
+        }
+    }
+
+    fn item_without_key(&self, error: ItemError) -> ItemError {
+        match error {
+            ItemError::UnknownOrder(text) => ItemError::UnknownOrder(self.shown(&text)),
+            ItemError::Refused(text) => ItemError::Refused(self.shown(&text)),
+            ItemError::Missing => ItemError::Missing,
         }
     }
 

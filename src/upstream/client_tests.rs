@@ -57,6 +57,10 @@ async fn each_call_is_sent_once_as_its_action() {
         reply(200, "{\"order\":7}"),
         reply(200, "{\"status\":\"Pending\"}"),
         reply(200, "{\"7\":{\"status\":\"Completed\"}}"),
+        reply(200, "{\"refill\":\"9\"}"),
+        reply(200, "{\"status\":\"Completed\"}"),
+        reply(200, "[{\"refill\":9,\"status\":\"Pending\"}]"),
+        reply(200, "[{\"order\":7,\"cancel\":1}]"),
         reply(200, "{\"balance\":\"1\"}"),
         reply(200, "[]"),
     ]);
@@ -66,6 +70,13 @@ async fn each_call_is_sent_once_as_its_action() {
     assert!(upstream.status(permit().await.unwrap(), &id).await.is_ok());
     let many = upstream.statuses(permit().await.unwrap(), &[id.clone(), UpstreamOrderId::new("8")]).await.unwrap();
     assert!(many.batches && many.reports.len() == 2);
+    let refill = UpstreamRefillId::new("9");
+    assert_eq!(upstream.refill(permit().await.unwrap(), &id).await, RefillOutcome::Accepted(refill.clone()));
+    assert!(upstream.refill_status(permit().await.unwrap(), &refill).await.is_ok());
+    let refills = [refill, UpstreamRefillId::new("8")];
+    assert!(upstream.refill_statuses(permit().await.unwrap(), &refills).await.unwrap().batches);
+    let cancels = upstream.cancel(permit().await.unwrap(), std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(cancels.answers, [(id.clone(), CancelAnswer::Taken)]);
     assert!(upstream.balance(permit().await.unwrap()).await.is_ok());
     assert_eq!(upstream.services(permit().await.unwrap()).await, Ok(ServiceList::default()));
     let sent = wire.sent.lock().unwrap();
@@ -81,6 +92,10 @@ async fn each_call_is_sent_once_as_its_action() {
             "action=add&service=1",
             "action=status&order=7",
             "action=status&orders=7,8",
+            "action=refill&order=7",
+            "action=refill_status&refill=9",
+            "action=refill_status&refills=9,8",
+            "action=cancel&orders=7",
             "action=balance",
             "action=services"
         ]
@@ -107,12 +122,12 @@ async fn the_key_is_in_no_text_however_it_is_echoed_or_cut() {
             upstream([reply(200, &body), reply(200, &body), reply(200, &format!("{{\"1\":{body}}}")), transport]);
         let id = UpstreamOrderId::new("1");
         let mut shown = format!("{:?}", add(&upstream).await);
-        upstream.reset_key();
+        upstream.gate.with_standing(super::super::standing::Standing::reset_key);
         let permit = || upstream.permit(Priority::Sync, LONG);
         shown += &format!("{:?}", upstream.balance(permit().await.unwrap()).await);
-        upstream.reset_key();
+        upstream.gate.with_standing(super::super::standing::Standing::reset_key);
         shown += &format!("{:?}", upstream.statuses(permit().await.unwrap(), std::slice::from_ref(&id)).await);
-        upstream.reset_key();
+        upstream.gate.with_standing(super::super::standing::Standing::reset_key);
         shown += &format!("{:?}", upstream.status(permit().await.unwrap(), &id).await);
         shown += &format!("{:?}", upstream.health());
         let shown = shown.to_lowercase();
@@ -161,7 +176,7 @@ async fn too_many_requests_make_every_kind_of_call_wait() {
     ] {
         let (upstream, _) = upstream([answer.clone(), reply(200, "[]"), answer]);
         add(&upstream).await;
-        assert_eq!(upstream.health().state, HealthState::Paused);
+        assert_eq!(upstream.health().state, HealthState::Resting);
         assert_eq!(upstream.health().paused_for, Some(Duration::from_secs(seconds)));
         let started = Instant::now();
         assert!(matches!(refusal(&upstream, Priority::Orders).await, Some(Unavailable::Paused { .. })));
@@ -170,7 +185,7 @@ async fn too_many_requests_make_every_kind_of_call_wait() {
         assert!(upstream.services(permit).await.is_ok());
         let permit = upstream.permit(Priority::Sync, LONG).await.unwrap();
         assert!(upstream.services(permit).await.is_err());
-        assert_eq!(upstream.health().state, HealthState::Paused, "a reading call's answer counts too");
+        assert_eq!(upstream.health().state, HealthState::Resting, "a reading call's answer counts too");
     }
 }
 
@@ -235,4 +250,48 @@ async fn a_call_that_is_dropped_half_way_gives_its_place_back() {
     assert!(tokio::time::timeout(Duration::from_secs(1), call).await.is_err());
     assert_eq!(upstream.health().in_flight, 0);
     assert!(upstream.permit(Priority::Orders, Duration::from_secs(1)).await.is_ok());
+}
+
+/// The successor with this key, and the same wire and limits.
+fn with_key(upstream: &Upstream, key: &str) -> Upstream {
+    upstream.successor(UpstreamOptions {
+        provider: upstream.provider.clone(),
+        wire: upstream.wire(),
+        key: key.to_owned().into(),
+        limits: upstream.limits,
+        rejects: vec![],
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_key_is_believed_whatever_is_found_out_about_the_one_before() {
+    let refused = "{\"error\":\"Invalid API key\"}";
+    let (upstream, wire) = upstream([reply(200, refused), reply(200, refused), reply(200, "{\"order\":1}")]);
+    let under_way = upstream.permit(Priority::Orders, LONG).await.unwrap();
+    add(&upstream).await;
+    let next = with_key(&upstream, "fedcba9876543210fedcba9876543210");
+    assert!(
+        matches!(refusal(&next, Priority::Orders).await, Some(Unavailable::KeyRejected { .. })),
+        "not in force yet"
+    );
+    next.take_over();
+    upstream.add(under_way, &[]).await;
+    assert_eq!(next.health().state, HealthState::On, "an earlier key was refused");
+    assert!(matches!(add(&next).await, Outcome::Accepted(_)));
+    let sent = wire.sent.lock().unwrap();
+    let keys: Vec<bool> = sent.iter().map(|(_, form)| form.iter().any(|(_, value)| value == KEY)).collect();
+    assert_eq!(keys, [true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_key_again_is_only_tried() {
+    let refused = "{\"error\":\"Invalid API key\"}";
+    let (upstream, _) = upstream([reply(200, refused), reply(200, "{\"balance\":\"1\"}")]);
+    add(&upstream).await;
+    let next = with_key(&upstream, KEY);
+    assert!(!next.probe_due());
+    next.take_over();
+    assert!(matches!(refusal(&next, Priority::Orders).await, Some(Unavailable::KeyRejected { .. })));
+    assert!(next.try_probe().await.unwrap().is_ok());
+    assert_eq!(next.health().state, HealthState::On);
 }

@@ -232,6 +232,23 @@ pub fn is_about_input(text: &str) -> bool {
     !text.contains('(') && TABLE.get(normalised(text).as_str()) == Some(&Rejected(Input))
 }
 
+/// What panels say of a refill that they don't begin, as [`normalised`] writes it; nothing in it is of theirs.
+const ABOUT_REFILLS: &[&str] = &[
+    "refill is disabled for this service",
+    "refill not allowed",
+    "the order is not completed",
+    "the refill task is not completed for this order",
+    "the order was completed or refill was requested less than # hours ago",
+    "refill was requested less than # hours ago",
+    "refill period has expired",
+];
+
+/// Whether `text` is, from its first letter to its last, one of the known ones about a refill.
+#[must_use]
+pub fn is_about_refill(text: &str) -> bool {
+    !text.contains('(') && ABOUT_REFILLS.contains(&normalised(text).as_str())
+}
+
 /// What the number in `status` means that one family of panels sends beside its (often translated) texts.
 /// Its 113 and 114 each stand for two different things, so they say nothing.
 #[must_use]
@@ -299,6 +316,22 @@ mod tests {
             ("see https://alpha.test/faq", false),
         ] {
             assert_eq!(is_about_input(text), fit, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_known_words_about_a_refill_are_fit_for_a_client() {
+        for text in ABOUT_REFILLS {
+            assert_eq!(normalised(text), *text);
+        }
+        for (text, fit) in [
+            ("The order was completed or refill was requested less than 24 hours ago.", true),
+            ("REFILL NOT ALLOWED", true),
+            ("Refill not allowed (100001)", false),
+            ("Refill is only available manually via support ticket at https://alpha.test", false),
+            ("Bad link", false),
+        ] {
+            assert_eq!(is_about_refill(text), fit, "{text}");
         }
     }
 

@@ -27,7 +27,7 @@ const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
 const SLOWEST_PERIOD: Duration = Duration::from_secs(100);
 
 /// A provider's limits, as `providers.toml` sets them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Over all kinds of calls; at least 0.01.
     pub requests_per_second: Decimal,
@@ -55,16 +55,41 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<D
 
 /// See the module.
 pub(crate) struct Gate {
-    limiter: Limiter,
     clock: TokioClock,
-    period: Duration,
-    max_in_flight: u32,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+/// How fast calls go out, by one set of limits.
+struct Pace {
+    limits: Limits,
+    limiter: Limiter,
+    period: Duration,
+}
+
+impl Pace {
+    /// The rate limiter starts empty: neither a restart nor a change of the limits gives a second burst.
+    fn new(limits: Limits, clock: &TokioClock) -> Self {
+        let burst = NonZeroU32::new(limits.burst).unwrap_or(NonZeroU32::MIN);
+        let period = period(limits.requests_per_second);
+        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        // Cannot fail: a burst always fits into itself, and the limiter is new.
+        let _ = limiter.check_n(burst);
+        Self { limits, limiter, period }
+    }
+
+    fn max_in_flight(&self) -> u32 {
+        self.limits.max_in_flight.max(1)
+    }
+}
+
 struct State {
+    pace: Pace,
     standing: Standing,
+    /// Closed while the operator wants no calls at all.
+    open: bool,
+    /// Counts the keys that were in use: what a call found out about an earlier one says nothing of the present one.
+    key_number: u64,
     in_flight: u32,
     arrivals: u64,
     queue: BTreeMap<(Priority, u64), Arc<Notify>>,
@@ -86,17 +111,49 @@ enum Step {
 }
 
 impl Gate {
-    /// The rate limiter starts empty: a restart gives no second burst.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        let burst = NonZeroU32::new(limits.burst).unwrap_or(NonZeroU32::MIN);
-        let period = period(limits.requests_per_second);
-        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         let clock = TokioClock { origin: Instant::now() };
-        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        // Cannot fail: a burst always fits into itself, and the limiter is new.
-        let _ = limiter.check_n(burst);
-        let max_in_flight = limits.max_in_flight.max(1);
-        Arc::new(Self { limiter, clock, period, max_in_flight, state: Mutex::default() })
+        let state = State {
+            pace: Pace::new(limits, &clock),
+            standing: Standing::default(),
+            open: true,
+            key_number: 0,
+            in_flight: 0,
+            arrivals: 0,
+            queue: BTreeMap::new(),
+        };
+        Arc::new(Self { clock, state: Mutex::new(state) })
+    }
+
+    /// Other limits from now on. Calls under way stay counted, and who waits keeps the place.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let mut state = self.lock();
+        if state.pace.limits != limits {
+            state.pace = Pace::new(limits, &self.clock);
+            state.wake_first();
+        }
+    }
+
+    /// Lets calls in, or nobody any more: who waits is sent away.
+    pub(crate) fn set_open(&self, open: bool) {
+        let mut state = self.lock();
+        state.open = open;
+        state.wake_first();
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    /// The key with this number is in use from now on: a new one is believed, one that was refused is tried anew.
+    pub(crate) fn use_key(&self, number: u64) {
+        let mut state = self.lock();
+        if state.key_number == number {
+            state.standing.try_key_again(Instant::now());
+        } else {
+            state.key_number = number;
+            state.standing.reset_key();
+        }
     }
 
     /// Waits for room, at most `patience`; at once where it is clear that there will be none in time.
@@ -123,6 +180,9 @@ impl Gate {
     fn step(self: &Arc<Self>, ticket: &Ticket, deadline: Instant) -> Step {
         let mut state = self.lock();
         let now = Instant::now();
+        if !state.open {
+            return Step::Leave(Unavailable::Off { until: now + UNKNOWN_WAIT });
+        }
         let over = |until: Instant| now >= deadline || until > deadline;
         match state.standing.admits(now, ticket.purpose) {
             Err(Unavailable::Paused { until }) if !over(until) => return Step::Wait(Some(until)),
@@ -130,15 +190,17 @@ impl Gate {
             Ok(()) => {}
         }
         let first = state.queue.keys().next() == Some(&ticket.place);
-        if !first || state.in_flight >= self.max_in_flight {
+        if !first || state.in_flight >= state.pace.max_in_flight() {
             if now < deadline {
                 return Step::Wait(None);
             }
             let ahead = state.queue.range(..ticket.place).count();
             let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
-            return Step::Leave(Unavailable::Deadline { until: now + UNKNOWN_WAIT.max(self.period * turns.min(1000)) });
+            return Step::Leave(Unavailable::Deadline {
+                until: now + UNKNOWN_WAIT.max(state.pace.period * turns.min(1000)),
+            });
         }
-        if let Err(not_until) = self.limiter.check() {
+        if let Err(not_until) = state.pace.limiter.check() {
             let until = now + not_until.wait_time_from(self.clock.now()).max(Duration::from_nanos(1));
             return if over(until) { Step::Leave(Unavailable::Deadline { until }) } else { Step::Wait(Some(until)) };
         }
@@ -207,9 +269,16 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The call ended; what it showed counts before the next call is let out.
-    pub(crate) fn settle(mut self, finding: Finding) {
-        self.gate.with_standing(|standing| standing.found(Instant::now(), self.purpose, self.probe, finding));
+    /// The call, made with the key of this number, ended; what it showed counts before the next call is let out.
+    pub(crate) fn settle(mut self, finding: Finding, key_number: u64) {
+        {
+            let mut state = self.gate.lock();
+            // An earlier key was refused, or not: all that shows of the present one is that somebody is there.
+            let earlier = state.key_number != key_number;
+            let about_key = matches!(finding, Finding::KeyRejected(_)) || self.purpose == Purpose::KeyProbe;
+            let finding = if earlier && about_key { Finding::Reached } else { finding };
+            state.standing.found(Instant::now(), self.purpose, self.probe, finding);
+        }
         self.settled = true;
     }
 }

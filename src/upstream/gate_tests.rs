@@ -174,7 +174,7 @@ async fn nothing_goes_out_while_the_upstream_wants_to_be_left_alone() {
     let gate = Gate::new(limits("1000", 100, 100));
     let busy = enter(&gate, Priority::Orders).await.unwrap();
     let wait = Duration::from_secs(30);
-    busy.settle(Finding::TooMany(wait, "busy".into()));
+    busy.settle(Finding::TooMany(wait, "busy".into()), 0);
     let until = Instant::now() + wait;
     let short = gate.enter(Purpose::Call(Priority::Orders), Duration::from_secs(5)).await;
     assert_eq!(short.err(), Some(Unavailable::Paused { until }));
@@ -189,7 +189,7 @@ async fn a_pause_found_meanwhile_holds_for_those_who_wait_already() {
     let waiting = enter(&gate, Priority::Orders);
     tokio::pin!(waiting);
     assert!(timeout(Duration::from_millis(100), &mut waiting).await.is_err());
-    call.settle(Finding::TooMany(Duration::from_secs(60), "busy".into()));
+    call.settle(Finding::TooMany(Duration::from_secs(60), "busy".into()), 0);
     let until = Instant::now() + Duration::from_secs(60);
     drop(waiting.await.unwrap());
     assert!(Instant::now() >= until);
@@ -208,7 +208,7 @@ async fn a_refused_key_sends_everybody_away() {
         }
     }
     let rejected_at = Instant::now();
-    call.settle(Finding::KeyRejected("Invalid API key".into()));
+    call.settle(Finding::KeyRejected("Invalid API key".into()), 0);
     while let Some(refused) = waiters.join_next().await {
         assert!(matches!(refused.unwrap(), Err(Unavailable::KeyRejected { .. })));
     }
@@ -220,14 +220,80 @@ async fn a_refused_key_sends_everybody_away() {
 async fn a_probe_that_is_given_up_makes_room_for_another() {
     let gate = Gate::new(limits("1000", 100, 100));
     for _ in 0..5 {
-        enter(&gate, Priority::Orders).await.unwrap().settle(Finding::Failed("refused".into()));
+        enter(&gate, Priority::Orders).await.unwrap().settle(Finding::Failed("refused".into()), 0);
     }
     assert!(matches!(enter(&gate, Priority::Sync).await, Err(Unavailable::Unreachable { .. })));
     advance(Duration::from_secs(1)).await;
     let probe = enter(&gate, Priority::Sync).await.unwrap();
     assert!(matches!(enter(&gate, Priority::Sync).await, Err(Unavailable::Unreachable { .. })));
     drop(probe);
-    enter(&gate, Priority::Sync).await.unwrap().settle(Finding::Reached);
+    enter(&gate, Priority::Sync).await.unwrap().settle(Finding::Reached, 0);
+    drop(enter(&gate, Priority::Orders).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_limits_hold_at_once_and_give_no_second_burst() {
+    let gate = Gate::new(limits("10", 20, 2));
+    advance(Duration::from_secs(60)).await;
+    let held = enter(&gate, Priority::Orders).await.unwrap();
+    for _ in 1..20 {
+        drop(enter(&gate, Priority::Orders).await.unwrap());
+    }
+    let changed_at = Instant::now();
+    gate.set_limits(limits("4", 3, 1));
+    let waiting = enter(&gate, Priority::Orders);
+    tokio::pin!(waiting);
+    assert!(timeout(Duration::from_secs(60), &mut waiting).await.is_err(), "what is under way counts");
+    drop(held);
+    drop(waiting.await.unwrap());
+
+    gate.set_limits(limits("4", 4, 1));
+    let changed_again_at = Instant::now();
+    drop(enter(&gate, Priority::Orders).await.unwrap());
+    assert_eq!(changed_again_at.elapsed(), Duration::from_millis(250), "it starts empty");
+    gate.set_limits(limits("4", 4, 1));
+    assert!(changed_at.elapsed() > Duration::from_secs(60));
+    advance(Duration::from_secs(1)).await;
+    let before = Instant::now();
+    gate.set_limits(limits("4", 4, 1));
+    drop(enter(&gate, Priority::Orders).await.unwrap());
+    assert_eq!(before.elapsed(), Duration::ZERO, "the same limits change nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slow_rate_goes_by_the_new_one() {
+    let gate = Gate::new(limits("0.01", 1, 1));
+    let start = Instant::now();
+    let changed = async {
+        while gate.lock().queue.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        gate.set_limits(limits("10", 1, 1));
+    };
+    let (permit, ()) = tokio::join!(enter(&gate, Priority::Orders), changed);
+    drop(permit.unwrap());
+    assert_eq!(start.elapsed(), Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_gate_sends_everybody_away_until_it_is_opened() {
+    let gate = Gate::new(limits("1", 1, 2));
+    let mut waiters = JoinSet::new();
+    for waiting in 1..=3 {
+        let gate_of_waiter = Arc::clone(&gate);
+        waiters.spawn(async move { enter(&gate_of_waiter, Priority::Sync).await.map(drop) });
+        while gate.lock().queue.len() < waiting {
+            tokio::task::yield_now().await;
+        }
+    }
+    let closed_at = Instant::now();
+    gate.set_open(false);
+    while let Some(refused) = waiters.join_next().await {
+        assert!(matches!(refused.unwrap(), Err(Unavailable::Off { .. })));
+    }
+    assert!(closed_at.elapsed() < Duration::from_millis(10), "at once");
+    assert!(matches!(enter(&gate, Priority::Orders).await, Err(Unavailable::Off { .. })));
+    gate.set_open(true);
     drop(enter(&gate, Priority::Orders).await.unwrap());
 }
 

@@ -9,6 +9,7 @@
 //! | [`error_texts`] | the table of known error texts |
 //! | [`classify`] | what came of an `add` |
 //! | [`answers`], [`catalogue`] | statuses and balance; services |
+//! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
 //! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
 //! | [`client`] | one upstream with all of that |
 //!
@@ -17,6 +18,7 @@
 
 pub mod answers;
 pub mod breaker;
+pub mod cancels;
 pub mod catalogue;
 pub mod classify;
 pub mod client;
@@ -25,6 +27,7 @@ pub mod error_texts;
 mod gate;
 mod numbers;
 mod redact;
+pub mod refills;
 mod refusal;
 pub mod request;
 pub mod standing;
@@ -32,10 +35,12 @@ pub mod transport;
 pub mod wire;
 
 pub use answers::{AnswerError, Balance, ItemError, MultiStatus, decode_balance, decode_status, decode_statuses};
+pub use cancels::{CancelAnswer, MultiCancel};
 pub use catalogue::{ServiceList, decode_services};
 pub use classify::classify_add;
 pub use client::{Health, Upstream, UpstreamOptions};
 pub use gate::{Limits, Permit};
+pub use refills::{MultiRefillStatus, classify_refill};
 pub use refusal::Rejects;
 pub use request::MAX_BATCH;
 pub use standing::{HealthState, Priority, Unavailable};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::redact::Key;
 use super::wire::{CallKind, Form};
-use crate::domain::ids::UpstreamOrderId;
+use crate::domain::ids::{UpstreamOrderId, UpstreamRefillId};
 
 /// How many IDs panels take in one call.
 pub const MAX_BATCH: usize = 100;
@@ -20,10 +20,18 @@ pub(crate) fn form(key: &Key, kind: CallKind, params: &[(Cow<'static, str>, Stri
     form
 }
 
-/// The parameter for many orders' statuses; at most [`MAX_BATCH`] of them.
+/// The parameter for many orders' statuses or cancels; at most [`MAX_BATCH`] of them.
 pub(crate) fn orders(ids: &[UpstreamOrderId]) -> (Cow<'static, str>, String) {
-    let ids: Vec<&str> = ids.iter().take(MAX_BATCH).map(UpstreamOrderId::as_str).collect();
-    ("orders".into(), ids.join(","))
+    ("orders".into(), list(ids.iter().map(UpstreamOrderId::as_str)))
+}
+
+/// The parameter for many refills' statuses; at most [`MAX_BATCH`] of them.
+pub(crate) fn refills(ids: &[UpstreamRefillId]) -> (Cow<'static, str>, String) {
+    ("refills".into(), list(ids.iter().map(UpstreamRefillId::as_str)))
+}
+
+fn list<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    ids.take(MAX_BATCH).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -57,25 +57,18 @@ pub enum Unavailable {
         /// The next probe.
         until: Instant,
     },
+    /// The operator wants no calls there.
+    #[error("its provider is not called")]
+    Off {
+        /// A guess.
+        until: Instant,
+    },
     /// The provider's rate limit, or its calls in flight, leave no room in the time given.
     #[error("the provider's limits leave no room in time")]
     Deadline {
         /// An estimate.
         until: Instant,
     },
-}
-
-impl Unavailable {
-    /// When it is worth asking again.
-    #[must_use]
-    pub const fn until(&self) -> Instant {
-        match self {
-            Self::Paused { until }
-            | Self::KeyRejected { until }
-            | Self::Unreachable { until }
-            | Self::Deadline { until } => *until,
-        }
-    }
 }
 
 /// What a call is, to those who decide whether it may go.
@@ -116,8 +109,8 @@ pub(crate) enum Finding {
 pub enum HealthState {
     /// Calls go out.
     On,
-    /// Asked to wait.
-    Paused,
+    /// Asked to wait. The operator's own pause is another thing, and has the word `paused`.
+    Resting,
     /// Only a probe now and then.
     KeyRejected,
     /// Calls fail one after another.
@@ -130,7 +123,7 @@ impl HealthState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::On => "on",
-            Self::Paused => "paused",
+            Self::Resting => "resting",
             Self::KeyRejected => "key_rejected",
             Self::Unreachable => "unreachable",
         }
@@ -216,6 +209,13 @@ impl Standing {
         self.key = None;
     }
 
+    /// A refused key may be good by now: its next probe is due at once.
+    pub(crate) fn try_key_again(&mut self, now: Instant) {
+        if let Some(key) = &mut self.key {
+            key.next = now;
+        }
+    }
+
     /// Whether `balance` should be asked to find out whether calls work again.
     pub(crate) fn probe_due(&self, now: Instant) -> Option<Purpose> {
         let purpose = match (self.key.is_some(), self.breaker.is_open()) {
@@ -232,7 +232,7 @@ impl Standing {
         } else if self.breaker.is_open() {
             HealthState::Unreachable
         } else if self.paused_for(now).is_some() {
-            HealthState::Paused
+            HealthState::Resting
         } else {
             HealthState::On
         }
@@ -299,6 +299,19 @@ mod tests {
         standing.found(now, ORDER, false, rejected());
         standing.reset_key();
         assert_eq!(standing.admits(now, ORDER), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_key_can_be_tried_before_its_time() {
+        let now = Instant::now();
+        let mut standing = Standing::default();
+        standing.try_key_again(now);
+        assert_eq!(standing.probe_due(now), None, "there is nothing to try");
+        standing.found(now, ORDER, false, rejected());
+        assert_eq!(standing.probe_due(now), None);
+        standing.try_key_again(now);
+        assert_eq!(standing.probe_due(now), Some(Purpose::KeyProbe));
+        assert!(standing.admits(now, ORDER).is_err(), "but by nothing else");
     }
 
     #[test]

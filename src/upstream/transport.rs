@@ -14,8 +14,8 @@ use reqwest::{Client, redirect};
 
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 
-/// How long a connection may have been idle and still carry an `add`: one that the other side closes at that
-/// moment would leave an order in doubt.
+/// How long a connection may have been idle and still carry an `add` or a `refill`: one that the other side closes
+/// at that moment would leave it in doubt.
 const ADD_IDLE: Duration = Duration::from_secs(3);
 
 /// The same for calls that may be made again.
@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 1 << 20;
 const MAX_SERVICES: usize = 64 << 20;
 
 /// What [`HttpWire`] needs to know of a provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpWireOptions {
     /// The API's whole URL.
     pub url: String,
@@ -36,7 +36,7 @@ pub struct HttpWireOptions {
     pub connect_timeout: Duration,
     /// For a whole call that changes nothing.
     pub timeout: Duration,
-    /// For a whole `add`.
+    /// For a whole `add` or `refill`.
     pub add_timeout: Duration,
     /// How many connections are worth keeping.
     pub max_in_flight: u32,
@@ -92,7 +92,7 @@ fn client(options: &HttpWireOptions, idle: Duration) -> Result<Client, WireSetup
 impl Wire for HttpWire {
     async fn send(&self, form: Form, kind: CallKind) -> Result<Reply, TransportError> {
         let (client, timeout) = match kind {
-            CallKind::Add => (&self.add, self.add_timeout),
+            CallKind::Add | CallKind::Refill => (&self.add, self.add_timeout),
             _ => (&self.read, self.timeout),
         };
         let request = client.post(self.url.clone()).timeout(timeout).form(&form);

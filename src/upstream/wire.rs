@@ -16,6 +16,12 @@ pub enum CallKind {
     Add,
     /// `status`, for one order or many.
     Status,
+    /// `refill`: sent once, since nothing tells whether a lost answer was a yes.
+    Refill,
+    /// `refill_status`, for one refill or many.
+    RefillStatus,
+    /// `cancel`: harmless to send again.
+    Cancel,
     /// `balance`
     Balance,
     /// `services`: the one answer that may be large.
@@ -29,6 +35,9 @@ impl CallKind {
         match self {
             Self::Add => "add",
             Self::Status => "status",
+            Self::Refill => "refill",
+            Self::RefillStatus => "refill_status",
+            Self::Cancel => "cancel",
             Self::Balance => "balance",
             Self::Services => "services",
         }

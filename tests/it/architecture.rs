@@ -60,12 +60,35 @@ fn code(file: &Path) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms that `crate::…` paths lead to, `use crate::{a, b}` included.
-fn used_rooms(code: &str) -> BTreeSet<String> {
+/// The first names of the paths in a `{…}` group, nested groups passed over.
+fn heads(group: &str) -> Vec<&str> {
+    let (mut heads, mut depth, mut begins) = (Vec::new(), 0_usize, 0);
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                heads.push(&group[begins..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(&group[begins..at]);
+                begins = at + 1;
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+/// The rooms that `crate::…` paths lead to, `use crate::{a::{b, c}, d}` included; in a room's own root file
+/// `super::…` leads there too.
+fn used_rooms(code: &str, is_root: bool) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
-        let group = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
-        for path in group.map_or_else(|| vec![rest], |group| group.split(',').collect()) {
+    let supers = code.split("super::").skip(1).filter(|_| is_root);
+    for rest in code.split("crate::").skip(1).chain(supers) {
+        let paths = rest.strip_prefix('{').map_or_else(|| vec![rest], heads);
+        for path in paths {
             rooms.insert(path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
         }
     }
@@ -85,7 +108,8 @@ fn rooms_use_only_those_below_them() {
             .iter()
             .find(|(room, _)| *room == name)
             .unwrap_or_else(|| panic!("{} is in no room that ARCHITECTURE.md knows", file.display()));
-        for used in used_rooms(&code(&file)) {
+        let is_root = file.parent() == Some(&*src) || file.ends_with(format!("{name}/mod.rs"));
+        for used in used_rooms(&code(&file), is_root) {
             let known = MAY_USE.iter().any(|(room, _)| *room == used);
             assert!(
                 !known || used == name || allowed.contains(&used.as_str()),
@@ -109,4 +133,12 @@ fn the_domain_is_pure() {
             assert!(!code.contains(banned), "{} uses {banned}", file.display());
         }
     }
+}
+
+#[test]
+fn every_way_to_name_a_room_is_seen() {
+    let code = "use crate::{app::{a, b}, store};\nuse crate::cache::Cache;\nuse super::http::x;";
+    let names = |is_root| used_rooms(code, is_root).into_iter().collect::<Vec<_>>();
+    assert_eq!(names(false), ["app", "cache", "store"]);
+    assert_eq!(names(true), ["app", "cache", "http", "store"]);
 }

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tollgate::sandbox::{self, DEFAULT_KEY, Options};
 
-use crate::harness::gateway::{program, signal};
+use crate::harness::gateway::program;
 use crate::harness::{Config, Gateway, Program, eventually, upstream};
 
 async fn get(url: &str) -> (StatusCode, String) {
@@ -188,14 +188,4 @@ async fn the_log_is_json_where_that_is_asked_for() {
         assert!(document["message"].is_string() && document["level"].is_string(), "{line}");
     }
     assert_eq!(server.stdout(), "");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sighup_ends_nothing() {
-    let alpha = upstream(20).await;
-    let config = Config::new("").provider("alpha", &alpha, "").service(1, "routes = [\"alpha:1\"]");
-    let gateway = Gateway::start(&config).await;
-    signal(gateway.pid(), "HUP");
-    eventually("a word on it", || async { gateway.log().contains("SIGHUP").then_some(()) }).await;
-    gateway.order(1, "https://example.com/p/1", 1000).await;
 }

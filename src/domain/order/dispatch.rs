@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AttemptChange, Binding, Event, Illegal, Resolution, State, Step, Tried};
+use super::{AttemptChange, Binding, CancelWish, Event, Illegal, Resolution, State, Step, Tried, cancel};
 use crate::domain::ids::{AttemptNumber, Route, UpstreamOrderId};
 use crate::domain::order::schedule::{CLAIM, FIRST_POLL_AFTER};
 use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
@@ -26,7 +26,9 @@ pub(super) fn apply(step: &mut Step, event: Event, now: Timestamp) -> Result<(),
         Event::HoldExpired => close_queued(step, "HoldExpired", "no upstream took it in time", now),
         Event::ServiceRemoved => close_queued(step, "ServiceRemoved", "its service was removed", now),
         Event::SenderLost => sender_lost(step),
-        Event::CancelRequested => cancel_requested(step, now),
+        Event::CancelRequested => cancel::requested(step, now),
+        Event::CancelForwarded => cancel::forwarded(step, now),
+        Event::CancelRefused(why) => cancel::refused(step, &why, now),
         Event::Resolved(resolution) => resolved(step, resolution, now),
         Event::Reported(..) | Event::Unreported(..) => Err(step.order.illegal("a report")),
     }
@@ -155,7 +157,7 @@ fn refuse(step: &mut Step, to_client: &str, why: &str, now: Timestamp) {
 /// wrote the outcome goes on with it; should that one die, it is due to anybody a while later.
 fn next_route(step: &mut Step, route: Route, may_pass: bool, now: Timestamp, why: &str) {
     remember_tried(step, route, may_pass);
-    if step.order.cancel_wished {
+    if step.order.cancel != CancelWish::None {
         step.close_refunded(now, format!("{why}; canceled by its client"));
         return;
     }
@@ -230,18 +232,6 @@ fn sender_lost(step: &mut Step) -> Result<(), Illegal> {
     let seen = "the gateway stopped while it was being sent";
     finish(step, step.order.attempts, OutcomeName::Ambiguous, seen);
     uncertain(step, route, seen);
-    Ok(())
-}
-
-fn cancel_requested(step: &mut Step, now: Timestamp) -> Result<(), Illegal> {
-    match &step.order.state {
-        State::Queued => step.close_refunded(now, "canceled by its client before it was sent"),
-        State::Closed { .. } => return Err(step.order.illegal("CancelRequested")),
-        State::Sending { .. } | State::Uncertain { .. } | State::Placed(_) => {
-            step.order.cancel_wished = true;
-            step.note("its client asked for it to be canceled");
-        }
-    }
     Ok(())
 }
 

@@ -69,6 +69,10 @@ pub enum Event {
     Unreported(Option<String>, ReportRules),
     /// Its client wants it canceled.
     CancelRequested,
+    /// Its upstream took the cancel.
+    CancelForwarded,
+    /// Its upstream does not cancel it, and why.
+    CancelRefused(String),
     /// The operator settles it.
     Resolved(Resolution),
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::refund::{self, CanceledTarget};
-use super::{Illegal, Order, ReportRules, State, Step, next_poll};
+use super::{Illegal, Order, Progress, ReportRules, Silence, State, Step, next_poll};
 use crate::domain::money::Money;
 use crate::domain::status::{Reported, Status, StatusReport};
 use crate::domain::time::Timestamp;
@@ -11,12 +11,7 @@ use crate::domain::time::Timestamp;
 /// How long a report that may be passing must stand unchanged before it is taken for the end.
 const SETTLED_AFTER: Duration = Duration::from_secs(86_400);
 
-/// Stands for a status word where an upstream left an order out.
-const NO_NEWS: &str = "no news";
-/// The same for a day.
-const LONG_NO_NEWS: &str = "no news for a day";
-
-/// The same where a late report can't be about this order.
+/// Stands for a status word where a late report can't be about this order.
 const ANOTHER_ORDERS: &str = "another order's";
 
 /// Whether a report's word differs from the one before: what was told of once is not told of again.
@@ -63,20 +58,14 @@ pub(super) fn unreported(
     if step.order.binding().is_none() {
         return Err(step.order.illegal("Unreported"));
     }
-    let before = step.order.progress.word.as_deref();
-    let word = match (words, before) {
-        (Some(words), _) => words,
-        (None, Some(NO_NEWS)) if is_settled(step, now) => LONG_NO_NEWS,
-        (None, Some(LONG_NO_NEWS)) => LONG_NO_NEWS,
-        (None, _) => NO_NEWS,
-    };
-    if before != Some(word) {
-        if matches!(step.order.state, State::Placed(_)) && word != NO_NEWS {
-            step.alert(format!("its upstream gives no status: {word}; it stays as it was, ask there"));
-        }
-        step.order.progress.word = Some(word.to_owned());
-        step.order.progress.changed_at = Some(now);
+    let mut silence = step.order.progress.silence.unwrap_or(Silence { since: now, told: false });
+    let worth_telling = words.is_some() || now.since(silence.since) >= SETTLED_AFTER;
+    if worth_telling && !silence.told && matches!(step.order.state, State::Placed(_)) {
+        let words = words.unwrap_or("no news for a day");
+        step.alert(format!("its upstream gives no status: {words}; it stays as it was, ask there"));
+        silence.told = true;
     }
+    step.order.progress.silence = Some(silence);
     step.order.progress.polled_at = Some(now);
     step.order.due_at = next_poll(&step.order, rules.watch_closed, now);
     Ok(())
@@ -90,12 +79,13 @@ fn costs_more_than_remembered(order: &Order, report: &StatusReport) -> bool {
 fn remember(step: &mut Step, report: &StatusReport, rules: ReportRules, now: Timestamp) -> News {
     let before = step.order.progress.clone();
     let progress = &mut step.order.progress;
+    progress.silence = None;
     progress.word = Some(report.status.word().to_owned());
     progress.start_count = report.start_count.or(before.start_count);
     progress.remains = report.remains.or(before.remains);
     progress.upstream_charge = report.charge.or(before.upstream_charge);
     progress.first_charge = before.first_charge.or(report.charge);
-    let changed = *progress != before;
+    let changed = *progress != Progress { silence: None, ..before.clone() };
     if changed || before.changed_at.is_none() {
         progress.changed_at = Some(now);
     }

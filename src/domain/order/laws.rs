@@ -36,7 +36,11 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::HoldExpired),
         1 => Just(Event::ServiceRemoved),
         1 => Just(Event::SenderLost),
+        2 => proptest::option::of(Just("Incorrect order ID".to_owned()))
+            .prop_map(|words| Event::Unreported(words, rules())),
         1 => Just(Event::CancelRequested),
+        1 => Just(Event::CancelForwarded),
+        1 => Just(Event::CancelRefused("no".into())),
         1 => prop_oneof![
             Just(Resolution::NotPlaced),
             Just(Resolution::Refund),
@@ -103,6 +107,9 @@ proptest! {
             prop_assert!(next.refunded >= order.refunded && next.refunded <= next.charge);
             prop_assert!(step.refund.is_none_or(Money::is_positive));
             let was_closed = matches!(order.state, State::Closed { .. });
+            if event == Event::CancelForwarded {
+                prop_assert!(matches!(next.state, State::Placed(_)) && step.refund.is_none(), "only a report refunds it");
+            }
             if was_closed {
                 prop_assert!(matches!(next.state, State::Closed { .. }), "an end is never undone");
                 prop_assert_eq!(next.binding(), order.binding());

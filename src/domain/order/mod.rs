@@ -8,8 +8,10 @@
 //!    |                      \--------ambiguous--> Uncertain --an ID is found--> Placed
 //!    \--resolved as not placed, by the operator------/   \--resolved as refunded--> Closed
 //! Queued --CancelRequested | HoldExpired | NoRoute--> Closed with a refund
+//! Sending, Uncertain, Placed --CancelRequested--> the same, with a wish: a refusal closes it, a placed one's upstream is told
 //! ```
 
+mod cancel;
 mod choice;
 mod dispatch;
 mod event;
@@ -23,6 +25,7 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
+pub use cancel::{CancelWish, NEWS_AFTER};
 pub use choice::{Candidate, Choice, Obstacle, choose};
 pub use event::{Event, ReportRules, Resolution};
 pub use schedule::{CLAIM, FIRST_POLL_AFTER, next_poll};
@@ -114,6 +117,17 @@ pub struct Progress {
     pub polled_at: Option<Timestamp>,
     /// When its answer last differed from the one before.
     pub changed_at: Option<Timestamp>,
+    /// Since it gives no status at all.
+    pub silence: Option<Silence>,
+}
+
+/// A time in which an upstream was asked about an order and gave no status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether the operator was told.
+    pub told: bool,
 }
 
 /// One order, whole.
@@ -157,8 +171,8 @@ pub struct Order {
     pub tried: Vec<Tried>,
     /// The present round of tries over all routes.
     pub round: u32,
-    /// The client asked for its end before that could be done.
-    pub cancel_wished: bool,
+    /// How far its client's wish to end it has got.
+    pub cancel: CancelWish,
     /// Why it was refused, in words for the client.
     pub refusal: Option<String>,
     /// When something has to be done about it; `None`: never again.
@@ -207,7 +221,7 @@ impl NewOrder {
             attempts: AttemptNumber(0),
             tried: Vec::new(),
             round: 0,
-            cancel_wished: false,
+            cancel: CancelWish::None,
             refusal: None,
             due_at: Some(claimed_until),
         }

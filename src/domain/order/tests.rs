@@ -227,12 +227,33 @@ fn only_an_uncertain_order_is_resolved() {
 fn a_cancel_closes_what_was_not_sent_and_is_remembered_else() {
     assert_closed(&after([Event::CancelRequested]), Status::Canceled, "1.2");
     let wished = after([sent("alpha"), Event::CancelRequested]);
-    assert!(wished.cancel_wished);
+    assert_eq!(wished.cancel, CancelWish::Wished);
     let refused = wished.step(answer(1, rejected(RejectKind::Balance, "")), NOW).unwrap().order;
     assert_closed(&refused, Status::Canceled, "1.2");
     let accepted = wished.step(answer(1, accepted("77")), NOW).unwrap().order;
-    assert!(accepted.cancel_wished && accepted.binding().is_some());
+    assert!(accepted.cancel == CancelWish::Wished && accepted.binding().is_some());
     assert!(refused.step(Event::CancelRequested, NOW).is_err());
+}
+
+#[test]
+fn a_placed_order_s_cancel_is_its_upstream_s_to_take_or_refuse() {
+    let later = NOW.plus(DAY);
+    let old = placed().step(reported("In progress", None), later).unwrap().order;
+    for order in [new_order(), after([sent("alpha")]), placed()] {
+        assert!(order.step(Event::CancelForwarded, NOW).is_err(), "nobody wished it");
+        assert!(order.step(Event::CancelRefused("no".into()), NOW).is_err());
+    }
+    let wished = old.step(Event::CancelRequested, later).unwrap().order;
+    let taken = wished.step(Event::CancelForwarded, later).unwrap();
+    assert_eq!((taken.order.cancel, taken.refund), (CancelWish::Forwarded, None));
+    assert_eq!(taken.order.due_at, Some(later.plus(NEWS_AFTER)), "there is news soon");
+    let again = taken.order.step(Event::CancelRequested, later).unwrap().order;
+    assert_eq!(again.cancel, CancelWish::Forwarded);
+    let ended = again.step(reported("Canceled", None), later).unwrap().order;
+    assert_closed(&ended, Status::Canceled, "1.2");
+    assert!(ended.step(Event::CancelForwarded, later).is_err());
+    let refused = wished.step(Event::CancelRefused("too late".into()), later).unwrap().order;
+    assert_eq!((refused.cancel, refused.due_at), (CancelWish::None, Some(later.plus(NEWS_AFTER))));
 }
 
 #[test]
@@ -380,12 +401,26 @@ fn no_news_is_no_end_but_is_told_of() {
     let later = ask(&silent.order, None, NOW.plus(DAY));
     assert_eq!(alerts(&later), 1);
     assert_eq!(alerts(&ask(&later.order, None, NOW.plus(DAY * 2))), 0, "said once");
+    let spoken = later.order.step(reported("In progress", Some(5)), NOW.plus(DAY)).unwrap().order;
+    assert_eq!(spoken.progress.silence, None);
     let unknown = ask(&placed(), Some("Incorrect order ID"), NOW);
     assert_eq!(alerts(&unknown), 1);
     assert_eq!(alerts(&ask(&unknown.order, Some("Incorrect order ID"), NOW)), 0, "said once");
     assert_eq!((unknown.refund, unknown.order.status), (None, Status::Pending));
     let closed = placed().step(reported("Completed", Some(0)), NOW).unwrap().order;
     assert_eq!(ask(&closed, Some("Incorrect order ID"), NOW.plus(DAY * 30)).order.due_at, None, "the watch ends");
+}
+
+#[test]
+fn silence_in_between_neither_repeats_an_alert_nor_restarts_a_wait() {
+    let silent = |order: &Order, now| order.step(Event::Unreported(None, rules()), now).unwrap().order;
+    let failed = placed().step(reported("Fail", None), NOW).unwrap();
+    assert_eq!(failed.notes.len(), 1);
+    assert_eq!(silent(&failed.order, NOW).step(reported("Fail", None), NOW).unwrap().notes, [], "said once");
+    let waiting = placed().step(reported("Partial", Some(0)), NOW).unwrap().order;
+    let waiting = silent(&waiting, NOW.plus(DAY / 2));
+    let ended = waiting.step(reported("Partial", Some(0)), NOW.plus(DAY)).unwrap().order;
+    assert_closed(&ended, Status::Completed, "0");
 }
 
 #[test]

@@ -62,6 +62,18 @@ async fn services_rates_account_and_faults_can_be_changed() {
 }
 
 #[tokio::test]
+async fn a_refill_s_status_can_be_forced() {
+    let caller = Caller::usual().await;
+    let id = caller.order("https://x/").await;
+    assert_eq!(caller.control("refill", "id=1&status=Rejected").await.0, 404);
+    assert!(caller.sandbox.set_order(&id, OrderChange::status("Completed")));
+    caller.call("refill", &[("order", &id)]).await;
+    assert_eq!(caller.control("refill", "id=1").await.0, 400);
+    assert_eq!(caller.control("refill", "id=1&status=Rejected").await.0, 200);
+    assert_eq!(caller.call("refill_status", &[("refill", "1")]).await, json!({ "status": "Rejected" }));
+}
+
+#[tokio::test]
 async fn orders_and_calls_can_be_inspected() {
     let caller = Caller::usual().await;
     let id = caller.order("https://x/").await;
@@ -118,11 +130,4 @@ async fn a_panel_that_is_stopped_is_gone_and_its_port_is_free() {
     assert!(matches!(hanging.read_to_end(&mut answer).await, Ok(0) | Err(_)), "{answer:?}");
     assert!(TcpStream::connect(listen).await.is_err());
     drop(start(Options { listen, ..Options::default() }).await.unwrap());
-}
-
-#[tokio::test]
-async fn it_runs_until_it_is_told_to_stop() {
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    stop.send(()).unwrap();
-    run_until(Options::default(), async { drop(stopped.await) }).await.unwrap();
 }

@@ -38,7 +38,11 @@ fn event(dice: &mut Dice, model: &Model, order: &Order) -> Event {
         (14, _) => Event::NoRoute { may_pass: dice.roll(4) > 0, reason: "none".into() },
         (15, _) => Event::HoldExpired,
         (16, Some(_)) => Event::SenderLost,
-        (17, _) => Event::CancelRequested,
+        (17, _) => match dice.roll(3) {
+            0 => Event::CancelForwarded,
+            1 => Event::CancelRefused("no".into()),
+            _ => Event::CancelRequested,
+        },
         (18, _) => Event::Resolved(Resolution::NotPlaced),
         (19, _) => Event::Resolved(match dice.roll(3) {
             0 => Resolution::Refund,

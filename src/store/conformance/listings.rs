@@ -18,9 +18,6 @@ pub(crate) async fn orders_are_found_by_id_token_client_and_holder(store: &AnySt
     assert_eq!(store.orders_of(ann, &asked).await.unwrap(), std::slice::from_ref(&placed));
     assert_eq!(store.orders_of(ben, &asked).await.unwrap(), [other]);
     assert_eq!(store.orders_of(ann, &[]).await.unwrap(), []);
-    let (alpha, id) = (ProviderId::new("alpha"), UpstreamOrderId::new("x1"));
-    assert_eq!(store.holder_of(&alpha, &id).await.unwrap(), Some(placed));
-    assert_eq!(store.holder_of(&ProviderId::new("beta"), &id).await.unwrap(), None);
 }
 
 pub(crate) async fn the_operator_filters_orders(store: &AnyStore) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::client::EntryKind;
-use crate::domain::order::{Resolution, State};
+use crate::domain::order::{CancelWish, Resolution, State};
 use crate::domain::outcome::{RejectKind, Rejection};
 use crate::domain::status::Status;
 use crate::store::StoreError;
@@ -21,13 +21,14 @@ pub(crate) async fn a_step_is_written_whole(store: &AnyStore) {
         answer(2, accepted("B-77")),
         reported("In progress", Some(600)),
         Event::CancelRequested,
+        Event::CancelForwarded,
         reported("Partial", Some(250)),
     ] {
         order = step(store, &order, event, after(5)).await;
         assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
     }
     assert_eq!((order.status, order.refunded), (Status::Partial, money("0.3")));
-    assert!(order.cancel_wished && order.tried.len() == 1 && order.cost == Some(money("0.972")));
+    assert!(order.cancel == CancelWish::Forwarded && order.tried.len() == 1 && order.cost == Some(money("0.972")));
     assert!(matches!(order.state, State::Closed { binding: Some(_), .. }));
 }
 
@@ -42,6 +43,27 @@ pub(crate) async fn a_step_on_an_old_version_is_stale(store: &AnyStore) {
     // Nor is a step taken twice.
     let first = order.step(sent("alpha"), NOW).unwrap();
     assert_eq!(store.apply(first).await.unwrap(), Applied::Stale);
+}
+
+pub(crate) async fn a_cancel_and_a_send_exclude_each_other(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    for cancel_first in [true, false] {
+        let queued = order(store, ann, "1.20").await;
+        let (cancel, send) = (queued.step(Event::CancelRequested, NOW), queued.step(sent("alpha"), NOW));
+        let steps =
+            if cancel_first { vec![cancel.unwrap(), send.unwrap()] } else { vec![send.unwrap(), cancel.unwrap()] };
+        assert_eq!(store.apply_all(steps).await.unwrap(), [Applied::Done, Applied::Stale]);
+        let order = store.order(queued.id).await.unwrap().unwrap();
+        assert_eq!(order.attempts.0, u32::from(!cancel_first));
+        assert_eq!(order.refunded == order.charge, cancel_first);
+        // Who lost looks again: a canceled order is sent no more, one that is being sent remembers the wish.
+        if cancel_first {
+            assert!(order.step(sent("alpha"), NOW).is_err());
+        } else {
+            assert_eq!(step(store, &order, Event::CancelRequested, NOW).await.cancel, CancelWish::Wished);
+        }
+    }
+    assert_eq!(store.balance(ann).await.unwrap(), money("8.8"));
 }
 
 pub(crate) async fn an_upstream_id_has_one_holder(store: &AnyStore) {

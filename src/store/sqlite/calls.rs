@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, doubts, movements, order_reads, orders, requests, verify,
+    SqliteStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
+    requests, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId, UpstreamServiceId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
+use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
     AccessList, Account, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OrderFilter, OrderStory, Placed, Placement, ProviderRecord, RequestKey,
-    StoredCatalogue, StoredRequest, VerifyReport,
+    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
+    RefillApplied, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -76,6 +78,10 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::hasten(conn, &slow, polled_before, now)).await
     }
 
+    async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| claims::hasten_queued(conn, now)).await
+    }
+
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         self.write(move |conn| claims::recover(conn, now)).await
     }
@@ -93,11 +99,6 @@ impl Store for SqliteStore {
         self.read(move |conn| order_reads::of_client(conn, client, &ids)).await
     }
 
-    async fn holder_of(&self, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>> {
-        let (provider, id) = (provider.clone(), id.clone());
-        self.read(move |conn| order_reads::holder(conn, &provider, &id)).await
-    }
-
     async fn list_orders(&self, filter: OrderFilter) -> StoreResult<Vec<(String, Order)>> {
         self.read(move |conn| order_reads::list(conn, filter)).await
     }
@@ -108,6 +109,51 @@ impl Store for SqliteStore {
 
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
         self.read(order_reads::count).await
+    }
+
+    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
+        self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
+    }
+
+    async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill> {
+        self.write(move |conn| refills::open(conn, refill, now)).await
+    }
+
+    async fn apply_refills(&self, steps: Vec<RefillStep>) -> StoreResult<Vec<RefillApplied>> {
+        self.write(move |conn| steps.iter().map(|step| refills::apply(conn, step)).collect()).await
+    }
+
+    async fn refill(&self, id: RefillId) -> StoreResult<Option<Refill>> {
+        self.read(move |conn| refills::refill(conn, id)).await
+    }
+
+    async fn refills_of(&self, client: ClientId, ids: &[RefillId]) -> StoreResult<Vec<Refill>> {
+        let ids = ids.to_vec();
+        self.read(move |conn| refills::of_client(conn, client, &ids)).await
+    }
+
+    async fn sending_refills(&self) -> StoreResult<Vec<Refill>> {
+        self.read(refills::sending).await
+    }
+
+    async fn claim_refills(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreResult<Vec<Refill>> {
+        let provider = provider.clone();
+        let due = self.read(move |conn| refills::due(conn, &provider, now, limit)).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |conn| refills::take(conn, &due, now, until)).await
+    }
+
+    async fn hasten_refills(&self, ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
+        let ids = ids.to_vec();
+        self.write(move |conn| refills::hasten(conn, &ids, polled_before, now)).await
     }
 
     async fn create_client(&self, client: NewClient, now: Timestamp) -> StoreResult<Account> {
@@ -169,6 +215,11 @@ impl Store for SqliteStore {
         self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
     }
 
+    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| catalogues::forget(conn, &provider)).await
+    }
+
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
         let provider = provider.clone();
         self.read(move |conn| doubts::known(conn, &provider)).await
@@ -207,6 +258,23 @@ impl Store for SqliteStore {
 
     async fn providers(&self) -> StoreResult<Vec<ProviderRecord>> {
         self.read(catalogues::providers).await
+    }
+
+    async fn set_paused(&self, provider: Option<&ProviderId>, paused: bool, now: Timestamp) -> StoreResult<Pauses> {
+        let provider = provider.cloned();
+        self.write(move |conn| operation::set_paused(conn, provider.as_ref(), paused, now)).await
+    }
+
+    async fn pauses(&self) -> StoreResult<Pauses> {
+        self.read(operation::pauses).await
+    }
+
+    async fn put_running(&self, document: String) -> StoreResult<()> {
+        self.write(move |conn| operation::put_running(conn, &document)).await
+    }
+
+    async fn running(&self) -> StoreResult<Option<String>> {
+        self.read(operation::running).await
     }
 
     async fn post_request(&self, body: String, now: Timestamp) -> StoreResult<i64> {

@@ -54,6 +54,15 @@ pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatal
     doubts::forget_losses(conn, provider, mended)
 }
 
+/// See [`crate::store::Store::forget_provider`].
+pub(super) fn forget(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
+    put(conn, provider, &NewCatalogue::default())?;
+    for table in ["known_services", "losses", "freezes"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
+    }
+    Ok(())
+}
+
 /// Every stored catalogue, by provider.
 pub(super) fn all(conn: &Connection) -> StoreResult<Vec<StoredCatalogue>> {
     let mut heads = conn.prepare_cached("SELECT provider, fetched_at FROM catalogues ORDER BY provider")?;

@@ -82,7 +82,8 @@ fn take(conn: &Connection, sql: &str, ids: &[OrderId], now: Timestamp, until: Ti
     Ok(taken)
 }
 
-fn limit_of(limit: usize) -> i64 {
+/// A limit as SQLite takes it.
+pub(super) fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -117,10 +118,16 @@ pub(super) fn id_list(ids: &[OrderId]) -> StoreResult<String> {
     write_json(&ids.iter().map(|id| id.get()).collect::<Vec<_>>())
 }
 
-/// See [`crate::store::Store::recover`].
-pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
+/// See [`crate::store::Store::hasten_queued`].
+pub(super) fn hasten_queued(conn: &Connection, now: Timestamp) -> StoreResult<()> {
     conn.prepare_cached("UPDATE orders SET due_at = ?1 WHERE state = 'queued' AND due_at > ?1")?
         .execute([now.millis()])?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::recover`].
+pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
+    hasten_queued(conn, now)?;
     let mut statement =
         conn.prepare_cached(concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id"))?;
     collect(&mut statement, [], read_order)

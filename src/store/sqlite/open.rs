@@ -176,7 +176,8 @@ fn configure(conn: &Connection) -> StoreResult<()> {
 fn prepare(conn: &Connection, first_order_id: u32) -> StoreResult<()> {
     migrations::migrate(conn)?;
     conn.execute(
-        "INSERT INTO store (one, id, access_version, next_order_id) VALUES (1, ?1, 1, 1) ON CONFLICT DO NOTHING",
+        "INSERT INTO store (one, id, access_version, next_order_id, next_refill_id) VALUES (1, ?1, 1, 1, 1) \
+         ON CONFLICT DO NOTHING",
         [random_word()?],
     )?;
     // Never lowered: a number that was given out stays given out.

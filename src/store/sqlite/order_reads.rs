@@ -5,8 +5,9 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::claims::id_list;
 use super::movements::read_entry;
+use super::refills;
 use super::rows::{Columns, collect, columns, first, read_order, route};
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, UpstreamOrderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
 use crate::domain::order::Order;
 use crate::store::records::{AttemptRecord, HistoryRecord, LedgerRecord, OrderFilter, OrderStory};
 use crate::store::{StoreError, StoreResult};
@@ -31,16 +32,6 @@ pub(super) fn of_client(conn: &Connection, client: ClientId, ids: &[OrderId]) ->
         " FROM orders WHERE id IN (SELECT value FROM json_each(?2)) AND +client = ?1"
     ))?;
     collect(&mut statement, params![client.0, id_list(ids)?], read_order)
-}
-
-/// Which order holds an upstream's ID.
-pub(super) fn holder(conn: &Connection, provider: &ProviderId, id: &UpstreamOrderId) -> StoreResult<Option<Order>> {
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM orders WHERE provider = ?1 AND upstream_order = ?2"
-    ))?;
-    first(&mut statement, [provider.as_str(), id.as_str()], read_order)
 }
 
 /// Orders for the operator, newest first, each with its client's name.
@@ -86,7 +77,8 @@ pub(super) fn story(conn: &Connection, id: OrderId) -> StoreResult<Option<OrderS
     let client =
         conn.prepare_cached("SELECT name FROM clients WHERE id = ?1")?.query_one([order.client.0], |row| row.get(0))?;
     let (attempts, history, ledger) = (attempts(conn, id)?, history(conn, id)?, entries(conn, id)?);
-    Ok(Some(OrderStory { client, order, attempts, history, ledger }))
+    let refills = refills::of_order(conn, id)?;
+    Ok(Some(OrderStory { client, order, attempts, history, refills, ledger }))
 }
 
 fn attempts(conn: &Connection, id: OrderId) -> StoreResult<Vec<AttemptRecord>> {

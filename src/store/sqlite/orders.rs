@@ -102,8 +102,8 @@ fn next_order_id(conn: &Connection) -> StoreResult<Option<OrderId>> {
 fn insert(conn: &Connection, order: &Order) -> StoreResult<()> {
     conn.prepare_cached(
         "INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, \
-         queued_at, updated_at, state, status, attempts, tried, round, cancel_wished, due_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, 0, '[]', 0, 0, ?14)",
+         queued_at, updated_at, state, status, attempts, tried, round, cancel, due_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, 0, '[]', 0, 'none', ?14)",
     )?
     .execute(params![
         order.id.get(),
@@ -190,7 +190,8 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
          upstream_order = :upstream_order, closed_at = :closed_at, status = :status, word = :word, \
          start_count = :start_count, remains = :remains, first_charge = :first_charge, \
          upstream_charge = :upstream_charge, polled_at = :polled_at, changed_at = :changed_at, \
-         attempts = :attempts, tried = :tried, round = :round, cancel_wished = :cancel_wished, \
+         silent_since = :silent_since, silence_told = :silence_told, \
+         attempts = :attempts, tried = :tried, round = :round, cancel = :cancel, \
          refusal = :refusal, due_at = :due_at WHERE id = :id",
     )?
     .execute(named_params! {
@@ -213,10 +214,12 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
         ":upstream_charge": progress.upstream_charge.map(|charge| charge.to_string()),
         ":polled_at": progress.polled_at.map(Timestamp::millis),
         ":changed_at": progress.changed_at.map(Timestamp::millis),
+        ":silent_since": progress.silence.map(|silence| silence.since.millis()),
+        ":silence_told": progress.silence.map(|silence| silence.told),
         ":attempts": order.attempts.0,
         ":tried": write_tried(&order.tried)?,
         ":round": order.round,
-        ":cancel_wished": order.cancel_wished,
+        ":cancel": order.cancel.as_str(),
         ":refusal": order.refusal,
         ":due_at": order.due_at.map(Timestamp::millis),
     })?;

@@ -27,9 +27,11 @@ pub(super) fn open(conn: &Connection) -> StoreResult<Vec<StoredRequest>> {
 /// See [`crate::store::Store::answer_request`].
 pub(super) fn answer(conn: &Connection, number: i64, answer: &str, now: Timestamp) -> StoreResult<()> {
     let answered = conn
-        .prepare_cached("UPDATE gateway_requests SET answer = ?2, answered_at = ?3 WHERE number = ?1")?
+        .prepare_cached(
+            "UPDATE gateway_requests SET answer = ?2, answered_at = ?3 WHERE number = ?1 AND answer IS NULL",
+        )?
         .execute(params![number, answer, now.millis()])?;
-    if answered == 0 {
+    if answered == 0 && !is_answered(conn, number)? {
         return Err(StoreError::NotFound { what: "request", name: number.to_string() });
     }
     Ok(())

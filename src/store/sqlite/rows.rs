@@ -9,7 +9,7 @@ use crate::domain::ids::{
     AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
 use crate::domain::money::Money;
-use crate::domain::order::{Binding, Order, Progress, State, Tried};
+use crate::domain::order::{Binding, CancelWish, Order, Progress, Silence, State, Tried};
 use crate::domain::service_type::ServiceType;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -20,7 +20,8 @@ macro_rules! columns {
     () => {
         "id, version, token, client, service, kind, params, charge, refunded, cost, created_at, queued_at, \
          updated_at, state, provider, upstream_service, upstream_order, closed_at, status, word, start_count, remains, first_charge, \
-         upstream_charge, polled_at, changed_at, attempts, tried, round, cancel_wished, refusal, due_at"
+         upstream_charge, polled_at, changed_at, silent_since, silence_told, attempts, tried, round, cancel, refusal, \
+         due_at"
     };
 }
 pub(super) use columns;
@@ -240,6 +241,10 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
         upstream_charge: columns.maybe_decimal()?,
         polled_at: columns.maybe_time()?,
         changed_at: columns.maybe_time()?,
+        silence: match (columns.maybe_time()?, columns.take()?) {
+            (Some(since), Some(told)) => Some(Silence { since, told }),
+            _ => None,
+        },
     };
     Ok(Order {
         id,
@@ -261,7 +266,7 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
         attempts: AttemptNumber(columns.take()?),
         tried: read_tried(&columns.take::<String>()?).ok_or_else(|| corrupt("tried routes"))?,
         round: columns.take()?,
-        cancel_wished: columns.take()?,
+        cancel: CancelWish::parse(&columns.take::<String>()?).ok_or_else(|| corrupt("wish to be canceled"))?,
         refusal: columns.take()?,
         due_at: columns.maybe_time()?,
     })

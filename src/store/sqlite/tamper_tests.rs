@@ -9,6 +9,7 @@ use super::{OpenMode, SqliteStore};
 use crate::domain::client::EntryKind;
 use crate::domain::order::{Event, Resolution};
 use crate::domain::outcome::Outcome;
+use crate::domain::refill::NewRefill;
 use crate::store::conformance::{
     AnyStore, NOW, accepted, answer, client, forwarded, movement, new_order, order, placed, reported, sent, step,
     with_request,
@@ -41,6 +42,14 @@ async fn build(path: &Path) {
     ] {
         settled = step(&store, &settled, event, NOW).await;
     }
+    let binding = settled.binding().unwrap();
+    let refill = NewRefill {
+        order: settled.id,
+        client: ben,
+        provider: binding.route.provider.clone(),
+        upstream_order: binding.id.clone(),
+    };
+    store.open_refill(refill, NOW).await.unwrap();
     store.move_money("ann", movement(EntryKind::Withdrawal, "-1", Some("w")), NOW).await.unwrap();
 }
 
@@ -117,6 +126,23 @@ const TAMPERINGS: &[(&str, &str)] = &[
     ("UPDATE orders SET tried = 'x' WHERE id = 1", "order 1: its tried routes can't be read"),
     ("UPDATE orders SET state = 'lost' WHERE id = 1", "order 1: its state can't be read"),
     ("UPDATE orders SET closed_at = 5 WHERE id = 3", "CHECK constraint failed in orders"),
+    ("UPDATE orders SET cancel = 'maybe' WHERE id = 1", "order 1: its wish to be canceled can't be read"),
+    ("UPDATE refills SET client = 1", "refill 1: its order 7 is not there or is another client's"),
+    ("UPDATE refills SET order_id = 99", "refill 1: its order 99 is not there or is another client's"),
+    ("UPDATE refills SET provider = 'alpha'", "refill 1: its order 7 is 79 at beta, not 79 at alpha"),
+    ("UPDATE refills SET status = 'Completed'", "refill 1: it is sending and shown as Completed"),
+    ("UPDATE refills SET state = 'lost'", "refill 1: its state can't be read"),
+    (
+        "UPDATE refills SET state = 'accepted', upstream_refill = '5'",
+        "refill 1: it is accepted and nothing will ever look at it",
+    ),
+    ("UPDATE store SET next_refill_id = 1", "refill 1: its ID is not below the next one, 1"),
+    (
+        "DROP INDEX refills_by_upstream; UPDATE refills SET state = 'accepted', upstream_refill = '5', due_at = 1;
+         INSERT INTO refills SELECT 2, version, order_id, client, provider, upstream_order, state, upstream_refill,
+                                    status, word, created_at, updated_at, polled_at, due_at FROM refills",
+        "refills 1, 2: all hold 5 at beta",
+    ),
     ("DELETE FROM clients WHERE name = 'ben'", "a row of orders refers to a row of clients that is not there"),
 ];
 

@@ -4,8 +4,8 @@
 
 use rusqlite::Connection;
 
-use super::open;
 use super::rows::{Columns, collect, columns, read_order};
+use super::{open, refills};
 use crate::store::records::VerifyReport;
 use crate::store::{StoreError, StoreResult};
 
@@ -69,6 +69,21 @@ const CHECKS: &[&str] = &[
     "SELECT format('client request %s of client %s: its order %d is another client''s', request_id, name, orders.id)
      FROM client_requests JOIN orders ON orders.id = order_id JOIN clients ON clients.id = client_requests.client
      WHERE orders.client <> client_requests.client",
+    // === Refills ===
+    "SELECT format('refill %d: its order %d is not there or is another client''s', refills.id, order_id)
+     FROM refills LEFT JOIN orders ON orders.id = order_id WHERE orders.client IS NOT refills.client",
+    "SELECT format('refill %d: its order %d is %s at %s, not %s at %s', refills.id, orders.id,
+                   orders.upstream_order, orders.provider, refills.upstream_order, refills.provider)
+     FROM refills JOIN orders ON orders.id = order_id
+     WHERE (orders.provider, orders.upstream_order) IS NOT (refills.provider, refills.upstream_order)",
+    "SELECT format('refills %s: all hold %s at %s', group_concat(id, ', '), upstream_refill, provider)
+     FROM refills WHERE upstream_refill IS NOT NULL GROUP BY provider, upstream_refill HAVING count(*) > 1",
+    "SELECT format('refill %d: it is %s and shown as %s', id, state, status)
+     FROM refills WHERE (state = 'ended') <> (status IN ('Completed', 'Rejected', 'Error', 'Canceled'))",
+    "SELECT format('refill %d: it is %s and nothing will ever look at it (no due time)', id, state)
+     FROM refills WHERE state = 'accepted' AND due_at IS NULL",
+    "SELECT format('refill %d: its ID is not below the next one, %d', refills.id, next_refill_id)
+     FROM refills, store WHERE refills.id >= next_refill_id",
     // === Attempts ===
     "SELECT format('order %d: it counts %d attempts, %d are stored, up to number %d', id, attempts, stored, last)
      FROM (SELECT orders.id, orders.attempts, count(number) AS stored, coalesce(max(number), 0) AS last
@@ -100,6 +115,7 @@ const COUNTS: &[(&str, &str)] = &[
     ("clients", "SELECT count(*) FROM clients"),
     ("ledger entries", "SELECT count(*) FROM ledger"),
     ("orders", "SELECT count(*) FROM orders"),
+    ("refills", "SELECT count(*) FROM refills"),
     ("attempts", "SELECT count(*) FROM attempts"),
     ("history lines", "SELECT count(*) FROM history"),
 ];
@@ -112,7 +128,7 @@ pub(super) fn verify(conn: &Connection) -> StoreResult<VerifyReport> {
         let count = told(count, &mut report.failures)?;
         report.checked.extend(count.into_iter().map(|count| (*what, count)));
     }
-    for check in [damage, schema_changes, unreadable_orders] {
+    for check in [damage, schema_changes, unreadable_orders, unreadable_refills] {
         let found = told(check(conn), &mut report.failures)?;
         report.failures.extend(found);
     }
@@ -189,6 +205,10 @@ fn schema(conn: &Connection) -> StoreResult<Vec<(String, String, Option<String>)
     // ANALYZE, which an operator may run, leaves tables of SQLite's own.
     let sql = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
     collect(&mut conn.prepare(sql)?, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
+fn unreadable_refills(conn: &Connection) -> StoreResult<Vec<String>> {
+    refills::unreadable(conn).map(shortened)
 }
 
 fn unreadable_orders(conn: &Connection) -> StoreResult<Vec<String>> {

@@ -7,6 +7,7 @@ mod operator;
 pub mod program;
 pub mod raw;
 pub mod redis;
+mod reload;
 pub mod traces;
 pub mod wait;
 

@@ -9,7 +9,8 @@ CREATE TABLE store (
     -- Counts changes to clients and keys.
     access_version INTEGER NOT NULL,
     -- Kept here and not derived from the orders, so that no ID is ever given out twice.
-    next_order_id INTEGER NOT NULL CHECK (next_order_id BETWEEN 1 AND 2147483648)
+    next_order_id INTEGER NOT NULL CHECK (next_order_id BETWEEN 1 AND 2147483648),
+    next_refill_id INTEGER NOT NULL CHECK (next_refill_id BETWEEN 1 AND 2147483648)
 ) STRICT;
 
 CREATE TABLE clients (
@@ -68,10 +69,13 @@ CREATE TABLE orders (
     upstream_charge TEXT,
     polled_at INTEGER,
     changed_at INTEGER,
+    silent_since INTEGER,
+    silence_told INTEGER CHECK (silence_told IN (0, 1)),
     attempts INTEGER NOT NULL,
     tried TEXT NOT NULL,
     round INTEGER NOT NULL,
-    cancel_wished INTEGER NOT NULL CHECK (cancel_wished IN (0, 1)),
+    -- How far its client's wish to end it has got.
+    cancel TEXT NOT NULL CHECK (cancel IN ('none', 'wished', 'forwarded')),
     refusal TEXT,
     due_at INTEGER,
     -- Each state carries exactly what belongs to it.
@@ -83,6 +87,7 @@ CREATE TABLE orders (
         WHEN 'closed' THEN (provider IS NULL) = (upstream_order IS NULL)
         ELSE provider IS NOT NULL AND upstream_order IS NULL
     END),
+    CHECK ((silent_since IS NULL) = (silence_told IS NULL)),
     -- Nobody would look at it again.
     CHECK (state NOT IN ('queued', 'placed') OR due_at IS NOT NULL)
 ) STRICT;
@@ -91,6 +96,8 @@ CREATE UNIQUE INDEX orders_by_upstream ON orders (provider, upstream_order) WHER
 -- The queue, oldest first; with all that is asked of it in it, so that those put off cost no look at their rows.
 CREATE INDEX orders_queued ON orders (id, due_at, state) WHERE state = 'queued';
 CREATE INDEX orders_polled ON orders (provider, due_at) WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL;
+-- Those whose upstream has yet to be told that their client wants them canceled.
+CREATE INDEX orders_to_cancel ON orders (id) WHERE cancel = 'wished' AND state = 'placed';
 CREATE INDEX orders_by_state ON orders (state, provider);
 CREATE INDEX orders_by_client ON orders (client);
 CREATE INDEX orders_by_time ON orders (created_at);
@@ -120,6 +127,38 @@ CREATE TABLE history (
     alert INTEGER NOT NULL CHECK (alert IN (0, 1)),
     PRIMARY KEY (order_id, version, line)
 ) STRICT, WITHOUT ROWID;
+
+-- Refills of placed orders: each is sent once, after its row is durable.
+CREATE TABLE refills (
+    id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
+    version INTEGER NOT NULL CHECK (version >= 1),
+    order_id INTEGER NOT NULL REFERENCES orders (id),
+    client INTEGER NOT NULL REFERENCES clients (id),
+    provider TEXT NOT NULL,
+    upstream_order TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sending', 'accepted', 'uncertain', 'ended')),
+    -- Text: some panels use the order's own ID.
+    upstream_refill TEXT,
+    status TEXT NOT NULL
+        CHECK (status IN ('Pending', 'In progress', 'Completed', 'Rejected', 'Error', 'Canceled')),
+    -- What the upstream last said, as it said it.
+    word TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    polled_at INTEGER,
+    due_at INTEGER,
+    CHECK (CASE state
+        WHEN 'accepted' THEN upstream_refill IS NOT NULL AND due_at IS NOT NULL
+        WHEN 'ended' THEN due_at IS NULL
+        ELSE upstream_refill IS NULL AND due_at IS NULL
+    END),
+    CHECK ((state = 'ended') = (status IN ('Completed', 'Rejected', 'Error', 'Canceled')))
+) STRICT;
+-- One upstream refill belongs to at most one of ours.
+CREATE UNIQUE INDEX refills_by_upstream ON refills (provider, upstream_refill) WHERE upstream_refill IS NOT NULL;
+CREATE INDEX refills_polled ON refills (provider, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX refills_sending ON refills (id) WHERE state = 'sending';
+CREATE INDEX refills_by_order ON refills (order_id);
 
 CREATE TABLE ledger (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -244,4 +283,16 @@ CREATE TABLE gateway_requests (
     posted_at INTEGER NOT NULL,
     answer TEXT,
     answered_at INTEGER
+) STRICT;
+
+-- Where the operator lets no order leave; '' is everywhere.
+CREATE TABLE pauses (
+    provider TEXT PRIMARY KEY,
+    paused_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the gateway serves, as JSON, for its next start and for the command line: one row at most.
+CREATE TABLE running (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    document TEXT NOT NULL
 ) STRICT;

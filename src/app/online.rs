@@ -1,0 +1,42 @@
+//! Asks a provider what `tollgate check --online` wants to know, and changes nothing.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use crate::domain::ids::ProviderId;
+use crate::upstream::Priority;
+
+/// How long such a call stands in the provider's queue.
+const PERMIT_WAIT: Duration = Duration::from_secs(60);
+
+/// What a provider answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineReport {
+    /// What is left on our account.
+    pub balance: String,
+    /// What that is in, where it says so.
+    pub currency: Option<String>,
+    /// The IDs there of all that it lists.
+    pub services: Vec<String>,
+}
+
+impl App {
+    /// Asks for the balance and the services.
+    ///
+    /// # Errors
+    /// Why there is no answer, for the operator.
+    pub(super) async fn look_at(&self, provider: &ProviderId) -> Result<OnlineReport, String> {
+        let upstream =
+            self.upstream(provider).ok_or_else(|| "it is off, or not in the configuration that runs".to_owned())?;
+        let permit = async || upstream.permit(Priority::Sync, PERMIT_WAIT).await.map_err(|error| error.to_string());
+        let balance = upstream.balance(permit().await?).await.map_err(|error| format!("its balance: {error}"))?;
+        let list = upstream.services(permit().await?).await.map_err(|error| format!("its services: {error}"))?;
+        Ok(OnlineReport {
+            balance: balance.amount.normalize().to_string(),
+            currency: balance.currency,
+            services: list.services.into_iter().map(|service| service.id.to_string()).collect(),
+        })
+    }
+}

@@ -1,0 +1,291 @@
+//! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rust_decimal::Decimal;
+
+use super::taken::Taken;
+use super::terms::{ProviderSetup, Terms};
+use super::*;
+use crate::domain::catalogue::{PricingRules, ServiceDefinition, UpstreamService};
+use crate::domain::client::Client;
+use crate::domain::ids::{ClientId, KeyHash, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
+use crate::domain::money::Money;
+use crate::domain::order::{Event, NewOrder, Order, State};
+use crate::domain::outcome::Outcome;
+use crate::domain::params::OrderParams;
+use crate::domain::pricing::Markup;
+use crate::domain::service_type::ServiceType;
+use crate::store::StoreError;
+use crate::store::records::{NewCatalogue, NewClient, NewKey, Placed, Placement};
+use crate::store::sqlite::SqliteStore;
+use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const LEASE: Duration = Duration::from_secs(155);
+
+/// Answers each call with the next line, and hangs where there is none.
+#[derive(Default)]
+struct Script {
+    lines: Mutex<VecDeque<String>>,
+    asked: Mutex<Vec<CallKind>>,
+}
+
+impl Script {
+    fn say(&self, body: impl Into<String>) {
+        locked(&self.lines).push_back(body.into());
+    }
+
+    fn asked(&self, kind: CallKind) -> usize {
+        locked(&self.asked).iter().filter(|asked| **asked == kind).count()
+    }
+}
+
+#[async_trait]
+impl Wire for Script {
+    async fn send(&self, _: Form, kind: CallKind) -> Result<Reply, TransportError> {
+        locked(&self.asked).push(kind);
+        let line = locked(&self.lines).pop_front();
+        let Some(body) = line else { return std::future::pending().await };
+        Ok(Reply { status: 200, body: body.into(), ..Reply::default() })
+    }
+}
+
+struct Bench {
+    app: Arc<App>,
+    wire: Arc<Script>,
+    clock: Clock,
+    client: ClientId,
+}
+
+fn route() -> Route {
+    Route { provider: ProviderId::new("alpha"), service: UpstreamServiceId::new("101") }
+}
+
+fn terms() -> Terms {
+    let definition = ServiceDefinition {
+        id: ServiceId::new(1).unwrap(),
+        name: None,
+        category: None,
+        desc: None,
+        kind: None,
+        min: None,
+        max: None,
+        routes: vec![route()],
+        markup: Markup::default(),
+        fixed_rate: None,
+        enabled: true,
+    };
+    let alpha = ProviderSetup {
+        id: ProviderId::new("alpha"),
+        host: "alpha.test".into(),
+        takes_orders: true,
+        is_called: true,
+        mode: "on",
+        currency: "USD".into(),
+        exchange_rate: Decimal::ONE,
+        markup: Markup::default(),
+        attempt_lease: LEASE,
+        sync_every: Duration::from_secs(600),
+        max_catalogue_age: Duration::from_secs(86_400),
+        low_balance: Decimal::ZERO,
+        partial_is_final: true,
+    };
+    Terms {
+        currency: "USD".into(),
+        pricing: PricingRules {
+            markup: Markup { percent: Some("20".parse().unwrap()), fixed: None },
+            rate_decimals: 4,
+            min_margin: "5".parse().unwrap(),
+        },
+        providers: vec![alpha],
+        services: vec![definition],
+        imports: Vec::new(),
+        wait: Duration::ZERO,
+        hold_for: Duration::from_secs(3600),
+        watch_closed: Duration::from_secs(86_400),
+        status_ttl: Duration::from_secs(30),
+    }
+}
+
+async fn bench() -> Bench {
+    let store = Arc::new(SqliteStore::in_memory(1).unwrap());
+    let listed = UpstreamService {
+        id: UpstreamServiceId::new("101"),
+        name: "Followers".into(),
+        type_text: "Default".into(),
+        category: "One".into(),
+        rate: Decimal::ONE,
+        min: 1,
+        max: 10_000,
+        refill: false,
+        cancel: false,
+        dripfeed: false,
+        desc: None,
+    };
+    let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
+    store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
+    let terms_of_client = Client {
+        id: ClientId(0),
+        name: "ann".into(),
+        markup: None,
+        rps: None,
+        credit: Money::ZERO,
+        daily_limit: None,
+        allow_ips: Vec::new(),
+        allow_services: Vec::new(),
+        disabled: false,
+    };
+    let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
+    let deposit = "100".parse().unwrap();
+    let account = store.create_client(NewClient { terms: terms_of_client, key, deposit }, NOW).await.unwrap();
+    let (wire, clock) = (Arc::new(Script::default()), Clock::set_to(NOW));
+    let alpha = Upstream::new(UpstreamOptions {
+        provider: ProviderId::new("alpha"),
+        wire: Arc::clone(&wire) as Arc<dyn Wire>,
+        key: "key".to_owned().into(),
+        limits: Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 },
+        rejects: Vec::new(),
+    });
+    let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
+    let cache = Cache::local(1 << 20);
+    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms()).await.unwrap();
+    Bench { app, wire, clock, client: account.client.id }
+}
+
+impl Bench {
+    async fn place(&self, token: u8) -> Order {
+        let params =
+            OrderParams { link: "x".into(), quantity: Some(1000), drip_feed: None, fields: vec![], units: 1000 };
+        let order = NewOrder {
+            token: OrderToken([token; 16]),
+            client: self.client,
+            service: ServiceId::new(1).unwrap(),
+            kind: ServiceType::Default,
+            params,
+            charge: "1.2".parse().unwrap(),
+        };
+        let placement = Placement { order, request: None, now: NOW, claimed_until: NOW };
+        match self.app.store.place(placement).await.unwrap() {
+            Placed::New(order) => *order,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn sending(&self, token: u8) -> Order {
+        let order = self.place(token).await;
+        self.app.decide(order, Event::SendStarted(route())).await.unwrap().into_order()
+    }
+
+    async fn state(&self, order: &Order) -> State {
+        self.app.reread(order.id).await.unwrap().state
+    }
+
+    fn later(&self, by: Duration) {
+        self.clock.set(self.clock.now().plus(by));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_forwarded_and_followed() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    assert!(matches!(bench.state(&order).await, State::Placed(_)));
+    bench.later(Duration::from_secs(60));
+    bench.wire.say(r#"{"77":{"charge":"1","start_count":"5","status":"Canceled","remains":"1000"}}"#);
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert!(matches!(bench.state(&order).await, State::Closed { .. }));
+    assert_eq!(bench.app.store.balance(bench.client).await.unwrap().to_string(), "100");
+    assert!(bench.app.store.verify().await.unwrap().failures.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_lost_its_sender_is_uncertain_once_its_lease_is_over() {
+    let bench = bench().await;
+    let order = bench.sending(1).await;
+    Arc::clone(&bench.app).find_lost_senders().await;
+    assert!(matches!(bench.state(&order).await, State::Sending { .. }), "its lease goes on");
+    bench.later(LEASE);
+    {
+        let _sender = Taken::take(&bench.app.in_hand, [order.id]);
+        Arc::clone(&bench.app).find_lost_senders().await;
+        assert!(matches!(bench.state(&order).await, State::Sending { .. }), "a task of ours has it in hand");
+    }
+    Arc::clone(&bench.app).find_lost_senders().await;
+    assert!(matches!(bench.state(&order).await, State::Uncertain { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_is_not_forwarded_by_another_task() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    let _other = Taken::take(&bench.app.in_hand, [order.id]);
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    assert_eq!((bench.state(&order).await, bench.wire.asked(CallKind::Add)), (State::Queued, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_is_not_fed_to_an_order_that_has_changed() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    let canceled = bench.app.step(order.clone(), Event::CancelRequested).await.unwrap().into_order();
+    let stepped = bench.app.decide(order.clone(), Event::SendStarted(route())).await.unwrap();
+    assert!(matches!(&stepped, steps::Stepped::Stale(newer) if *newer == canceled), "{stepped:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_start_was_written_against_its_word_is_not_sent() {
+    let bench = bench().await;
+    let order = bench.sending(1).await;
+    let error = StoreError::Engine("the commit's answer was lost".into());
+    let settled = bench.app.not_begun(order.id, order.attempts, error.clone()).await.unwrap();
+    assert_eq!((settled.state, bench.wire.asked(CallKind::Add)), (State::Queued, 0));
+    assert!(bench.app.not_begun(order.id, order.attempts, error).await.is_err(), "it was not begun a second time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_batch_does_not_ask_for_every_order_alone() {
+    let bench = bench().await;
+    for token in 1..=5 {
+        let order = bench.place(token).await;
+        bench.wire.say(format!(r#"{{"order":"{token}"}}"#));
+        Arc::clone(&bench.app).forward(order).await;
+    }
+    bench.later(Duration::from_secs(60));
+    bench.wire.say(r#"{"error":"Something went wrong"}"#);
+    bench.wire.say(r#"{"error":"Something went wrong"}"#);
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert_eq!(bench.wire.asked(CallKind::Status), 2, "the batch, and one alone");
+    let history = bench.app.store.order_story(OrderId::new(1).unwrap()).await.unwrap().unwrap();
+    assert!(history.history.iter().all(|line| !line.alert), "a broken status API is not each order's alert");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_no_sync() {
+    let bench = bench().await;
+    let app = Arc::clone(&bench.app);
+    let syncing = bench.app.tasks.spawn(async move { app.sync(&ProviderId::new("alpha")).await });
+    while bench.wire.asked(CallKind::Services) == 0 {
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(bench.app.tasks.finish(Duration::from_secs(1)).await, 0);
+    assert!(matches!(syncing.await.unwrap(), Err(SyncError::Stopping)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outcome_of_an_attempt_is_written_once_however_often_it_is_tried() {
+    let bench = bench().await;
+    let order = bench.sending(1).await;
+    let accepted = Outcome::Accepted(UpstreamOrderId::new("77"));
+    bench.app.settle(order.clone(), accepted.clone()).await;
+    bench.app.settle(order.clone(), accepted).await;
+    let story = bench.app.store.order_story(order.id).await.unwrap().unwrap();
+    assert!(matches!(story.order.state, State::Placed(_)));
+    assert!(story.history.iter().all(|line| !line.alert), "the same answer again is no news: {:?}", story.history);
+}

@@ -1,0 +1,202 @@
+//! `tollgate check --online`: what each provider says to the configuration.
+
+use std::collections::{BTreeMap, HashSet};
+
+use anyhow::bail;
+use serde::Serialize;
+
+use super::ask;
+use super::output::printable;
+use crate::app::OnlineReport;
+use crate::app::requests::{Reply, Request};
+use crate::app::running::Running;
+use crate::config::Settings;
+use crate::config::settings::{ProviderMode, ProviderSettings, StoreUrl};
+use crate::serve;
+use crate::store::sqlite::{OpenMode, SqliteStore};
+
+/// How many routes that lead nowhere are named for a provider.
+const NAMED: usize = 20;
+
+/// What came of asking each provider, by its ID.
+type Answers = BTreeMap<String, Result<OnlineReport, String>>;
+
+/// A provider as it answered.
+#[derive(Debug, Serialize)]
+pub(super) struct OnlineDocument {
+    provider: String,
+    balance: Option<String>,
+    /// As the provider says; `null` where it does not.
+    currency: Option<String>,
+    /// How many services it lists.
+    services: Option<usize>,
+    /// What does not fit the configuration.
+    problems: Vec<String>,
+    /// Why it is of no use as it is configured.
+    error: Option<String>,
+}
+
+impl OnlineDocument {
+    pub(super) const fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+/// Asks every provider that is not off.
+pub(super) async fn online(settings: &Settings) -> anyhow::Result<Vec<OnlineDocument>> {
+    let answers = ask_all(settings).await?;
+    Ok(settings
+        .providers
+        .iter()
+        .map(|provider| document(settings, provider, answers.get(provider.id.as_str())))
+        .collect())
+}
+
+/// Providers that a running gateway calls are asked by it, so that their limits hold; others from here.
+async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
+    let StoreUrl::Sqlite(path) = &settings.store;
+    let served = if SqliteStore::gateway_running(path) {
+        Running::last(&*serve::open_store(settings, OpenMode::Tool)?).await?.providers
+    } else {
+        BTreeMap::new()
+    };
+    let called = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off);
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        called.partition(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
+    let mut answers = Answers::new();
+    for (providers, by_gateway) in [(theirs, true), (ours, false)] {
+        if providers.is_empty() {
+            continue;
+        }
+        let request = Request::Check { providers: providers.iter().map(|provider| provider.id.to_string()).collect() };
+        let reply =
+            if by_gateway { ask::ask(settings, request).await? } else { ask::ask_from_here(settings, request).await? };
+        match reply {
+            Reply::Checked(more) => answers.extend(more),
+            Reply::Refused(why) => bail!(why),
+            Reply::Synced(_) | Reply::Resolved(_) => {
+                bail!("the gateway answered something else: is it another version?")
+            }
+        }
+    }
+    Ok(answers)
+}
+
+fn document(
+    settings: &Settings,
+    provider: &ProviderSettings,
+    answer: Option<&Result<OnlineReport, String>>,
+) -> OnlineDocument {
+    let id = provider.id.to_string();
+    let empty = OnlineDocument {
+        provider: id,
+        balance: None,
+        currency: None,
+        services: None,
+        problems: Vec::new(),
+        error: None,
+    };
+    match answer {
+        None => OnlineDocument { problems: vec!["it was not asked: its mode is \"off\"".to_owned()], ..empty },
+        Some(Err(error)) => OnlineDocument { error: Some(error.clone()), ..empty },
+        Some(Ok(report)) => OnlineDocument {
+            balance: Some(report.balance.clone()),
+            currency: report.currency.clone(),
+            services: Some(report.services.len()),
+            problems: dead_routes(settings, provider, report),
+            error: other_currency(provider, report),
+            ..empty
+        },
+    }
+}
+
+/// Some panels put a sign or a word there: only a code of three letters can contradict ours.
+fn other_currency(provider: &ProviderSettings, report: &OnlineReport) -> Option<String> {
+    let said = report.currency.as_deref().map(str::trim)?;
+    let is_code = said.len() == 3 && said.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let other = is_code && !said.eq_ignore_ascii_case(&provider.currency);
+    other.then(|| format!("its account is in {said}, the configuration says {}", provider.currency))
+}
+
+fn dead_routes(settings: &Settings, provider: &ProviderSettings, report: &OnlineReport) -> Vec<String> {
+    if report.services.is_empty() {
+        return vec!["it lists no services".to_owned()];
+    }
+    let listed: HashSet<&str> = report.services.iter().map(String::as_str).collect();
+    let dead = settings.services.iter().flat_map(|service| {
+        let routes = service.routes.iter().filter(|route| route.provider == provider.id);
+        let dead = routes.filter(|route| !listed.contains(route.service.as_str()));
+        dead.map(|route| format!("service {} has the route {route}, which it does not list", service.id))
+    });
+    dead.collect()
+}
+
+/// For people.
+pub(super) fn describe(documents: &[OnlineDocument]) -> String {
+    let mut lines = Vec::new();
+    for document in documents {
+        let provider = &document.provider;
+        if let (Some(balance), Some(services)) = (&document.balance, document.services) {
+            let currency = document.currency.as_deref().unwrap_or("(it does not say in what)");
+            lines.push(format!("{provider}: balance {balance} {currency}, {services} services"));
+        }
+        if let Some(error) = &document.error {
+            lines.push(format!("{provider}: failed: {error}"));
+        }
+        lines.extend(document.problems.iter().take(NAMED).map(|problem| format!("{provider}: {problem}")));
+        if document.problems.len() > NAMED {
+            lines.push(format!("{provider}: {} problems in all", document.problems.len()));
+        }
+    }
+    lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{json, to_value};
+
+    use super::super::tests::settings;
+    use super::*;
+
+    fn seen(currency: Option<&str>, services: &[&str]) -> serde_json::Value {
+        let settings = settings();
+        let report = OnlineReport {
+            balance: "12.5".into(),
+            currency: currency.map(str::to_owned),
+            services: services.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        to_value(document(&settings, &settings.providers[0], Some(&Ok(report)))).unwrap()
+    }
+
+    #[test]
+    fn a_provider_that_fits_has_no_problems() {
+        for currency in [Some("USD"), Some("usd"), Some("$"), None] {
+            let document = seen(currency, &["7", "101"]);
+            assert_eq!(
+                document,
+                json!({"provider": "alpha", "balance": "12.5", "currency": currency, "services": 2, "problems": [],
+                       "error": null})
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let other = seen(Some("EUR"), &["101"]);
+        assert!(other["error"].as_str().unwrap().contains("in EUR, the configuration says USD"), "{other}");
+        let dead = seen(None, &["7"]);
+        assert_eq!(dead["problems"], json!(["service 1 has the route alpha:101, which it does not list"]));
+        assert_eq!(dead["error"], json!(null));
+        assert_eq!(seen(None, &[])["problems"], json!(["it lists no services"]));
+    }
+
+    #[test]
+    fn one_that_does_not_answer_fails_and_one_that_is_off_does_not() {
+        let settings = settings();
+        let provider = &settings.providers[0];
+        let failed = document(&settings, provider, Some(&Err("it is\ndown".into())));
+        let off = document(&settings, provider, None);
+        assert!(failed.has_failed() && !off.has_failed());
+        assert_eq!(describe(&[failed]), "alpha: failed: it is\u{fffd}down");
+    }
+}

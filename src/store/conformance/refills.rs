@@ -1,0 +1,155 @@
+//! Refills, and orders whose upstream is to be told of a cancel.
+
+use super::*;
+use crate::domain::ids::{RefillId, UpstreamRefillId};
+use crate::domain::order::CancelWish;
+use crate::domain::refill::{
+    NewRefill, Refill, RefillEvent, RefillOutcome, RefillReport, RefillState, RefillStatus, UNCERTAIN_IS_OPEN_FOR,
+};
+use crate::store::records::{OpenedRefill, RefillApplied};
+
+fn new_refill(order: &Order) -> NewRefill {
+    let binding = order.binding().unwrap();
+    NewRefill {
+        order: order.id,
+        client: order.client,
+        provider: binding.route.provider.clone(),
+        upstream_order: binding.id.clone(),
+    }
+}
+
+async fn opened(store: &AnyStore, order: &Order, now: Timestamp) -> Refill {
+    match store.open_refill(new_refill(order), now).await.unwrap() {
+        OpenedRefill::New(refill) => *refill,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+async fn refill_step(store: &AnyStore, refill: &Refill, event: RefillEvent, now: Timestamp) -> Refill {
+    let step = refill.step(event, now).unwrap();
+    assert_eq!(store.apply_refills(vec![step.clone()]).await.unwrap(), [RefillApplied::Done]);
+    step.refill
+}
+
+fn taken(id: &str) -> RefillEvent {
+    RefillEvent::Answered(RefillOutcome::Accepted(UpstreamRefillId::new(id)))
+}
+
+fn ids(refills: &[Refill]) -> Vec<u32> {
+    refills.iter().map(|refill| refill.id.get()).collect()
+}
+
+pub(crate) async fn a_refill_is_kept_whole(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = forwarded(store, ann, "alpha", "77").await;
+    let mut refill = opened(store, &order, NOW).await;
+    assert_eq!((refill.id.get(), &refill.state), (1, &RefillState::Sending));
+    assert_eq!(store.sending_refills().await.unwrap(), std::slice::from_ref(&refill));
+    for event in [
+        RefillEvent::SenderLost,
+        taken("77"),
+        RefillEvent::Reported(RefillReport::read("Quux")),
+        RefillEvent::Reported(RefillReport::read("Refilling")),
+        RefillEvent::Reported(RefillReport::read("Rejected")),
+    ] {
+        refill = refill_step(store, &refill, event, after(5)).await;
+        assert_eq!(store.refill(refill.id).await.unwrap().as_ref(), Some(&refill));
+        assert!(store.sending_refills().await.unwrap().is_empty());
+    }
+    assert_eq!(refill.status, RefillStatus::Rejected);
+    let story = store.order_story(order.id).await.unwrap().unwrap();
+    assert_eq!(story.refills, [refill]);
+    assert_eq!(store.refill(RefillId::new(9).unwrap()).await.unwrap(), None);
+}
+
+pub(crate) async fn an_order_has_one_open_refill(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = forwarded(store, ann, "alpha", "77").await;
+    let other = forwarded(store, ann, "alpha", "78").await;
+    let busy = async |now| matches!(store.open_refill(new_refill(&order), now).await.unwrap(), OpenedRefill::Busy);
+    let first = opened(store, &order, NOW).await;
+    assert!(busy(after(1)).await, "being sent");
+    assert_eq!(opened(store, &other, NOW).await.id.get(), 2);
+    let first = refill_step(store, &first, RefillEvent::SenderLost, NOW).await;
+    assert!(busy(after(1)).await, "it may be there");
+    let first = refill_step(store, &first, taken("1"), NOW).await;
+    assert!(busy(NOW.plus(UNCERTAIN_IS_OPEN_FOR * 2)).await, "it is there");
+    refill_step(store, &first, RefillEvent::Reported(RefillReport::read("Completed")), NOW).await;
+    let second = opened(store, &order, NOW).await;
+    assert_eq!(second.id.get(), 3);
+    refill_step(store, &second, RefillEvent::SenderLost, NOW).await;
+    // Nobody will ever know: it stands in the way for a day.
+    assert_eq!(opened(store, &order, NOW.plus(UNCERTAIN_IS_OPEN_FOR)).await.id.get(), 4);
+}
+
+pub(crate) async fn refill_steps_stand_each_by_itself(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let (one, two) = (forwarded(store, ann, "alpha", "77").await, forwarded(store, ann, "alpha", "78").await);
+    let elsewhere = forwarded(store, ann, "beta", "77").await;
+    let (first, second) = (opened(store, &one, NOW).await, opened(store, &two, NOW).await);
+    let third = opened(store, &elsewhere, NOW).await;
+    let steps = [
+        first.step(taken("5"), NOW).unwrap(),
+        first.step(RefillEvent::SenderLost, NOW).unwrap(),
+        second.step(taken("5"), NOW).unwrap(),
+        third.step(taken("5"), NOW).unwrap(),
+    ];
+    assert_eq!(
+        store.apply_refills(steps.to_vec()).await.unwrap(),
+        [RefillApplied::Done, RefillApplied::Stale, RefillApplied::IdTaken(first.id), RefillApplied::Done]
+    );
+    assert_eq!(store.refill(second.id).await.unwrap(), Some(second));
+    assert_eq!(store.apply_refills(vec![]).await.unwrap(), []);
+}
+
+pub(crate) async fn refills_are_their_clients(store: &AnyStore) {
+    let (ann, ben) = (client(store, "ann", "10").await.client.id, client(store, "ben", "10").await.client.id);
+    let (hers, his) = (forwarded(store, ann, "alpha", "77").await, forwarded(store, ben, "alpha", "78").await);
+    let (hers, his) = (opened(store, &hers, NOW).await, opened(store, &his, NOW).await);
+    let asked = [hers.id, his.id, RefillId::new(9).unwrap()];
+    assert_eq!(store.refills_of(ann, &asked).await.unwrap(), [hers]);
+    assert_eq!(store.refills_of(ben, &asked).await.unwrap(), [his]);
+}
+
+pub(crate) async fn refills_are_claimed_and_hastened(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let mut refills = Vec::new();
+    for (provider, upstream) in [("alpha", "1"), ("alpha", "2"), ("beta", "3")] {
+        let order = forwarded(store, ann, provider, upstream).await;
+        let refill = opened(store, &order, NOW).await;
+        refills.push(refill_step(store, &refill, taken(upstream), NOW).await);
+    }
+    let alpha = ProviderId::new("alpha");
+    assert!(store.claim_refills(&alpha, after(59), after(99), 9).await.unwrap().is_empty());
+    assert_eq!(ids(&store.claim_refills(&alpha, after(60), after(200), 1).await.unwrap()), [1]);
+    let rest = store.claim_refills(&alpha, after(60), after(200), 9).await.unwrap();
+    assert_eq!(rest, [Refill { due_at: Some(after(200)), polled_at: Some(after(60)), ..refills[1].clone() }]);
+    // A claim spoils no step.
+    refill_step(store, &refills[1], RefillEvent::Reported(RefillReport::read("Completed")), after(61)).await;
+    let asked: Vec<RefillId> = refills.iter().map(|refill| refill.id).collect();
+    store.hasten_refills(&asked, after(60), after(70)).await.unwrap();
+    assert!(store.claim_refills(&alpha, after(70), after(99), 9).await.unwrap().is_empty(), "asked for just now");
+    store.hasten_refills(&asked, after(61), after(70)).await.unwrap();
+    assert_eq!(ids(&store.claim_refills(&alpha, after(70), after(99), 9).await.unwrap()), [1]);
+}
+
+pub(crate) async fn wishes_that_wait_for_an_upstream_are_found(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let mut orders = Vec::new();
+    for id in ["1", "2", "3"] {
+        let order = forwarded(store, ann, "alpha", id).await;
+        orders.push(step(store, &order, Event::CancelRequested, NOW).await);
+    }
+    let sending = order(store, ann, "1").await;
+    let sending = step(store, &sending, sent("alpha"), NOW).await;
+    let sending = step(store, &sending, Event::CancelRequested, NOW).await;
+    forwarded(store, ann, "alpha", "9").await;
+    assert_eq!(store.orders_to_cancel(9).await.unwrap(), orders);
+    assert_eq!(store.orders_to_cancel(1).await.unwrap(), orders[..1]);
+    let forwarded = step(store, &orders[0], Event::CancelForwarded, NOW).await;
+    let refused = step(store, &orders[1], Event::CancelRefused("too late".into()), NOW).await;
+    step(store, &orders[2], reported("Canceled", None), NOW).await;
+    assert_eq!((forwarded.cancel, refused.cancel), (CancelWish::Forwarded, CancelWish::None));
+    let bound = step(store, &sending, answer(1, accepted("4")), NOW).await;
+    assert_eq!(store.orders_to_cancel(9).await.unwrap(), [bound]);
+}
