@@ -10,6 +10,7 @@ use super::App;
 use super::auth::Caller;
 use super::call::Params;
 use super::error::{ApiError, MAX_REQUEST_ID};
+use super::freeze::Freezes;
 use super::routes::{Sale, sellable};
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::Catalogue;
@@ -35,7 +36,7 @@ impl App {
         let wait = snapshot.terms.wait;
         let now = self.clock.now();
         let request = request_key(params, now)?;
-        let order = match quote(&snapshot, caller, params, now) {
+        let order = match quote(&snapshot, &self.freezes.load(), caller, params, now) {
             Ok(order) => order,
             Err(refusal) => return self.earlier_answer(caller.client.id, request, wait).await?.ok_or(refusal),
         };
@@ -135,7 +136,13 @@ impl App {
 }
 
 /// Checks an order and prices it, by the present snapshot only.
-fn quote(snapshot: &Snapshot, caller: &Caller, params: &Params, now: Timestamp) -> Result<NewOrder, ApiError> {
+fn quote(
+    snapshot: &Snapshot,
+    freezes: &Freezes,
+    caller: &Caller,
+    params: &Params,
+    now: Timestamp,
+) -> Result<NewOrder, ApiError> {
     let client = &caller.client;
     let catalogue = &snapshot.catalogue;
     let id: ServiceId = params.get("service").and_then(|text| text.parse().ok()).ok_or(ApiError::ServiceUnknown)?;
@@ -148,7 +155,7 @@ fn quote(snapshot: &Snapshot, caller: &Caller, params: &Params, now: Timestamp) 
     // A charge too large to be computed is more than any balance holds.
     let charge = Catalogue::charge(rate, service.kind, &checked).map_err(|_| ApiError::NotEnoughFunds)?;
     let sale = Sale { kind: service.kind, params: &checked, charge };
-    if !sellable(snapshot, catalogue.routes(id).unwrap_or_default(), &sale, now) {
+    if !sellable(snapshot, freezes, catalogue.routes(id).unwrap_or_default(), &sale, now) {
         return Err(ApiError::ServiceUnavailable);
     }
     let token = OrderToken(random_bytes()?);

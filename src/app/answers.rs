@@ -46,7 +46,11 @@ impl App {
     }
 
     async fn dispatch(self: &Arc<Self>, action: &str, params: &Params, ip: IpAddr) -> Result<Answer, ApiError> {
-        let caller = self.access.load().admit(params.get("key"), ip)?;
+        let admitted = self.access.load().admit(params.get("key"), ip);
+        if admitted.as_ref().is_err_and(|error| *error == ApiError::KeyUnknown) {
+            self.slow_down(ip).await;
+        }
+        let caller = admitted?;
         match action {
             "services" => self.services(&caller).await,
             "add" => {

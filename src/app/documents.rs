@@ -201,6 +201,8 @@ pub struct ProviderDocument {
     pub provider: String,
     /// `on`, `drain`, `off`, `paused`, `key_rejected`, `unreachable` …
     pub state: String,
+    /// Why it is frozen, where it is.
+    pub reason: Option<String>,
     /// Our balance there.
     pub balance: Option<String>,
     /// Its currency.
@@ -220,6 +222,8 @@ impl From<ProviderRecord> for ProviderDocument {
         Self {
             provider: record.provider.to_string(),
             state: record.state,
+            // Kept beside the record: only who reads both can say.
+            reason: None,
             balance: record.balance.map(|balance| balance.normalize().to_string()),
             currency: record.currency,
             last_sync_at: record.last_sync_at.map(time),

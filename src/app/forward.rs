@@ -116,7 +116,8 @@ impl App {
             return Turn::Step(Event::ServiceRemoved);
         };
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
-        match choose(order, &candidates(&snapshot, routes, &sale, busy, &self.pauses.load(), now)) {
+        let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
+        match choose(order, &candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now)) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }

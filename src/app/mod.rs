@@ -15,8 +15,10 @@ mod cancel_forward;
 mod cancels;
 pub mod console;
 pub mod documents;
+mod doubts;
 pub mod error;
 mod forward;
+mod freeze;
 mod hasten;
 mod online;
 mod pauses;
@@ -38,11 +40,13 @@ mod taken;
 pub mod terms;
 mod view;
 mod waiters;
+mod wrong_keys;
 
 #[cfg(test)]
 mod tests;
 
 pub use online::OnlineReport;
+pub use providers::FROZEN;
 pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
@@ -63,11 +67,13 @@ use crate::task::{Clock, Tasks};
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
 use cancel_forward::Retry;
+use freeze::Freezes;
 use hasten::Asked;
 use snapshot::{List, Lists, Snapshot};
-use sync::SyncFailures;
+use sync::SyncState;
 use terms::Terms;
 use waiters::Waiters;
+use wrong_keys::WrongKeys;
 
 /// One client for each provider; of one that is off it lets no call out.
 pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
@@ -101,7 +107,13 @@ pub struct App {
     cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
-    sync_failures: Mutex<BTreeMap<ProviderId, SyncFailures>>,
+    syncs: Mutex<BTreeMap<ProviderId, SyncState>>,
+    freezes: ArcSwap<Freezes>,
+    /// Providers of whose low balance the operator was told.
+    low_balances: Mutex<HashSet<ProviderId>>,
+    /// Providers of whose foreign currency in a status the operator was told.
+    foreign_statuses: Mutex<HashSet<ProviderId>>,
+    wrong_keys: WrongKeys,
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
@@ -126,14 +138,9 @@ impl App {
         upstreams: Upstreams,
         terms: Terms,
     ) -> StoreResult<Arc<Self>> {
-        let lists: Lists = store
-            .catalogues()
-            .await?
-            .into_iter()
-            .map(|stored| {
-                (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
-            })
-            .collect();
+        let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
+        let freezes: Freezes =
+            store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
         let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
         let pauses = store.pauses().await?;
         for (id, upstream) in &upstreams {
@@ -161,7 +168,11 @@ impl App {
             canceling: Mutex::default(),
             cancel_retries: Mutex::default(),
             answering: Mutex::default(),
-            sync_failures: Mutex::default(),
+            syncs: Mutex::default(),
+            freezes: ArcSwap::from_pointee(freezes),
+            low_balances: Mutex::default(),
+            foreign_statuses: Mutex::default(),
+            wrong_keys: WrongKeys::default(),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),
@@ -202,6 +213,7 @@ impl App {
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
+        self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         self.follow_providers();
     }
@@ -246,13 +258,6 @@ impl App {
     fn called(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
         let snapshot = self.snapshot.load();
         snapshot.terms.provider(provider).filter(|setup| setup.is_called).and_then(|setup| self.upstream(&setup.id))
-    }
-
-    /// Puts a provider's new list in the place of its old one.
-    async fn swap_list(&self, provider: &ProviderId, list: List) {
-        let _building = self.building.lock().await;
-        let next = self.snapshot.load().with_list(provider, list);
-        self.snapshot.store(Arc::new(next));
     }
 }
 

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::freeze::MANY;
 use super::taken::Taken;
 use super::terms::ProviderSetup;
 use super::{App, locked};
+use crate::domain::currency::other_currency;
 use crate::domain::ids::{ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, State, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
-use crate::store::records::Applied;
+use crate::store::records::{Applied, FreezeCause};
+use crate::telemetry;
 use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 
 /// What one `status` call takes.
@@ -22,7 +25,7 @@ const CLAIM: Duration = Duration::from_secs(120);
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
 
 /// What an upstream said of each order: a report, or why not; nothing where it was not asked or did not answer.
-type News = HashMap<UpstreamOrderId, Result<StatusReport, Option<String>>>;
+pub(super) type News = HashMap<UpstreamOrderId, Result<StatusReport, ItemError>>;
 
 impl App {
     /// Polls what is due at one provider, batch after batch.
@@ -45,6 +48,9 @@ impl App {
         let snapshot = self.snapshot.load_full();
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return Ok(0) };
         let Some(upstream) = self.upstream(provider) else { return Ok(0) };
+        if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
+            return Ok(0);
+        }
         if !self.store.has_due_polls(provider, self.clock.now()).await? {
             return Ok(0);
         }
@@ -53,6 +59,10 @@ impl App {
         let orders = self.store.claim_polls(provider, now, now.plus(CLAIM), BATCH).await?;
         let Some(_taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return Ok(0) };
         let news = self.ask_for(&upstream, permit, &orders).await;
+        // What is not believed is asked again when the claims end.
+        if !self.believes(setup, &orders, &news).await {
+            return Ok(0);
+        }
         self.take_over(&orders, &news, setup).await?;
         Ok(orders.len())
     }
@@ -73,8 +83,11 @@ impl App {
         }
         // Some panels answer a batch with one error where they know none of its orders, and any may where it is out
         // of order: only one that is answered when it is asked for alone shows that it is batches that it can't do.
+        // So many that all unknown ones are told from one that is.
         let (first, rest) = orders.split_at(1);
         news.extend(self.ask_singly(upstream, None, first).await);
+        let (more, rest) = rest.split_at(if news.is_empty() { 0 } else { rest.len().min(MANY) });
+        news.extend(self.ask_singly(upstream, None, more).await);
         if news.values().any(Result::is_ok) {
             if locked(&self.single_pollers).insert(provider.clone()) {
                 tracing::warn!(%provider, "{provider} can't be asked for many orders at once: it is asked for each alone");
@@ -96,7 +109,9 @@ impl App {
             let Some(answer) = self.tasks.unless_stopping(upstream.status(permit, &binding.id)).await else { break };
             match answer {
                 Ok(report) => drop(news.insert(binding.id.clone(), Ok(report))),
-                Err(AnswerError::UnknownOrder(words)) => drop(news.insert(binding.id.clone(), Err(Some(words)))),
+                Err(AnswerError::UnknownOrder(words)) => {
+                    news.insert(binding.id.clone(), Err(ItemError::UnknownOrder(words)));
+                }
                 Err(error) => unanswered(upstream, &error),
             }
         }
@@ -112,8 +127,8 @@ impl App {
             .iter()
             .filter_map(|order| {
                 let event = match news.get(&order.binding()?.id) {
-                    Some(Ok(report)) => Event::Reported(report.clone(), rules),
-                    Some(Err(words)) => Event::Unreported(words.clone(), rules),
+                    Some(Ok(report)) => Event::Reported(self.in_our_currency(report, setup), rules),
+                    Some(Err(error)) => Event::Unreported(words(error), rules),
                     None if matches!(order.state, State::Closed { .. }) => Event::Unreported(None, rules),
                     None => return None,
                 };
@@ -124,28 +139,49 @@ impl App {
             return Ok(());
         }
         let Ok(applied) = self.store.apply_all(steps.clone()).await else {
-            return self.take_over_singly(steps).await;
+            return self.take_over_singly(orders, steps).await;
         };
         for (step, applied) in steps.iter().zip(applied) {
             // A stale one has changed meanwhile: the next poll asks again.
             if applied == Applied::Done {
-                self.announce(step).await;
+                self.took_over(orders, step).await;
             }
         }
         Ok(())
     }
 
     /// Where many could not be written together: one that can't be written keeps none of the others back.
-    async fn take_over_singly(&self, steps: Vec<Step>) -> StoreResult<()> {
+    async fn take_over_singly(&self, orders: &[Order], steps: Vec<Step>) -> StoreResult<()> {
         let mut failed = None;
         for step in steps {
             match self.store.apply(step.clone()).await {
-                Ok(Applied::Done) => self.announce(&step).await,
+                Ok(Applied::Done) => self.took_over(orders, &step).await,
                 Ok(_) => {}
                 Err(error) => failed = Some(error),
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    async fn took_over(&self, orders: &[Order], step: &Step) {
+        self.announce(step).await;
+        if let Some(before) = orders.iter().find(|order| order.id == step.order.id) {
+            self.watch_cost(before, &step.order).await;
+        }
+    }
+
+    /// A charge in another currency than the configuration's is left out: a cost computed from it would be wrong.
+    fn in_our_currency(&self, report: &StatusReport, setup: &ProviderSetup) -> StatusReport {
+        let Some(code) = other_currency(report.currency.as_deref(), &setup.currency) else { return report.clone() };
+        let provider = &setup.id;
+        if locked(&self.foreign_statuses).insert(provider.clone()) {
+            metrics::counter!(telemetry::ALERTS).increment(1);
+            tracing::warn!(
+                %provider,
+                "{provider} reports charges in {code}, the configuration says {}: they are ignored", setup.currency
+            );
+        }
+        StatusReport { charge: None, ..report.clone() }
     }
 }
 
@@ -155,7 +191,7 @@ async fn ask_together(upstream: &Upstream, permit: Permit, orders: &[Order]) -> 
         orders.iter().filter_map(|order| order.binding().map(|binding| binding.id.clone())).collect();
     match upstream.statuses(permit, &ids).await {
         Ok(answer) if answer.batches => {
-            let news = answer.reports.into_iter().map(|(id, item)| (id, item.map_err(words))).collect();
+            let news = answer.reports.into_iter().collect();
             (news, true)
         }
         Ok(_) => (News::new(), false),
@@ -167,9 +203,9 @@ async fn ask_together(upstream: &Upstream, permit: Permit, orders: &[Order]) -> 
 }
 
 /// In which words an upstream would not tell of an order; `None` where it left it out.
-fn words(error: ItemError) -> Option<String> {
+fn words(error: &ItemError) -> Option<String> {
     match error {
-        ItemError::UnknownOrder(words) | ItemError::Refused(words) => Some(words),
+        ItemError::UnknownOrder(words) | ItemError::Refused(words) => Some(words.clone()),
         ItemError::Missing => None,
     }
 }

@@ -11,6 +11,8 @@ use crate::upstream::{Health, HealthState};
 
 /// Every state of an order but closed.
 const STATES: [&str; 4] = ["queued", "sending", "placed", "uncertain"];
+/// The state of a provider that seems to be another account's.
+pub const FROZEN: &str = "frozen";
 /// Between two reminders of uncertain orders.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
 
@@ -36,6 +38,7 @@ impl App {
                 let health = self.upstream(&setup.id).map(|upstream| upstream.health());
                 let list = snapshot.lists.get(&setup.id);
                 let state = match &health {
+                    Some(_) if self.frozen(setup).is_some() => FROZEN,
                     Some(_) if setup.mode == "on" && pauses.hold(&setup.id) => "paused",
                     Some(health) if setup.mode == "on" => health.state.as_str(),
                     _ => setup.mode,
@@ -58,8 +61,15 @@ impl App {
     pub(super) async fn probe(self: Arc<Self>, provider: ProviderId) {
         let Some(upstream) = self.upstream(&provider) else { return };
         self.tell_of_change(&provider, &upstream.health());
-        if let Some(Some(Err(error))) = self.tasks.unless_stopping(upstream.try_probe()).await {
-            tracing::warn!(%provider, %error, "{provider} still takes no calls");
+        match self.tasks.unless_stopping(upstream.try_probe()).await.flatten() {
+            Some(Ok(balance)) => {
+                let terms = Arc::clone(&self.snapshot.load().terms);
+                if let Some(setup) = terms.provider(&provider) {
+                    self.took_balance(setup, &balance).await;
+                }
+            }
+            Some(Err(error)) => tracing::warn!(%provider, %error, "{provider} still takes no calls"),
+            None => {}
         }
     }
 

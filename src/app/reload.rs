@@ -122,6 +122,7 @@ impl App {
         let present = self.snapshot.load_full();
         let (old_hosts, new_hosts) = (hosts(&present.terms), hosts(&terms));
         forget_moved(&*self.store, &old_hosts, &terms).await?;
+        let freezes = self.store.freezes().await?;
         let mut lists = present.lists.clone();
         lists.retain(|id, _| {
             old_hosts.get(id.as_str()).is_none_or(|old| new_hosts.get(id.as_str()).is_none_or(|new| new == old))
@@ -139,6 +140,8 @@ impl App {
             upstream.take_over();
             upstream.set_open(next.terms.provider(id).is_some_and(|setup| setup.is_called));
         }
+        // One that was moved is no longer frozen.
+        self.freezes.store(Arc::new(freezes.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect()));
         *locked(&self.recorded) = Arc::downgrade(&next);
         self.snapshot.store(next);
         Ok(changes)
@@ -150,11 +153,13 @@ impl App {
         for (id, before) in old {
             let now = new.get(id);
             if now.is_none_or(|now| !Arc::ptr_eq(now, before)) {
-                locked(&self.sync_failures).remove(id);
+                locked(&self.syncs).remove(id);
                 locked(&self.single_pollers).remove(id);
             }
             if now.is_none_or(|now| !now.is_same(before)) {
                 locked(&self.balances).remove(id);
+                locked(&self.low_balances).remove(id);
+                locked(&self.foreign_statuses).remove(id);
                 locked(&self.health_told).remove(id);
             }
         }

@@ -28,6 +28,12 @@ pub enum Request {
     Sync {
         /// Of this provider; of all that are called where not given.
         provider: Option<String>,
+        /// First put these services of it back on sale, or `all` that are in doubt.
+        #[serde(default)]
+        confirm: Vec<String>,
+        /// First believe again that its account is the right one.
+        #[serde(default)]
+        unfreeze: bool,
     },
     /// Ask these providers for their balance and services, and change nothing.
     Check {
@@ -122,7 +128,14 @@ impl App {
     /// Does what was asked.
     pub async fn carry_out(&self, request: Request) -> Reply {
         match request {
-            Request::Sync { provider } => self.sync_some(provider).await,
+            Request::Sync { provider: Some(provider), confirm, unfreeze } => {
+                let provider = ProviderId::new(provider);
+                match self.sync_confirmed(&provider, &confirm, unfreeze).await {
+                    Ok(result) => Reply::Synced(BTreeMap::from([(provider.to_string(), result)])),
+                    Err(why) => Reply::Refused(why),
+                }
+            }
+            Request::Sync { provider: None, .. } => self.sync_all().await,
             Request::Check { providers } => {
                 let mut results = BTreeMap::new();
                 for provider in providers {
@@ -153,19 +166,34 @@ impl App {
         Reply::ResolvedMany { settled, refused }
     }
 
-    async fn sync_some(&self, provider: Option<String>) -> Reply {
+    async fn sync_all(&self) -> Reply {
         let snapshot = self.snapshot.load_full();
-        let chosen: Vec<ProviderId> = match provider {
-            Some(name) => vec![ProviderId::new(name)],
-            None => snapshot.terms.providers.iter().filter(|p| p.is_called).map(|p| p.id.clone()).collect(),
-        };
         let mut results = BTreeMap::new();
-        for provider in chosen {
-            let result = self.sync(&provider).await.map_err(|error| error.to_string());
-            let as_json = |report: SyncReport| serde_json::to_value(report).unwrap_or_default();
-            results.insert(provider.to_string(), result.map(as_json));
+        for provider in snapshot.terms.providers.iter().filter(|provider| provider.is_called) {
+            let result = self.sync(&provider.id).await.map_err(|error| error.to_string());
+            results.insert(provider.id.to_string(), result.map(as_json));
         }
         Reply::Synced(results)
+    }
+
+    /// The operator's words are about what was seen before this sync, so they count first.
+    async fn sync_confirmed(
+        &self,
+        provider: &ProviderId,
+        confirm: &[String],
+        unfreeze: bool,
+    ) -> Result<Result<serde_json::Value, String>, String> {
+        if unfreeze {
+            let terms = Arc::clone(&self.snapshot.load().terms);
+            let setup = terms.provider(provider).ok_or_else(|| format!("there is no provider {provider}"))?;
+            self.unfreeze(setup).await?;
+        }
+        let confirmed = if confirm.is_empty() { Vec::new() } else { self.confirm(provider, confirm).await? };
+        Ok(match self.sync(provider).await {
+            Ok(report) => Ok(as_json(SyncReport { confirmed, ..report })),
+            Err(error) if confirmed.is_empty() => Err(error.to_string()),
+            Err(error) => Err(format!("{} confirmed, but not synced: {error}", confirmed.join(", "))),
+        })
     }
 
     async fn resolve(&self, order: u32, attempt: u32, how: How) -> StoreResult<Reply> {
@@ -220,4 +248,8 @@ impl App {
         let report = self.tasks.unless_stopping(ask).await.ok_or_else(stopping)??;
         report.map(drop).map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
     }
+}
+
+fn as_json(report: SyncReport) -> serde_json::Value {
+    serde_json::to_value(report).unwrap_or_default()
 }

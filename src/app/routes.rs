@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::freeze::Freezes;
 use super::snapshot::Snapshot;
 use crate::domain::catalogue::{Offer, ServiceRoute};
 use crate::domain::ids::ProviderId;
@@ -23,6 +24,7 @@ pub(super) struct Sale<'a> {
 /// operator paused stands in the way only here, since orders go on being accepted.
 pub(super) fn candidates(
     snapshot: &Snapshot,
+    freezes: &Freezes,
     routes: &[ServiceRoute],
     sale: &Sale<'_>,
     busy: &HashMap<ProviderId, String>,
@@ -32,7 +34,7 @@ pub(super) fn candidates(
     routes
         .iter()
         .map(|route| {
-            let obstacle = obstacle(snapshot, route, sale, now).or_else(|| {
+            let obstacle = obstacle(snapshot, freezes, route, sale, now).or_else(|| {
                 let provider = &route.route.provider;
                 let held = pauses.hold(provider).then(|| "paused by the operator".to_owned());
                 let reason = held.or_else(|| busy.get(provider).cloned())?;
@@ -44,11 +46,23 @@ pub(super) fn candidates(
 }
 
 /// Whether somebody could take it, now or soon: nothing is sold that nobody can take.
-pub(super) fn sellable(snapshot: &Snapshot, routes: &[ServiceRoute], sale: &Sale<'_>, now: Timestamp) -> bool {
-    routes.iter().any(|route| obstacle(snapshot, route, sale, now).is_none())
+pub(super) fn sellable(
+    snapshot: &Snapshot,
+    freezes: &Freezes,
+    routes: &[ServiceRoute],
+    sale: &Sale<'_>,
+    now: Timestamp,
+) -> bool {
+    routes.iter().any(|route| obstacle(snapshot, freezes, route, sale, now).is_none())
 }
 
-fn obstacle(snapshot: &Snapshot, route: &ServiceRoute, sale: &Sale<'_>, now: Timestamp) -> Option<Obstacle> {
+fn obstacle(
+    snapshot: &Snapshot,
+    freezes: &Freezes,
+    route: &ServiceRoute,
+    sale: &Sale<'_>,
+    now: Timestamp,
+) -> Option<Obstacle> {
     let for_good = |reason: &str| Some(Obstacle { may_pass: false, reason: reason.to_owned() });
     let for_now = |reason: &str| Some(Obstacle { may_pass: true, reason: reason.to_owned() });
     let offer = match &route.offer {
@@ -60,6 +74,9 @@ fn obstacle(snapshot: &Snapshot, route: &ServiceRoute, sale: &Sale<'_>, now: Tim
     };
     if !provider.takes_orders {
         return for_now(&format!("its provider's mode is {:?}", provider.mode));
+    }
+    if let Some(cause) = freezes.get(&provider.id).and_then(|freeze| freeze.standing(&provider.currency)) {
+        return for_now(&format!("its provider is frozen: {}", cause.describe(&provider.id)));
     }
     if now.since(offer.fetched_at) > provider.max_catalogue_age {
         return for_now("its provider's catalogue is too old to sell from");

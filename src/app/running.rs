@@ -10,7 +10,6 @@ use super::snapshot::Snapshot;
 use super::terms::Terms;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
-use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreError, StoreResult};
 
 /// How many orders of each provider have been sent, or are being sent, and have not ended.
@@ -170,9 +169,7 @@ pub fn refusals(
 /// What the store says.
 pub async fn forget_moved(store: &dyn Store, before: &BTreeMap<String, String>, now: &Terms) -> StoreResult<()> {
     for (provider, ..) in moved(before, &hosts(now)) {
-        let provider = ProviderId::new(provider);
-        store.put_catalogue(&provider, Vec::new(), Timestamp::default()).await?;
-        store.stop_watching(&provider).await?;
+        store.forget_provider(&ProviderId::new(provider)).await?;
     }
     Ok(())
 }

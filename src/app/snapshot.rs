@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::call::Answer;
 use super::terms::Terms;
-use crate::domain::catalogue::{Catalogue, UpstreamList, UpstreamService};
+use crate::domain::catalogue::{Catalogue, Doubts, UpstreamList, UpstreamService};
 use crate::domain::ids::{ProviderId, ServiceId};
 use crate::domain::money::Percent;
 use crate::domain::time::Timestamp;
+use crate::store::records::StoredCatalogue;
 
 /// A provider's list in memory.
 #[derive(Debug)]
@@ -17,6 +18,17 @@ pub struct List {
     pub fetched_at: Timestamp,
     /// What it lists.
     pub services: Vec<UpstreamService>,
+    /// What of it is off sale until somebody has looked.
+    pub doubts: Doubts,
+}
+
+impl List {
+    /// As it was stored, with whose it is.
+    #[must_use]
+    pub fn stored(stored: StoredCatalogue) -> (ProviderId, Arc<Self>) {
+        let list = Self { fetched_at: stored.fetched_at, services: stored.services, doubts: stored.doubts };
+        (stored.provider, Arc::new(list))
+    }
 }
 
 /// Providers' lists, shared between snapshots.
@@ -40,7 +52,12 @@ impl Snapshot {
     pub fn new(terms: Arc<Terms>, lists: Lists) -> Self {
         let views: Vec<UpstreamList<'_>> = lists
             .iter()
-            .map(|(provider, list)| UpstreamList { provider, fetched_at: list.fetched_at, services: &list.services })
+            .map(|(provider, list)| UpstreamList {
+                provider,
+                fetched_at: list.fetched_at,
+                services: &list.services,
+                doubts: &list.doubts,
+            })
             .collect();
         let catalogue =
             Catalogue::build(&terms.services, &terms.imports, &terms.provider_terms(), &views, terms.pricing.clone());
@@ -69,7 +86,10 @@ impl Snapshot {
     /// answers that are kept.
     #[must_use]
     pub fn with_list(&self, provider: &ProviderId, list: List) -> Self {
-        let unchanged = self.lists.get(provider).is_some_and(|before| before.services == list.services);
+        let unchanged = self
+            .lists
+            .get(provider)
+            .is_some_and(|before| before.services == list.services && before.doubts == list.doubts);
         let mut lists = self.lists.clone();
         lists.insert(provider.clone(), Arc::new(list));
         let mut next = Self::new(Arc::clone(&self.terms), lists);

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::snapshot::List;
+use super::terms::ProviderSetup;
 use super::{App, locked};
-use crate::domain::catalogue::UpstreamService;
+use crate::domain::catalogue::{Doubt, UpstreamService};
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::upstream::{AnswerError, Priority, Unavailable};
+use crate::store::records::FreezeCause;
+use crate::telemetry;
+use crate::upstream::{AnswerError, Balance, Priority, ServiceList, Unavailable, Upstream};
 
 /// How long a sync stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(60);
@@ -20,7 +22,7 @@ const PERMIT_WAIT: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What a sync changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SyncReport {
     /// How many services the provider lists now.
     pub services: usize,
@@ -30,6 +32,40 @@ pub struct SyncReport {
     pub lost: Vec<String>,
     /// IDs there whose rate moved, with the old and the new rate.
     pub repriced: Vec<(String, String, String)>,
+    /// Services with a new name or category.
+    pub renamed: Vec<Renamed>,
+    /// Services that are off sale until the operator confirms them.
+    pub doubted: Vec<Doubted>,
+    /// Services that the operator confirmed with this sync.
+    pub confirmed: Vec<String>,
+    /// Rows that could not be read, or that repeat an ID.
+    pub skipped: usize,
+}
+
+/// A service with a new name or category; it is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Renamed {
+    /// Its ID there.
+    pub service: String,
+    /// What it was.
+    pub from: String,
+    /// What it is.
+    pub to: String,
+}
+
+/// A service that is off sale until the operator confirms it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doubted {
+    /// Its ID there.
+    pub service: String,
+    /// Why.
+    pub why: String,
+}
+
+impl Doubted {
+    pub(super) fn new(service: &UpstreamServiceId, doubt: &Doubt) -> Self {
+        Self { service: service.to_string(), why: doubt.to_string() }
+    }
 }
 
 /// Why a sync changed nothing.
@@ -55,6 +91,9 @@ pub enum SyncError {
         /// Now.
         now: usize,
     },
+    /// It seems to be another account's.
+    #[error("it is frozen: {0}; the last good list stays in force")]
+    Frozen(String),
     /// The gateway stops.
     #[error("the gateway is stopping")]
     Stopping,
@@ -63,22 +102,39 @@ pub enum SyncError {
     Store(#[from] StoreError),
 }
 
-/// Syncs that failed since the last good one.
+/// How a provider's syncs went.
 #[derive(Debug, Default)]
-pub(super) struct SyncFailures {
-    count: u32,
-    last_at: Timestamp,
+pub(super) struct SyncState {
+    /// How many failed since the last good one.
+    failures: u32,
+    failed_at: Timestamp,
+    /// Whether the operator was told, since the last good one, of a list that can't be true.
+    told: bool,
+    /// How many rows of the last list could not be read.
+    skipped: usize,
 }
 
-impl SyncFailures {
-    fn add(&mut self, now: Timestamp) {
-        self.count = self.count.saturating_add(1);
-        self.last_at = now;
+impl SyncState {
+    /// Gives whether the operator has to be told.
+    fn failed(&mut self, error: &SyncError, now: Timestamp) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_at = now;
+        let untrue = matches!(error, SyncError::Empty | SyncError::Shrunken { .. });
+        let tells = untrue && !self.told;
+        self.told |= untrue;
+        tells
+    }
+
+    /// Gives whether more rows than before could not be read.
+    fn succeeded(&mut self, skipped: usize) -> bool {
+        let more = skipped > self.skipped;
+        *self = Self { skipped, ..Self::default() };
+        more
     }
 
     /// Twice as long each time, up to the usual pause between two syncs: some panels take ten a hour.
     fn pause(&self, sync_every: Duration) -> Duration {
-        RETRY.saturating_mul(1 << self.count.min(10)).min(sync_every)
+        RETRY.saturating_mul(1 << self.failures.min(10)).min(sync_every)
     }
 }
 
@@ -91,14 +147,9 @@ impl App {
         match self.sync(&provider).await {
             Ok(report) => tracing::info!(
                 %provider, services = report.services, gained = report.gained.len(), lost = report.lost.len(),
-                repriced = report.repriced.len(), "synced the catalogue of {provider}"
+                repriced = report.repriced.len(), renamed = report.renamed.len(), "synced the catalogue of {provider}"
             ),
-            Err(error) => {
-                if matches!(error, SyncError::Empty | SyncError::Shrunken { .. }) {
-                    metrics::counter!(crate::telemetry::ALERTS).increment(1);
-                }
-                tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced");
-            }
+            Err(error) => tracing::warn!(%provider, %error, "the catalogue of {provider} was not synced"),
         }
     }
 
@@ -107,10 +158,12 @@ impl App {
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return false };
         let now = self.clock.now();
         let young = snapshot.lists.get(provider).is_some_and(|list| now.since(list.fetched_at) < setup.sync_every);
-        let resting = locked(&self.sync_failures)
+        // Its next balance may say that it is the right account again.
+        let foreign = matches!(self.frozen(setup), Some(FreezeCause::Currency(_)));
+        let resting = locked(&self.syncs)
             .get(provider)
-            .is_some_and(|failures| now < failures.last_at.plus(failures.pause(setup.sync_every)));
-        !young && !resting
+            .is_some_and(|state| state.failures > 0 && now < state.failed_at.plus(state.pause(setup.sync_every)));
+        (!young || foreign) && !resting
     }
 
     /// Fetches a provider's list and balance now.
@@ -119,62 +172,65 @@ impl App {
     /// [`SyncError`]; the last good list stays in force.
     pub async fn sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let result = self.try_sync(provider).await;
-        let outcome = if result.is_ok() {
-            locked(&self.sync_failures).remove(provider);
-            "ok"
-        } else {
-            locked(&self.sync_failures).entry(provider.clone()).or_default().add(self.clock.now());
-            "error"
+        let outcome = match &result {
+            Ok(report) => {
+                let more = locked(&self.syncs).entry(provider.clone()).or_default().succeeded(report.skipped);
+                if more {
+                    tracing::warn!(%provider, "{} rows of the list of {provider} can't be read", report.skipped);
+                }
+                "ok"
+            }
+            Err(error) => {
+                let now = self.clock.now();
+                let tells = locked(&self.syncs).entry(provider.clone()).or_default().failed(error, now);
+                metrics::counter!(telemetry::ALERTS).increment(u64::from(tells));
+                "error"
+            }
         };
-        metrics::counter!(crate::telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome)
-            .increment(1);
+        metrics::counter!(telemetry::SYNCS, "provider" => provider.to_string(), "outcome" => outcome).increment(1);
         result
     }
 
+    /// The balance is asked for with the list: it tells whether this is the account whose list we want.
     async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
-        let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
-        let fetch = async {
-            let permit = upstream.permit(Priority::Sync, PERMIT_WAIT).await?;
-            Ok::<_, SyncError>(upstream.services(permit).await?.services)
-        };
-        let services = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)??;
+        let not_called = || SyncError::NotCalled(provider.clone());
+        let upstream = self.upstream(provider).ok_or_else(not_called)?;
+        let fetch = async { tokio::join!(fetch_services(&upstream), fetch_balance(&upstream)) };
+        let (list, balance) = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)?;
         // A reload may have moved the provider meanwhile: then this is another panel's list.
         if !self.upstream(provider).is_some_and(|present| present.is_same(&upstream)) {
-            return Err(SyncError::NotCalled(provider.clone()));
+            return Err(not_called());
         }
-        let before = self.snapshot.load().lists.get(provider).map(Arc::clone);
-        let before = before.as_ref().map_or(&[][..], |list| list.services.as_slice());
-        check_plausible(before, &services)?;
-        let report = compare(before, &services);
-        let fetched_at = self.clock.now();
-        self.store.put_catalogue(provider, services.clone(), fetched_at).await?;
-        self.swap_list(provider, List { fetched_at, services }).await;
-        if let Err(error) = self.fetch_balance(provider).await {
-            tracing::warn!(%provider, %error, "the balance at {provider} was not read");
+        let terms = Arc::clone(&self.snapshot.load().terms);
+        let setup = terms.provider(provider).ok_or_else(not_called)?;
+        match balance {
+            Ok(balance) => self.took_balance(setup, &balance).await,
+            Err(error) => tracing::warn!(%provider, %error, "the balance at {provider} was not read"),
         }
-        Ok(report)
+        let list = list?;
+        if let Some(cause @ FreezeCause::Currency(_)) = self.frozen(setup) {
+            return Err(SyncError::Frozen(cause.describe(provider)));
+        }
+        let report = self.take_list(provider, list.services).await?;
+        Ok(SyncReport { skipped: list.skipped, ..report })
     }
 
-    async fn fetch_balance(&self, provider: &ProviderId) -> Result<(), SyncError> {
-        let upstream = self.upstream(provider).ok_or_else(|| SyncError::NotCalled(provider.clone()))?;
-        let fetch = async {
-            let permit = upstream.permit(Priority::Sync, PERMIT_WAIT).await?;
-            Ok::<_, SyncError>(upstream.balance(permit).await?)
-        };
-        let balance = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)??;
-        locked(&self.balances).insert(provider.clone(), balance.amount);
-        let snapshot = self.snapshot.load();
-        if let Some(setup) = snapshot.terms.provider(provider)
-            && balance.amount < setup.low_balance
-        {
-            tracing::warn!(%provider, balance = %balance.amount, "the balance at {provider} is low: {} {}",
-                balance.amount, setup.currency);
-        }
-        Ok(())
+    /// Takes note of a balance that was read.
+    pub(super) async fn took_balance(&self, setup: &ProviderSetup, balance: &Balance) {
+        locked(&self.balances).insert(setup.id.clone(), balance.amount);
+        self.judge_balance(setup, balance).await;
     }
 }
 
-fn check_plausible(before: &[UpstreamService], now: &[UpstreamService]) -> Result<(), SyncError> {
+async fn fetch_services(upstream: &Upstream) -> Result<ServiceList, SyncError> {
+    Ok(upstream.services(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?)
+}
+
+async fn fetch_balance(upstream: &Upstream) -> Result<Balance, SyncError> {
+    Ok(upstream.balance(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?)
+}
+
+pub(super) fn check_plausible(before: &[UpstreamService], now: &[UpstreamService]) -> Result<(), SyncError> {
     if now.is_empty() {
         return Err(SyncError::Empty);
     }
@@ -186,7 +242,7 @@ fn check_plausible(before: &[UpstreamService], now: &[UpstreamService]) -> Resul
     Ok(())
 }
 
-fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> SyncReport {
+pub(super) fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> SyncReport {
     let by_id = |list: &[UpstreamService]| -> HashMap<String, rust_decimal::Decimal> {
         list.iter().map(|service| (service.id.to_string(), service.rate)).collect()
     };
@@ -201,5 +257,11 @@ fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> SyncReport {
             Some((service.id.to_string(), was.normalize().to_string(), service.rate.normalize().to_string()))
         })
         .collect();
-    SyncReport { services: now.len(), gained: only_in(now, &old), lost: only_in(before, &new), repriced }
+    SyncReport {
+        services: now.len(),
+        gained: only_in(now, &old),
+        lost: only_in(before, &new),
+        repriced,
+        ..SyncReport::default()
+    }
 }

@@ -20,7 +20,7 @@ use crate::domain::params::OrderParams;
 use crate::domain::pricing::Markup;
 use crate::domain::service_type::ServiceType;
 use crate::store::StoreError;
-use crate::store::records::{NewClient, NewKey, Placed, Placement};
+use crate::store::records::{NewCatalogue, NewClient, NewKey, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
 use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
@@ -126,7 +126,8 @@ async fn bench() -> Bench {
         dripfeed: false,
         desc: None,
     };
-    store.put_catalogue(&ProviderId::new("alpha"), vec![listed], NOW).await.unwrap();
+    let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
+    store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
     let terms_of_client = Client {
         id: ClientId(0),
         name: "ann".into(),

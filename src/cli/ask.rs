@@ -103,10 +103,14 @@ mod tests {
     use super::*;
     use crate::app::requests::Uncertain;
 
+    fn sync(provider: Option<&str>) -> Request {
+        Request::Sync { provider: provider.map(str::to_owned), confirm: vec![], unfreeze: false }
+    }
+
     fn requests() -> [Request; 7] {
         [
-            Request::Sync { provider: None },
-            Request::Sync { provider: Some("alpha".into()) },
+            sync(None),
+            sync(Some("alpha")),
             Request::Check { providers: vec!["alpha".into()] },
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
@@ -152,7 +156,7 @@ mod tests {
         let store = SqliteStore::in_memory(1).unwrap();
         let running = AtomicBool::new(true);
         let looks = || running.swap(false, Ordering::SeqCst);
-        let error = ask_gateway(&store, &Request::Sync { provider: None }, looks).await.unwrap_err();
+        let error = ask_gateway(&store, &sync(None), looks).await.unwrap_err();
         assert!(error.to_string().contains("stopped before it answered"), "{error}");
     }
 }

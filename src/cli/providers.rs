@@ -6,15 +6,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::output::{or_dash, printable, table};
+use super::output::{or_dash, printable, table, talk};
 use super::{Call, ExitStatus, ask};
+use crate::app::FROZEN;
 use crate::app::documents::{ProviderDocument, time};
 use crate::app::requests::{Reply, Request};
 use crate::config::Settings;
 use crate::config::settings::{ProviderMode, StoreUrl};
 use crate::domain::ids::ProviderId;
 use crate::serve;
-use crate::store::records::{Pauses, ProviderRecord, StoredCatalogue};
+use crate::store::records::{Freeze, Pauses, ProviderRecord, StoredCatalogue};
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::telemetry::{self, LogFormat};
 
@@ -27,6 +28,12 @@ const PAUSED: &str = "paused";
 pub(super) struct SyncOptions {
     /// Only this provider.
     provider: Option<String>,
+    /// Put these of its services back on sale that are in doubt, by their IDs there; `all` for all of them.
+    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "provider")]
+    confirm: Vec<String>,
+    /// It knows our orders no more, and is the right account all the same: go on with it.
+    #[arg(long, requires = "provider")]
+    unfreeze: bool,
 }
 
 // === providers ===
@@ -36,36 +43,57 @@ pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
     let StoreUrl::Sqlite(path) = &settings.store;
     let store = serve::open_store(&settings, OpenMode::Tool)?;
     let running = SqliteStore::gateway_running(path);
-    let (records, catalogues, pauses) = (store.providers().await?, store.catalogues().await?, store.pauses().await?);
-    let documents = documents(&settings, &records, &catalogues, &pauses, running);
+    let known = Known {
+        records: store.providers().await?,
+        catalogues: store.catalogues().await?,
+        freezes: store.freezes().await?,
+        pauses: store.pauses().await?,
+        running,
+    };
+    let documents = documents(&settings, &known);
     call.output.print(&documents, || provider_table(&documents))?;
+    for document in &documents {
+        if let Some(reason) = &document.reason {
+            talk(&printable(&format!("{} is frozen: {reason}", document.provider)));
+        }
+    }
     Ok(ExitStatus::Done)
+}
+
+/// What the store knows of providers.
+struct Known {
+    records: Vec<ProviderRecord>,
+    catalogues: Vec<StoredCatalogue>,
+    freezes: Vec<Freeze>,
+    pauses: Pauses,
+    /// Whether a gateway runs.
+    running: bool,
 }
 
 /// The configuration's providers with what the store knows of each. What only a running gateway can know is
 /// not told of one that has ended.
-fn documents(
-    settings: &Settings,
-    records: &[ProviderRecord],
-    catalogues: &[StoredCatalogue],
-    pauses: &Pauses,
-    running: bool,
-) -> Vec<ProviderDocument> {
-    let records: HashMap<&ProviderId, &ProviderRecord> = records.iter().map(|r| (&r.provider, r)).collect();
-    let catalogues: HashMap<&ProviderId, &StoredCatalogue> = catalogues.iter().map(|c| (&c.provider, c)).collect();
+fn documents(settings: &Settings, known: &Known) -> Vec<ProviderDocument> {
+    let records: HashMap<&ProviderId, &ProviderRecord> = known.records.iter().map(|r| (&r.provider, r)).collect();
+    let catalogues: HashMap<_, _> = known.catalogues.iter().map(|catalogue| (&catalogue.provider, catalogue)).collect();
     let document = |provider: &crate::config::settings::ProviderSettings| {
         let record = records.get(&provider.id);
-        let live = record.filter(|_| running);
+        let live = record.filter(|_| known.running);
         let catalogue = catalogues.get(&provider.id);
+        let freeze = known.freezes.iter().find(|freeze| freeze.provider == provider.id);
+        let frozen = freeze.and_then(|freeze| freeze.standing(&provider.currency));
+        let frozen = frozen.filter(|_| provider.mode != ProviderMode::Off);
         let balance = record.filter(|record| record.currency == provider.currency).and_then(|record| record.balance);
         ProviderDocument {
             provider: provider.id.to_string(),
-            state: if provider.mode == ProviderMode::On && pauses.hold(&provider.id) {
-                PAUSED.to_owned()
-            } else {
-                let recorded = live.map(|record| record.state.clone()).filter(|state| state != PAUSED);
-                recorded.unwrap_or_else(|| mode(provider.mode).to_owned())
+            state: match frozen {
+                Some(_) => FROZEN.to_owned(),
+                None if provider.mode == ProviderMode::On && known.pauses.hold(&provider.id) => PAUSED.to_owned(),
+                None => {
+                    let recorded = live.map(|record| record.state.clone()).filter(|state| state != PAUSED);
+                    recorded.unwrap_or_else(|| mode(provider.mode).to_owned())
+                }
             },
+            reason: frozen.map(|cause| cause.describe(&provider.id)),
             balance: balance.map(|balance| balance.normalize().to_string()),
             currency: provider.currency.clone(),
             last_sync_at: catalogue.map(|catalogue| time(catalogue.fetched_at)),
@@ -105,11 +133,16 @@ fn provider_table(documents: &[ProviderDocument]) -> String {
 
 /// What a sync changed, as the gateway reports it.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Changes {
     services: u64,
     gained: Vec<String>,
     lost: Vec<String>,
     repriced: Vec<(String, String, String)>,
+    renamed: Vec<MovedDocument>,
+    doubted: Vec<DoubtDocument>,
+    confirmed: Vec<String>,
+    skipped: u64,
 }
 
 /// What came of one provider's sync.
@@ -120,21 +153,35 @@ struct SyncDocument {
     services: Option<u64>,
     gained: Vec<String>,
     lost: Vec<String>,
-    repriced: Vec<RepricedDocument>,
+    repriced: Vec<MovedDocument>,
+    renamed: Vec<MovedDocument>,
+    /// Off sale until they are confirmed.
+    doubted: Vec<DoubtDocument>,
+    confirmed: Vec<String>,
+    /// Rows of the list that can't be read.
+    skipped: u64,
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct RepricedDocument {
+#[derive(Debug, Serialize, Deserialize)]
+struct MovedDocument {
     service: String,
     from: String,
     to: String,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct DoubtDocument {
+    service: String,
+    why: String,
+}
+
 pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<ExitStatus> {
     telemetry::init_logs(LogFormat::Text)?;
     let settings = call.settings()?;
-    let results = match ask::ask(&settings, Request::Sync { provider: options.provider }).await? {
+    let SyncOptions { provider, confirm, unfreeze } = options;
+    let request = Request::Sync { provider, confirm, unfreeze };
+    let results = match ask::ask(&settings, request).await? {
         Reply::Synced(results) => results,
         Reply::Refused(why) => bail!(why),
         _ => bail!("the gateway answered something else: is it another version?"),
@@ -155,9 +202,9 @@ fn sync_documents(results: BTreeMap<String, Result<serde_json::Value, String>>) 
             }
             Err(error) => (None, Changes::default(), Some(error)),
         };
-        let repriced = changes.repriced.into_iter().map(|(service, from, to)| RepricedDocument { service, from, to });
-        let (gained, lost, repriced) = (changes.gained, changes.lost, repriced.collect());
-        Ok(SyncDocument { provider, services, gained, lost, repriced, error })
+        let Changes { gained, lost, repriced, renamed, doubted, confirmed, skipped, .. } = changes;
+        let repriced = repriced.into_iter().map(|(service, from, to)| MovedDocument { service, from, to }).collect();
+        Ok(SyncDocument { provider, services, gained, lost, repriced, renamed, doubted, confirmed, skipped, error })
     };
     results.into_iter().map(document).collect()
 }
@@ -168,12 +215,29 @@ fn describe(document: &SyncDocument) -> String {
         return printable(&format!("{provider}: not synced: {error}"));
     }
     let mut lines = vec![format!("{provider}: {} services", document.services.unwrap_or_default())];
-    let repriced: Vec<String> =
-        document.repriced.iter().map(|moved| format!("{} ({} -> {})", moved.service, moved.from, moved.to)).collect();
-    for (what, items) in [("gained", &document.gained), ("lost", &document.lost), ("repriced", &repriced)] {
+    let moves = |moved: &[MovedDocument]| -> Vec<String> {
+        moved.iter().map(|moved| format!("{} ({} -> {})", moved.service, moved.from, moved.to)).collect()
+    };
+    let (repriced, renamed) = (moves(&document.repriced), moves(&document.renamed));
+    for (what, items) in [
+        ("gained", &document.gained),
+        ("lost", &document.lost),
+        ("repriced", &repriced),
+        ("renamed", &renamed),
+        ("confirmed", &document.confirmed),
+    ] {
         if !items.is_empty() {
             lines.push(format!("  {} {what}: {}", items.len(), named(items)));
         }
+    }
+    for doubt in document.doubted.iter().take(NAMED) {
+        lines.push(format!("  {} is off sale until you confirm it: {}", doubt.service, doubt.why));
+    }
+    if document.doubted.len() > NAMED {
+        lines.push(format!("  {} services are off sale until you confirm them", document.doubted.len()));
+    }
+    if document.skipped > 0 {
+        lines.push(format!("  {} rows can't be read", document.skipped));
     }
     lines.iter().map(|line| printable(line)).collect::<Vec<_>>().join("\n")
 }
@@ -213,22 +277,29 @@ mod tests {
             provider: ProviderId::new("alpha"),
             fetched_at: Timestamp::from_millis(0),
             services: vec![],
+            doubts: vec![],
+        };
+        let seen = |pauses: &Pauses, running| {
+            let known = Known {
+                records: vec![record()],
+                catalogues: vec![catalogue.clone()],
+                freezes: vec![],
+                pauses: pauses.clone(),
+                running,
+            };
+            to_value(documents(&settings(), &known)).unwrap()
         };
         let mut pauses = Pauses::default();
-        let seen = |pauses: &Pauses, running| {
-            let catalogues = std::slice::from_ref(&catalogue);
-            to_value(documents(&settings(), &[record()], catalogues, pauses, running)).unwrap()
-        };
-        let beta = json!({"provider": "beta", "state": "drain", "balance": null, "currency": "EUR",
+        let beta = json!({"provider": "beta", "state": "drain", "reason": null, "balance": null, "currency": "EUR",
                           "last_sync_at": null, "services": 0, "in_flight": 0, "failures": 0});
         assert_eq!(
             seen(&pauses, true),
-            json!([{"provider": "alpha", "state": "unreachable", "balance": "12.5", "currency": "USD",
+            json!([{"provider": "alpha", "state": "unreachable", "reason": null, "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 2, "failures": 3}, beta])
         );
         assert_eq!(
             seen(&pauses, false),
-            json!([{"provider": "alpha", "state": "on", "balance": "12.5", "currency": "USD",
+            json!([{"provider": "alpha", "state": "on", "reason": null, "balance": "12.5", "currency": "USD",
                     "last_sync_at": "1970-01-01T00:00:00Z", "services": 0, "in_flight": 0, "failures": 0}, beta])
         );
         pauses.everywhere = true;
@@ -240,19 +311,36 @@ mod tests {
 
     #[test]
     fn a_sync_is_shown_by_what_changed_or_why_nothing_did() {
-        let report = json!({"services": 3, "gained": ["7"], "lost": [], "repriced": [["1", "0.9", "1.0"]]});
+        let report = json!({"services": 3, "gained": ["7"], "lost": [], "repriced": [["1", "0.9", "1.0"]],
+            "renamed": [{"service": "2", "from": "a", "to": "b"}], "doubted": [{"service": "3", "why": "it was a"}],
+            "confirmed": ["4"], "skipped": 1});
         let results = BTreeMap::from([("alpha".into(), Ok(report)), ("beta".into(), Err("it is\ndown".into()))]);
         let documents = sync_documents(results).unwrap();
         assert_eq!(
             to_value(&documents).unwrap(),
             json!([
                 {"provider": "alpha", "services": 3, "gained": ["7"], "lost": [],
-                 "repriced": [{"service": "1", "from": "0.9", "to": "1.0"}], "error": null},
-                {"provider": "beta", "services": null, "gained": [], "lost": [], "repriced": [], "error": "it is\ndown"},
+                 "repriced": [{"service": "1", "from": "0.9", "to": "1.0"}],
+                 "renamed": [{"service": "2", "from": "a", "to": "b"}],
+                 "doubted": [{"service": "3", "why": "it was a"}], "confirmed": ["4"], "skipped": 1, "error": null},
+                {"provider": "beta", "services": null, "gained": [], "lost": [], "repriced": [], "renamed": [],
+                 "doubted": [], "confirmed": [], "skipped": 0, "error": "it is\ndown"},
             ])
         );
         let texts: Vec<String> = documents.iter().map(describe).collect();
-        assert_eq!(texts[0], "alpha: 3 services\n  1 gained: 7\n  1 repriced: 1 (0.9 -> 1.0)");
+        let lines: Vec<&str> = texts[0].lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "alpha: 3 services",
+                "1 gained: 7",
+                "1 repriced: 1 (0.9 -> 1.0)",
+                "1 renamed: 2 (a -> b)",
+                "1 confirmed: 4",
+                "3 is off sale until you confirm it: it was a",
+                "1 rows can't be read",
+            ]
+        );
         assert_eq!(texts[1], "beta: not synced: it is\u{fffd}down");
     }
 

@@ -1,15 +1,17 @@
 //! `tollgate services`: what is sold by which route, at which cost and rate.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clap::Args;
 use rust_decimal::RoundingStrategy;
 use serde::Serialize;
 
-use super::output::{or_dash, table, talk};
+use super::output::{or_dash, printable, table, talk};
 use super::{Call, ExitStatus};
 use crate::app::snapshot::{List, Lists, Snapshot};
 use crate::domain::catalogue::{Catalogue, Service};
+use crate::domain::ids::Route;
 use crate::domain::money::Percent;
 use crate::domain::pricing;
 use crate::serve;
@@ -55,21 +57,14 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     let documents = documents(&snapshot.catalogue, markup);
     call.output.print(&documents, || service_table(&documents))?;
     let off_sale = off_sale(&snapshot.catalogue, markup);
-    for line in off_sale.iter().take(NAMED) {
-        talk(line);
-    }
-    if off_sale.len() > NAMED {
-        talk(&format!("{} services are not for sale in all", off_sale.len()));
-    }
+    say(&off_sale, "services are not for sale in all");
+    say(&doubts(&snapshot), "upstream services are in doubt in all");
     Ok(ExitStatus::Done)
 }
 
 /// Stored catalogues as a snapshot takes them.
 pub(super) fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
-    let list = |stored: StoredCatalogue| {
-        (stored.provider, Arc::new(List { fetched_at: stored.fetched_at, services: stored.services }))
-    };
-    catalogues.into_iter().map(list).collect()
+    catalogues.into_iter().map(List::stored).collect()
 }
 
 fn documents(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<ServiceDocument> {
@@ -118,6 +113,33 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
     lines
 }
 
+/// A line for each upstream service that is off sale until the operator confirms it, where something of ours is
+/// routed to it.
+fn doubts(snapshot: &Snapshot) -> Vec<String> {
+    let routes: HashSet<&Route> =
+        snapshot.catalogue.configured().flat_map(|(_, routes)| routes.iter().map(|route| &route.route)).collect();
+    let mut lines = Vec::new();
+    for (provider, list) in &snapshot.lists {
+        for (service, doubt) in &list.doubts {
+            let route = Route { provider: provider.clone(), service: service.clone() };
+            if routes.contains(&route) {
+                lines.push(format!("{route}: {doubt}; `tollgate sync {provider} --confirm {service}` confirms it"));
+            }
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn say(lines: &[String], in_all: &str) {
+    for line in lines.iter().take(NAMED) {
+        talk(&printable(line));
+    }
+    if lines.len() > NAMED {
+        talk(&format!("{} {in_all}", lines.len()));
+    }
+}
+
 fn service_table(documents: &[ServiceDocument]) -> String {
     let rows = documents.iter().map(|document| {
         [
@@ -164,6 +186,7 @@ mod tests {
             provider: ProviderId::new("alpha"),
             fetched_at: Timestamp::from_millis(0),
             services: vec![service],
+            doubts: vec![],
         };
         Snapshot::new(Arc::new(serve::terms(&settings())), lists(vec![stored]))
     }

@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod client;
+pub mod currency;
 pub mod ids;
 pub mod money;
 pub mod order;

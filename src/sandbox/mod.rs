@@ -245,6 +245,11 @@ impl Sandbox {
         self.shared.panel().balance = balance;
     }
 
+    /// Sets what the account is said to be in.
+    pub fn set_currency(&self, currency: &str) {
+        currency.clone_into(&mut self.shared.panel().currency);
+    }
+
     /// Whether a second order for a link is refused while one is active.
     pub fn set_duplicate_lock(&self, on: bool) {
         self.shared.panel().duplicate_lock = on;

@@ -4,6 +4,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod clients;
+pub(crate) mod doubts;
 pub(crate) mod histories;
 pub(crate) mod listings;
 pub(crate) mod money;
@@ -85,6 +86,9 @@ macro_rules! conformance {
             clients::a_catalogue_is_replaced,
             clients::provider_records_are_kept,
             clients::requests_are_answered_and_taken,
+            doubts::what_an_id_stood_for_is_remembered_until_it_is_confirmed,
+            doubts::a_loss_stands_until_it_is_mended,
+            doubts::freezes_are_remembered,
             operation::pauses_are_kept_apart,
             operation::the_last_served_is_kept,
             operation::queued_orders_are_hastened,

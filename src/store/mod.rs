@@ -11,16 +11,16 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
-use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId};
+use crate::domain::catalogue::{Identity, Loss};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
-    NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied,
-    ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
+    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
+    RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -224,14 +224,30 @@ pub trait Store: Send + Sync {
     // === Catalogues and providers ===
 
     /// Takes the place of the provider's stored catalogue.
-    async fn put_catalogue(
-        &self,
-        provider: &ProviderId,
-        services: Vec<UpstreamService>,
-        fetched_at: Timestamp,
-    ) -> StoreResult<()>;
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
 
-    /// Every stored catalogue.
+    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze.
+    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()>;
+
+    /// What each ID of a provider was last believed to stand for, listed at present or not.
+    async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>>;
+
+    /// Takes these services for what the stored catalogue says they are, and forgets losses by them.
+    async fn confirm_services(&self, provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> StoreResult<()>;
+
+    /// Remembers that an order by this service cost more than it may; the first such order stays.
+    async fn put_loss(&self, provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> StoreResult<()>;
+
+    /// Remembers that a provider is frozen, or that it was.
+    async fn put_freeze(&self, freeze: Freeze) -> StoreResult<()>;
+
+    /// Forgets it.
+    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()>;
+
+    /// Every freeze that is remembered, also where it was lifted.
+    async fn freezes(&self) -> StoreResult<Vec<Freeze>>;
+
+    /// Every stored catalogue, with its doubts.
     async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>>;
 
     /// What the gateway knows of a provider, for the command line to show.

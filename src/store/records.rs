@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
 
-use crate::domain::catalogue::UpstreamService;
+use crate::domain::catalogue::{Doubts, Identity, UpstreamService};
 use crate::domain::client::{Client, EntryKind};
-use crate::domain::ids::{KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId};
+use crate::domain::ids::{KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
 use crate::domain::money::{Money, Percent};
 use crate::domain::order::{NewOrder, Order};
 use crate::domain::refill::Refill;
@@ -315,6 +315,43 @@ pub struct StoredCatalogue {
     pub fetched_at: Timestamp,
     /// In its order there.
     pub services: Vec<UpstreamService>,
+    /// What of it is off sale until somebody has looked.
+    pub doubts: Doubts,
+}
+
+/// A provider's catalogue as it was fetched, with what that changed.
+#[derive(Debug, Clone, Default)]
+pub struct NewCatalogue {
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// In its order there.
+    pub services: Vec<UpstreamService>,
+    /// Services of it that are taken for what they say they are, where that is new.
+    pub learnt: Vec<(UpstreamServiceId, Identity)>,
+    /// Services whose losses no longer count.
+    pub mended: Vec<UpstreamServiceId>,
+}
+
+/// Why a provider seems to be another account's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FreezeCause {
+    /// Its balance is in this currency, and not in that of the configuration.
+    Currency(String),
+    /// It knows most of our active orders no more.
+    UnknownOrders,
+}
+
+/// A provider that gets no order, and of which no order changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Which.
+    pub provider: ProviderId,
+    /// Why.
+    pub cause: FreezeCause,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the operator said that the account is the right one; the freeze is over then.
+    pub lifted_at: Option<Timestamp>,
 }
 
 /// A provider as the running gateway last saw it.

@@ -32,6 +32,7 @@ fn failed_sync(gateway: &Gateway) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_each_provider_lists_is_priced_and_sold() {
     let (alpha, beta) = (upstream(20).await, upstream(20).await);
+    beta.set_currency("EUR");
     let config = Config::new("[exchange_rates]\nEUR = \"1.10\"")
         .provider("alpha", &alpha, "")
         .provider("beta", &beta, "currency = \"EUR\"")

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Catalogue, ImportDefinition, ImportFilter, Offer, PricingRules, ProviderTerms, RouteProblem, Service,
+    Catalogue, Doubt, ImportDefinition, ImportFilter, Offer, PricingRules, ProviderTerms, RouteProblem, Service,
     ServiceDefinition, ServiceRoute, UpstreamList, UpstreamService,
 };
 use crate::domain::ids::{ProviderId, Route, ServiceId, UpstreamServiceId};
@@ -19,6 +19,7 @@ struct List<'a> {
     fetched_at: Timestamp,
     in_order: &'a [UpstreamService],
     by_id: HashMap<&'a UpstreamServiceId, &'a UpstreamService>,
+    doubts: HashMap<&'a UpstreamServiceId, &'a Doubt>,
 }
 
 impl Catalogue {
@@ -133,7 +134,8 @@ impl<'a> Lists<'a> {
         let with_terms = lists.iter().filter_map(|list| {
             let terms = providers.iter().find(|terms| terms.id == *list.provider)?;
             let by_id = list.services.iter().map(|service| (&service.id, service)).collect();
-            Some((list.provider, List { terms, fetched_at: list.fetched_at, in_order: list.services, by_id }))
+            let doubts = list.doubts.iter().map(|(id, doubt)| (id, doubt)).collect();
+            Some((list.provider, List { terms, fetched_at: list.fetched_at, in_order: list.services, by_id, doubts }))
         });
         Self(with_terms.collect())
     }
@@ -143,12 +145,17 @@ impl<'a> Lists<'a> {
         Some((list, list.by_id.get(&route.service)?))
     }
 
+    /// A service in doubt says nothing of what we sell.
     fn kind(&self, route: &Route) -> Option<ServiceType> {
-        ServiceType::parse(&self.find(route)?.1.type_text)
+        let (list, theirs) = self.find(route)?;
+        if list.doubts.contains_key(&theirs.id) { None } else { ServiceType::parse(&theirs.type_text) }
     }
 
     fn offer(&self, route: &Route, kind: Option<ServiceType>) -> Result<Offer, RouteProblem> {
         let (list, theirs) = self.find(route).ok_or(RouteProblem::NotListed)?;
+        if let Some(doubt) = list.doubts.get(&theirs.id) {
+            return Err(doubt.problem());
+        }
         let their_kind = ServiceType::parse(&theirs.type_text).ok_or(RouteProblem::UnknownType)?;
         if kind != Some(their_kind) {
             return Err(RouteProblem::OtherType);

@@ -1,6 +1,7 @@
 //! What is sold: our services, each with its routes to upstream ones, priced.
 
 mod build;
+mod doubt;
 mod sale;
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ use super::money::{Percent, Rate};
 use super::pricing::Markup;
 use super::service_type::ServiceType;
 use super::time::Timestamp;
+
+pub use doubt::{Doubt, Doubts, Identity, Loss, Sameness};
 
 /// One service as an upstream lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +134,8 @@ pub struct UpstreamList<'a> {
     pub fetched_at: Timestamp,
     /// What it lists.
     pub services: &'a [UpstreamService],
+    /// What of it is off sale.
+    pub doubts: &'a [(UpstreamServiceId, Doubt)],
 }
 
 /// What a route's upstream offers.
@@ -163,6 +168,14 @@ pub enum RouteProblem {
     /// Its price can't be computed.
     #[error("its rate is too large to compute with")]
     Unpriced,
+    /// Its ID seems to have been given to another service.
+    #[error("its ID seems to stand for another service now; once you have looked, confirm it with `tollgate sync`")]
+    Another,
+    /// An order by it cost more than it may.
+    #[error(
+        "an order cost more than its listed rate allows; off sale until that rate moves or `tollgate sync` confirms it"
+    )]
+    Loss,
 }
 
 /// A route of a service of ours.

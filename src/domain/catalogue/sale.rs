@@ -52,20 +52,24 @@ impl Catalogue {
     /// Whether forwarding an order that was charged `charge` by this offer keeps the minimum margin.
     #[must_use]
     pub fn keeps_margin(&self, charge: Money, offer: &Offer, kind: ServiceType, params: &OrderParams) -> bool {
-        cost_of(offer, kind, params)
+        Self::cost(offer, kind, params)
             .and_then(|cost| pricing::keeps_margin(charge, cost, self.rules.min_margin))
             .unwrap_or(false)
     }
-}
 
-fn cost_of(offer: &Offer, kind: ServiceType, params: &OrderParams) -> Result<Decimal, PriceError> {
-    match kind.billing() {
-        Billing::Flat => Ok(offer.cost.value()),
-        _ => offer
-            .cost
-            .value()
-            .checked_mul(Decimal::from(params.units))
-            .and_then(|cost| cost.checked_div(Decimal::ONE_THOUSAND))
-            .ok_or(PriceError),
+    /// What an order costs by this offer, in the panel's currency.
+    ///
+    /// # Errors
+    /// [`PriceError`] on overflow.
+    pub fn cost(offer: &Offer, kind: ServiceType, params: &OrderParams) -> Result<Decimal, PriceError> {
+        match kind.billing() {
+            Billing::Flat => Ok(offer.cost.value()),
+            _ => offer
+                .cost
+                .value()
+                .checked_mul(Decimal::from(params.units))
+                .and_then(|cost| cost.checked_div(Decimal::ONE_THOUSAND))
+                .ok_or(PriceError),
+        }
     }
 }

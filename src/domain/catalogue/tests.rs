@@ -55,6 +55,15 @@ fn percent(text: &str) -> Markup {
 }
 
 fn build(definitions: &[ServiceDefinition], imports: &[ImportDefinition]) -> Catalogue {
+    build_with(definitions, imports, &[])
+}
+
+/// With doubts about alpha's services.
+fn build_with(
+    definitions: &[ServiceDefinition],
+    imports: &[ImportDefinition],
+    doubts: &[(UpstreamServiceId, Doubt)],
+) -> Catalogue {
     let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
     let terms = |id: &ProviderId, rate: &str, markup| ProviderTerms {
         id: id.clone(),
@@ -65,8 +74,8 @@ fn build(definitions: &[ServiceDefinition], imports: &[ImportDefinition]) -> Cat
     let alphas = [theirs("101", "Default", "1"), theirs("102", "Package", "2"), theirs("103", "Quux", "1")];
     let betas = [theirs("7", "default", "0.9"), theirs("8", "Poll", "1"), theirs("x9", "Default", "1")];
     let lists = [
-        UpstreamList { provider: &alpha, fetched_at: Timestamp::default(), services: &alphas },
-        UpstreamList { provider: &beta, fetched_at: Timestamp::default(), services: &betas },
+        UpstreamList { provider: &alpha, fetched_at: Timestamp::default(), services: &alphas, doubts },
+        UpstreamList { provider: &beta, fetched_at: Timestamp::default(), services: &betas, doubts: &[] },
     ];
     let rules = PricingRules { markup: percent("20"), rate_decimals: 4, min_margin: "5".parse().unwrap() };
     Catalogue::build(definitions, imports, &providers, &lists, rules)
@@ -150,4 +159,31 @@ fn an_order_is_charged_and_guarded_by_its_type() {
         let keeps = |text: &str| catalogue.keeps_margin(text.parse::<Money>().unwrap(), offer, service.kind, &params);
         assert!(keeps(enough) && !keeps(short), "{id}");
     }
+}
+
+#[test]
+fn a_service_in_doubt_is_off_sale_and_says_nothing_of_the_type() {
+    let identity = |kind: &str| Identity { name: "x".into(), category: "y".into(), type_text: kind.into() };
+    let another = Doubt::Another { was: identity("Default"), is: identity("Package") };
+    let doubts = [(UpstreamServiceId::new("102"), another)];
+    let catalogue = build_with(&[by_hand(1, &["alpha:102"]), by_hand(2, &["alpha:102", "beta:7"])], &[], &doubts);
+    assert_eq!(catalogue.service(ServiceId::new(1).unwrap()), None);
+    let routes = catalogue.routes(ServiceId::new(2).unwrap()).unwrap();
+    assert_eq!(routes[0].offer, Err(RouteProblem::Another));
+    assert!(routes[1].offer.is_ok(), "the next route goes on");
+    assert_eq!(rate(&catalogue, 2, None), "1.2636", "and prices it");
+}
+
+#[test]
+fn each_part_of_the_markup_comes_from_the_nearest_level() {
+    let fixed = |text: &str| Markup { percent: None, fixed: Some(text.parse().unwrap()) };
+    let mut near = by_hand(1, &["beta:7"]);
+    near.markup = fixed("0.5");
+    let mut all = import("beta", 100);
+    all.markup = fixed("0.1");
+    let catalogue = build(&[near], &[all]);
+    assert_eq!(rate(&catalogue, 1, None), "1.7636", "beta's 30 % on 0.972, and the service's 0.5");
+    assert_eq!(rate(&catalogue, 107, None), "1.3636", "beta's 30 %, and the import's 0.1");
+    assert_eq!(rate(&catalogue, 107, Some("10")), "1.1692", "the client's 10 %, and the import's 0.1");
+    assert_eq!(rate(&catalogue, 107, Some("0")), "1.072", "a markup of nothing is one");
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::catalogue::UpstreamService;
 use crate::store::StoreError;
-use crate::store::records::{ClientChange, KeyRecord, ProviderRecord, StoredRequest};
+use crate::store::records::{ClientChange, KeyRecord, NewCatalogue, ProviderRecord, StoredRequest};
 
 pub(crate) async fn a_client_has_its_terms(store: &AnyStore) {
     let mut new = new_client("ann", "2.5");
@@ -131,18 +131,22 @@ fn upstream_service(id: &str, rate: &str) -> UpstreamService {
     }
 }
 
+fn listing(services: Vec<UpstreamService>, fetched_at: Timestamp) -> NewCatalogue {
+    NewCatalogue { fetched_at, services, ..NewCatalogue::default() }
+}
+
 pub(crate) async fn a_catalogue_is_replaced(store: &AnyStore) {
     let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
     let three = vec![upstream_service("9", "0.90"), upstream_service("a", "1"), upstream_service("7", "0.000012")];
-    store.put_catalogue(&alpha, three.clone(), NOW).await.unwrap();
-    store.put_catalogue(&beta, vec![], after(1)).await.unwrap();
+    store.put_catalogue(&alpha, listing(three.clone(), NOW)).await.unwrap();
+    store.put_catalogue(&beta, listing(vec![], after(1))).await.unwrap();
     let stored = store.catalogues().await.unwrap();
     assert_eq!((&stored[0].provider, stored[0].fetched_at, &stored[0].services), (&alpha, NOW, &three));
     assert_eq!((&stored[1].provider, stored[1].fetched_at, stored[1].services.len()), (&beta, after(1), 0));
 
     let with_text = UpstreamService { desc: Some("long".into()), ..upstream_service("9", "0.90") };
     for services in [vec![with_text, upstream_service("a", "2")], vec![three[1].clone()], three] {
-        store.put_catalogue(&alpha, services.clone(), after(9)).await.unwrap();
+        store.put_catalogue(&alpha, listing(services.clone(), after(9))).await.unwrap();
         let stored = store.catalogues().await.unwrap().remove(0);
         assert_eq!((stored.fetched_at, stored.services), (after(9), services));
     }

@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, movements, operation, order_reads, orders, refills, report,
-    requests, verify,
+    SqliteStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
+    report, requests, verify,
 };
-use crate::domain::catalogue::UpstreamService;
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId};
+use crate::domain::catalogue::{Identity, Loss};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, KeyRecord, LedgerRecord, Moved, Movement,
-    NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord, RefillApplied,
-    ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
+    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
+    RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -223,14 +223,42 @@ impl Store for SqliteStore {
         self.read(access::list).await
     }
 
-    async fn put_catalogue(
-        &self,
-        provider: &ProviderId,
-        services: Vec<UpstreamService>,
-        fetched_at: Timestamp,
-    ) -> StoreResult<()> {
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()> {
         let provider = provider.clone();
-        self.write(move |conn| catalogues::put(conn, &provider, &services, fetched_at)).await
+        self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
+    }
+
+    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| catalogues::forget(conn, &provider)).await
+    }
+
+    async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
+        let provider = provider.clone();
+        self.read(move |conn| doubts::known(conn, &provider)).await
+    }
+
+    async fn confirm_services(&self, provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| doubts::confirm(conn, &provider, &ids)).await
+    }
+
+    async fn put_loss(&self, provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> StoreResult<()> {
+        let (provider, service) = (provider.clone(), service.clone());
+        self.write(move |conn| doubts::put_loss(conn, &provider, &service, &loss)).await
+    }
+
+    async fn put_freeze(&self, freeze: Freeze) -> StoreResult<()> {
+        self.write(move |conn| doubts::put_freeze(conn, &freeze)).await
+    }
+
+    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| doubts::remove_freeze(conn, &provider)).await
+    }
+
+    async fn freezes(&self) -> StoreResult<Vec<Freeze>> {
+        self.read(doubts::freezes).await
     }
 
     async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>> {

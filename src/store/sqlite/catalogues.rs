@@ -2,21 +2,18 @@
 
 use rusqlite::{Connection, params};
 
+use super::doubts;
 use super::rows::{Columns, collect, count, read_decimal};
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::time::Timestamp;
-use crate::store::records::{ProviderRecord, StoredCatalogue};
+use crate::store::records::{NewCatalogue, ProviderRecord, StoredCatalogue};
 use crate::store::{StoreError, StoreResult};
 
 /// See [`crate::store::Store::put_catalogue`]. Rows that are as they were are not written: most of a catalogue
 /// is, and orders wait meanwhile.
-pub(super) fn put(
-    conn: &Connection,
-    provider: &ProviderId,
-    services: &[UpstreamService],
-    fetched_at: Timestamp,
-) -> StoreResult<()> {
+pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatalogue) -> StoreResult<()> {
+    let NewCatalogue { fetched_at, services, learnt, mended } = catalogue;
     conn.prepare_cached(
         "INSERT INTO catalogues (provider, fetched_at) VALUES (?1, ?2) \
          ON CONFLICT DO UPDATE SET fetched_at = excluded.fetched_at",
@@ -53,6 +50,16 @@ pub(super) fn put(
     }
     conn.prepare_cached("DELETE FROM upstream_services WHERE provider = ?1 AND position >= ?2")?
         .execute(params![provider.as_str(), i64::try_from(services.len()).unwrap_or(i64::MAX)])?;
+    doubts::learn(conn, provider, learnt)?;
+    doubts::forget_losses(conn, provider, mended)
+}
+
+/// See [`crate::store::Store::forget_provider`].
+pub(super) fn forget(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
+    put(conn, provider, &NewCatalogue::default())?;
+    for table in ["known_services", "losses", "freezes"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
+    }
     Ok(())
 }
 
@@ -62,7 +69,7 @@ pub(super) fn all(conn: &Connection) -> StoreResult<Vec<StoredCatalogue>> {
     let mut catalogues = collect(&mut heads, [], |row| {
         let mut columns = Columns::of(row);
         let provider = ProviderId::new(columns.take::<String>()?);
-        Ok(StoredCatalogue { provider, fetched_at: columns.time()?, services: Vec::new() })
+        Ok(StoredCatalogue { provider, fetched_at: columns.time()?, services: Vec::new(), doubts: Vec::new() })
     })?;
     let mut statement = conn.prepare_cached(
         "SELECT id, name, type_text, category, rate, min, max, refill, cancel, dripfeed, description \
@@ -77,6 +84,7 @@ pub(super) fn all(conn: &Connection) -> StoreResult<Vec<StoredCatalogue>> {
                 error => error,
             })
         })?;
+        catalogue.doubts = doubts::of_list(conn, &catalogue.provider)?;
     }
     Ok(catalogues)
 }

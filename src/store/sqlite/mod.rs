@@ -9,6 +9,7 @@ mod calls;
 mod catalogues;
 mod claims;
 mod clients;
+mod doubts;
 mod errors;
 mod migrations;
 mod movements;

@@ -36,6 +36,17 @@ impl Gateway {
         .await
     }
 
+    /// Asks a provider for news of all its orders until it is frozen.
+    pub async fn until_frozen(&self, provider: &str) {
+        eventually(&format!("{provider} to be frozen"), || async {
+            self.polls_are_due();
+            let shown = self.cli_json(&["providers"]);
+            let row = shown.as_array()?.iter().find(|row| row["provider"] == provider)?;
+            (row["state"] == "frozen").then_some(())
+        })
+        .await;
+    }
+
     /// All orders as `orders list` shows them.
     pub fn orders(&self) -> Vec<Value> {
         self.cli_json(&["orders", "list", "--limit", "1000000"]).as_array().unwrap().clone()

@@ -232,6 +232,39 @@ CREATE TABLE upstream_services (
     PRIMARY KEY (provider, position)
 ) STRICT, WITHOUT ROWID;
 
+-- What each upstream ID was last believed to stand for; a listed service that says otherwise is off sale until the
+-- operator confirms it. Rows stay when a service leaves the list: that is when its ID may be given to another.
+CREATE TABLE known_services (
+    provider TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    category TEXT NOT NULL,
+    type_text TEXT NOT NULL,
+    PRIMARY KEY (provider, id)
+) STRICT, WITHOUT ROWID;
+
+-- Upstream services by which an order cost more than it may: off sale until their rate is another than this, or the
+-- operator confirms them.
+CREATE TABLE losses (
+    provider TEXT NOT NULL,
+    service TEXT NOT NULL,
+    rate TEXT NOT NULL,
+    order_id INTEGER NOT NULL REFERENCES orders (id),
+    charge INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    PRIMARY KEY (provider, service)
+) STRICT, WITHOUT ROWID;
+
+-- Providers that seem to be another account's: no order goes there, and none changes by what they say.
+CREATE TABLE freezes (
+    provider TEXT PRIMARY KEY,
+    -- The currency that its balance named; NULL where it knew our orders no more.
+    currency TEXT,
+    since INTEGER NOT NULL,
+    -- When the operator said that the account is the right one.
+    lifted_at INTEGER
+) STRICT;
+
 -- What the running gateway knows of each provider, for the command line to show.
 CREATE TABLE providers (
     provider TEXT PRIMARY KEY,
