@@ -29,7 +29,9 @@ struct InHand<'a> {
 
 impl<'a> InHand<'a> {
     fn take(orders: &'a Mutex<HashSet<OrderId>>, order: OrderId) -> Option<Self> {
-        locked(orders).insert(order).then_some(Self { orders, order })
+        // Made only where it was taken: dropping one gives the order back.
+        let taken = locked(orders).insert(order);
+        taken.then(|| Self { orders, order })
     }
 }
 
@@ -185,4 +187,21 @@ fn add_form(order: &Order, route: &Route) -> Vec<(Cow<'static, str>, String)> {
     let mut form = vec![("service".into(), route.service.to_string())];
     form.extend(order.params.to_form().into_iter().map(|(name, text)| (name.into(), text)));
     form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_in_one_hand_only_and_stays_there() {
+        let orders = Mutex::default();
+        let order = OrderId::new(7).unwrap();
+        let first = InHand::take(&orders, order).unwrap();
+        for _ in 0..2 {
+            assert!(InHand::take(&orders, order).is_none(), "to ask for it must not take it from the first");
+        }
+        drop(first);
+        assert!(InHand::take(&orders, order).is_some());
+    }
 }

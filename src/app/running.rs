@@ -10,6 +10,7 @@ use super::snapshot::Snapshot;
 use super::terms::Terms;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
+use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreError, StoreResult};
 
 /// How many orders of each provider have been sent, or are being sent, and have not ended.
@@ -162,13 +163,16 @@ pub fn refusals(
     unfinished.iter().filter(|(_, count)| **count > 0).filter_map(refusal).collect()
 }
 
-/// What of a provider's stored list is no longer true of it: all, where it is another host's.
+/// Forgets what is not true of a provider on another host, which is another panel: its list, and the IDs of orders
+/// there that have ended.
 ///
 /// # Errors
 /// What the store says.
 pub async fn forget_moved(store: &dyn Store, before: &BTreeMap<String, String>, now: &Terms) -> StoreResult<()> {
     for (provider, ..) in moved(before, &hosts(now)) {
-        store.put_catalogue(&ProviderId::new(provider), Vec::new(), crate::domain::time::Timestamp::default()).await?;
+        let provider = ProviderId::new(provider);
+        store.put_catalogue(&provider, Vec::new(), Timestamp::default()).await?;
+        store.stop_watching(&provider).await?;
     }
     Ok(())
 }

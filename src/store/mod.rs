@@ -121,6 +121,9 @@ pub trait Store: Send + Sync {
     /// Makes every queued order due at `now`, whatever it was put off for.
     async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()>;
 
+    /// Watches no closed order of this provider any more: what its panel says of their IDs is about other orders.
+    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()>;
+
     /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 

@@ -81,6 +81,11 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::hasten_queued(conn, now)).await
     }
 
+    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| claims::stop_watching(conn, &provider)).await
+    }
+
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         self.write(move |conn| claims::recover(conn, now)).await
     }

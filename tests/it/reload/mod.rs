@@ -4,6 +4,7 @@ mod load;
 mod providers;
 mod refused;
 
+use rust_decimal::Decimal;
 use tollgate::sandbox::Sandbox;
 
 use crate::harness::{Config, Gateway, eventually, upstream};
@@ -61,8 +62,9 @@ async fn a_service_that_goes_has_its_queued_orders_refunded_and_its_placed_ones_
 
     gateway.reload(&with_markup(&alpha, 20)).await;
     gateway.until_status(queued, "Canceled").await;
-    let (before, now): (f64, f64) = (after_placed.parse().unwrap(), gateway.balance().await.parse().unwrap());
-    assert!((before - 1.08 - now).abs() < 1e-9, "{before} {now}: all of it is given back, and only that");
+    let read = |balance: &str| balance.parse::<Decimal>().unwrap();
+    let charged = read(&after_placed) - read(&gateway.balance().await);
+    assert_eq!(charged, read("1.08"), "all of it is given back, and only that");
     assert_eq!(gateway.story(kept)["order"]["state"], "queued");
     assert_eq!(gateway.add(2, "https://example.com/more", 1000).await["error"], "Incorrect service ID");
 
@@ -87,4 +89,25 @@ async fn who_is_believed_about_addresses_changes_at_once() {
     assert!(ask().await["error"].is_string(), "this test is no proxy any more");
     gateway.reload(&with_markup(&alpha, 20)).await;
     assert_eq!(ask().await["balance"], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_when_a_reload_begins_and_ends() {
+    let alpha = upstream(20).await;
+    let mut gateway = Gateway::prepare(&with_markup(&alpha, 20));
+    let path = gateway.folder().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    gateway.set_env("NOTIFY_SOCKET", path.to_str().unwrap());
+    gateway.launch().await;
+    gateway.reload(&with_markup(&alpha, 50)).await;
+    let message = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    assert_eq!(message().trim(), "READY=1");
+    let begins = message();
+    assert!(begins.contains("RELOADING=1") && begins.contains("MONOTONIC_USEC="), "{begins}");
+    assert_eq!(message().trim(), "READY=1");
 }
