@@ -110,8 +110,8 @@ impl Restore {
     /// beside it, under its name and `.replaced-` with `mark`; gives that path.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where the copy does not hold by now, and what the disk says. The old store is in its
-    /// place then.
+    /// [`StoreError::Corrupt`] where the copy does not hold by now, [`StoreError::Overloaded`] where another verb is
+    /// at work on the old store, and what the disk says. The old store is in its place then.
     pub fn finish(self, mark: &str) -> StoreResult<Option<PathBuf>> {
         let Self { store, copy, lock, .. } = self;
         if let Some(failure) = check(copy.path())?.failures.into_iter().next() {
@@ -126,24 +126,40 @@ impl Restore {
         if owner.is_file() {
             fs::set_permissions(copy.path(), owner.permissions()).map_err(|error| cannot_write(copy.path(), &error))?;
         }
-        let replaced = if store.exists() { Some(set_aside(&store, mark)?) } else { None };
+        let exists = store.exists();
+        let _held = if exists { hold(&store)? } else { None };
+        let replaced = if exists { Some(set_aside(&store, mark)?) } else { None };
         let persisted = copy.persist(&store).map_err(|error| cannot_write(&store, &error.error))?;
         keep(&persisted, &store)?;
         Ok(replaced)
     }
 }
 
+/// Keeps every verb of the command line out of a store that is about to be replaced: what one of them left beside
+/// it under its name would be taken for the new one's. `None` for one that is too damaged to be held.
+fn hold(store: &Path) -> StoreResult<Option<Connection>> {
+    let held = (|| {
+        let conn = open::reader(store)?;
+        conn.pragma_update(None, "query_only", false)?;
+        // Without a WAL the file alone is all of it.
+        conn.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+        conn.execute_batch("BEGIN EXCLUSIVE")?;
+        Ok(conn)
+    })();
+    match held {
+        Ok(conn) => Ok(Some(conn)),
+        Err(error @ StoreError::Overloaded) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Gives the store a second name, so that there is never a moment without one under the first: a gateway that
 /// started then would make an empty one.
 fn set_aside(store: &Path, mark: &str) -> StoreResult<PathBuf> {
-    // With its WAL empty, the file alone is all of it. A damaged one, which is why it is replaced, takes it along.
-    if let Ok(conn) = open::reader(store) {
-        let _ = conn.pragma_update(None, "query_only", false);
-        let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    }
     let aside = open::beside(store, &format!(".replaced-{mark}"));
     fs::hard_link(store, &aside).map_err(|error| cannot_write(&aside, &error))?;
-    for suffix in ["-wal", "-shm"] {
+    // There only where it could not be held.
+    for suffix in ["-wal", "-shm", "-journal"] {
         let part = open::beside(store, suffix);
         if part.exists() {
             fs::rename(&part, open::beside(&aside, suffix)).map_err(|error| cannot_write(&part, &error))?;
@@ -197,4 +213,68 @@ fn folder_of(path: &Path) -> &Path {
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::CannotWrite(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::store::Store;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+
+    fn new_store(path: &Path, first_order_id: u32) -> SqliteStore {
+        SqliteStore::open(path, OpenMode::Gateway { first_order_id }).unwrap()
+    }
+
+    fn next_id(path: &Path) -> u32 {
+        let conn = open::reader(path).unwrap();
+        conn.query_row("SELECT next_order_id FROM store", [], |row| row.get(0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_begins_anew_is_another_one_with_later_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        for (first, next) in [(1, 1_000_001), (MAX_PUBLIC_ID - 9, MAX_PUBLIC_ID - 4), (MAX_PUBLIC_ID, MAX_PUBLIC_ID)] {
+            let path = folder.path().join(format!("{first}.db"));
+            let store = new_store(&path, first);
+            let id = store.id().to_owned();
+            store.post_request("{}".into(), NOW).await.unwrap();
+            store.begin_anew().await.unwrap();
+            assert!(store.open_requests().await.unwrap().is_empty());
+            drop(store);
+            assert_eq!(next_id(&path), next);
+            assert_ne!(SqliteStore::open(&path, OpenMode::Tool).unwrap().id(), id);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_store_is_replaced_with_nothing_of_it_left_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("store.db"), folder.path().join("copy.db"));
+        drop(new_store(&path, 1));
+        assert_eq!(SqliteStore::backup(&path, &copy).unwrap().failures, Vec::<String>::new());
+        fs::write(&path, "no database any more").unwrap();
+        fs::write(folder.path().join("store.db-wal"), "nor this").unwrap();
+        let restore = Restore::begin(&path, &copy).unwrap();
+        assert!(restore.failures.is_empty());
+        assert!(matches!(Restore::begin(&path, &copy), Err(StoreError::InUse(_))), "one at a time, and no gateway");
+        let aside = restore.finish("now").unwrap().unwrap();
+        assert_eq!(fs::read(&aside).unwrap(), b"no database any more");
+        assert!(!folder.path().join("store.db-wal").exists(), "it would be taken for the new one's");
+        assert!(new_store(&path, 1).verify().await.unwrap().failures.is_empty());
+    }
+
+    #[test]
+    fn a_store_that_another_verb_works_on_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("store.db"), folder.path().join("copy.db"));
+        drop(new_store(&path, 1));
+        SqliteStore::backup(&path, &copy).unwrap();
+        let verb = open::reader(&path).unwrap();
+        verb.execute_batch("BEGIN; SELECT one FROM store;").unwrap();
+        let restore = Restore::begin(&path, &copy).unwrap();
+        assert!(matches!(restore.finish("now"), Err(StoreError::Overloaded)));
+        assert!(!folder.path().join("store.db.replaced-now").exists());
+    }
 }

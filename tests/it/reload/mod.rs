@@ -90,3 +90,24 @@ async fn who_is_believed_about_addresses_changes_at_once() {
     gateway.reload(&with_markup(&alpha, 20)).await;
     assert_eq!(ask().await["balance"], "1");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_when_a_reload_begins_and_ends() {
+    let alpha = upstream(20).await;
+    let mut gateway = Gateway::prepare(&with_markup(&alpha, 20));
+    let path = gateway.folder().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    gateway.set_env("NOTIFY_SOCKET", path.to_str().unwrap());
+    gateway.launch().await;
+    gateway.reload(&with_markup(&alpha, 50)).await;
+    let message = || {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    assert_eq!(message().trim(), "READY=1");
+    let begins = message();
+    assert!(begins.contains("RELOADING=1") && begins.contains("MONOTONIC_USEC="), "{begins}");
+    assert_eq!(message().trim(), "READY=1");
+}
