@@ -6,12 +6,15 @@
 //! are the same path.
 
 mod access;
+pub mod accounts;
 mod add;
 mod answers;
 pub mod auth;
 pub mod call;
 mod cancel_forward;
 mod cancels;
+pub mod console;
+pub mod documents;
 mod doubts;
 pub mod error;
 mod forward;
@@ -25,6 +28,7 @@ mod refill_polls;
 mod refills;
 mod reload;
 pub mod requests;
+pub mod restore;
 mod routes;
 pub mod running;
 mod settle;

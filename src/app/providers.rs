@@ -26,7 +26,7 @@ impl App {
         }
     }
 
-    fn provider_records(&self) -> Vec<ProviderRecord> {
+    pub(super) fn provider_records(&self) -> Vec<ProviderRecord> {
         let snapshot = self.snapshot.load_full();
         let balances = locked(&self.balances).clone();
         let pauses = self.pauses.load();

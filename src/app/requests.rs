@@ -49,6 +49,20 @@ pub enum Request {
         /// How.
         how: How,
     },
+    /// Refund all of these uncertain orders and leave them.
+    RefundAll {
+        /// Which.
+        orders: Vec<Uncertain>,
+    },
+}
+
+/// An uncertain order as the operator saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uncertain {
+    /// Which.
+    pub order: u32,
+    /// Its last attempt's number then.
+    pub attempt: u32,
 }
 
 /// How an order is settled; see [`Resolution`].
@@ -73,6 +87,13 @@ pub enum Reply {
     Checked(BTreeMap<String, Result<OnlineReport, String>>),
     /// The order is settled; its state's word.
     Resolved(String),
+    /// Some of many are settled.
+    ResolvedMany {
+        /// These.
+        settled: Vec<u32>,
+        /// These are not, and why.
+        refused: Vec<(u32, String)>,
+    },
     /// Nothing was done, and why.
     Refused(String),
 }
@@ -127,7 +148,22 @@ impl App {
                 Ok(reply) => reply,
                 Err(error) => Reply::Refused(error.to_string()),
             },
+            Request::RefundAll { orders } => self.refund_all(orders).await,
         }
+    }
+
+    /// Each order is judged by itself: one that has moved on keeps no other from being settled.
+    async fn refund_all(&self, orders: Vec<Uncertain>) -> Reply {
+        let (mut settled, mut refused) = (Vec::new(), Vec::new());
+        for Uncertain { order, attempt } in orders {
+            match self.resolve(order, attempt, How::Refund).await {
+                Ok(Reply::Resolved(_)) => settled.push(order),
+                Ok(Reply::Refused(why)) => refused.push((order, why)),
+                Ok(other) => refused.push((order, format!("order {order}: {other:?}"))),
+                Err(error) => refused.push((order, format!("order {order}: {error}"))),
+            }
+        }
+        Reply::ResolvedMany { settled, refused }
     }
 
     async fn sync_all(&self) -> Reply {

@@ -162,7 +162,8 @@ pub fn refusals(
     unfinished.iter().filter(|(_, count)| **count > 0).filter_map(refusal).collect()
 }
 
-/// What of a provider's stored list is no longer true of it: all, where it is another host's.
+/// Forgets what is not true of a provider on another host, which is another panel: its list, and the IDs of orders
+/// there that have ended.
 ///
 /// # Errors
 /// What the store says.

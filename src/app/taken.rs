@@ -30,3 +30,20 @@ impl<T: Eq + Hash> Drop for Taken<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_in_one_hand_only_and_stays_there() {
+        let orders: Mutex<HashSet<u32>> = Mutex::default();
+        let order = 7;
+        let first = Taken::take(&orders, [order]).unwrap();
+        for _ in 0..2 {
+            assert!(Taken::take(&orders, [order]).is_none(), "to ask for it must not take it from the first");
+        }
+        drop(first);
+        assert!(Taken::take(&orders, [order]).is_some());
+    }
+}

@@ -81,7 +81,7 @@ async fn carry_out(
 const fn calls_upstreams(request: &Request) -> bool {
     match request {
         Request::Sync { .. } | Request::Check { .. } | Request::Resolve { how: How::Placed(_), .. } => true,
-        Request::Resolve { how: How::NotPlaced | How::Refund, .. } => false,
+        Request::Resolve { how: How::NotPlaced | How::Refund, .. } | Request::RefundAll { .. } => false,
     }
 }
 
@@ -101,12 +101,13 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::app::requests::Uncertain;
 
     fn sync(provider: Option<&str>) -> Request {
         Request::Sync { provider: provider.map(str::to_owned), confirm: vec![], unfreeze: false }
     }
 
-    fn requests() -> [Request; 6] {
+    fn requests() -> [Request; 7] {
         [
             sync(None),
             sync(Some("alpha")),
@@ -114,6 +115,7 @@ mod tests {
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
             Request::Resolve { order: 7, attempt: 1, how: How::Refund },
+            Request::RefundAll { orders: vec![Uncertain { order: 7, attempt: 1 }] },
         ]
     }
 
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_what_calls_upstreams_needs_secrets() {
-        assert_eq!(requests().each_ref().map(calls_upstreams), [true, true, true, true, false, false]);
+        assert_eq!(requests().each_ref().map(calls_upstreams), [true, true, true, true, false, false, false]);
     }
 
     #[tokio::test]

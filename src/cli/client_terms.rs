@@ -3,8 +3,6 @@
 use clap::Args;
 
 use super::values::{self, Term};
-use crate::domain::client::Client;
-use crate::domain::ids::ClientId;
 use crate::domain::money::{Money, Percent};
 use crate::store::records::ClientChange;
 
@@ -51,22 +49,6 @@ impl TermOptions {
             allow_ips: list(self.allow_ip),
             allow_services: list(self.allow_service),
             disabled: None,
-        }
-    }
-
-    /// A new client with these terms. The store gives it its ID.
-    pub(super) fn into_client(self, name: String) -> Client {
-        let change = self.into_change();
-        Client {
-            id: ClientId(0),
-            name,
-            markup: change.markup.flatten(),
-            rps: change.rps.flatten(),
-            credit: change.credit.unwrap_or_default(),
-            daily_limit: change.daily_limit.flatten(),
-            allow_ips: change.allow_ips.unwrap_or_default(),
-            allow_services: change.allow_services.unwrap_or_default(),
-            disabled: false,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! `tollgate key`: several keys for a client, so that one can be changed with no gap.
 
-use anyhow::Context;
 use clap::Subcommand;
-use serde::Serialize;
 
-use super::output::{or_dash, table, talk, time};
+use super::output::{or_dash, table, talk};
 use super::{Call, ExitStatus, now, values};
-use crate::app::auth;
-use crate::store::records::{KeyRecord, NewKey};
+use crate::app::accounts;
+use crate::app::accounts::documents::KeyDocument;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyVerb {
@@ -45,33 +43,6 @@ pub(super) async fn run(call: &Call, verb: KeyVerb) -> anyhow::Result<ExitStatus
     Ok(ExitStatus::Done)
 }
 
-/// A new random key of 32 hexadecimal characters, and what is stored of it.
-pub(super) fn new_key(label: String, read_only: bool) -> anyhow::Result<(String, NewKey)> {
-    let text = auth::new_key().context("the system gives no random bytes: no key was made")?;
-    let key = NewKey { hash: auth::hash_key(&text), label, read_only };
-    Ok((text, key))
-}
-
-/// A key as it is listed.
-#[derive(Debug, Serialize)]
-pub(super) struct KeyDocument {
-    id: i64,
-    label: Option<String>,
-    read_only: bool,
-    created_at: String,
-}
-
-impl From<KeyRecord> for KeyDocument {
-    fn from(key: KeyRecord) -> Self {
-        Self {
-            id: key.id,
-            label: (!key.label.is_empty()).then_some(key.label),
-            read_only: key.read_only,
-            created_at: time(key.created_at),
-        }
-    }
-}
-
 pub(super) fn key_table(keys: &[KeyDocument]) -> String {
     let rows = keys.iter().map(|key| {
         let rights = if key.read_only { "read only" } else { "all" };
@@ -80,52 +51,20 @@ pub(super) fn key_table(keys: &[KeyDocument]) -> String {
     table(["KEY", "LABEL", "RIGHTS", "CREATED"], rows)
 }
 
-#[derive(Serialize)]
-struct AddedDocument<'a> {
-    client: &'a str,
-    id: i64,
-    key: &'a str,
-}
-
 async fn add(call: &Call, name: &str, read_only: bool, label: Option<String>) -> anyhow::Result<()> {
-    let store = call.store()?;
-    let (text, new_key) = new_key(label.unwrap_or_default(), read_only)?;
-    let record = store.add_key(name, new_key, now()).await?;
+    let document = accounts::add_key(&*call.store()?, name, label, read_only, now()).await?;
     if !call.output.is_json() {
-        talk(&format!("client {name} has a new key {}; it is shown only now:", record.id));
+        talk(&format!("client {name} has a new key {}; it is shown only now:", document.id));
     }
-    Ok(call.output.print(&AddedDocument { client: name, id: record.id, key: &text }, || text.clone())?)
+    Ok(call.output.print(&document, || document.key.clone())?)
 }
 
 async fn list(call: &Call, name: &str) -> anyhow::Result<()> {
-    let keys = call.store()?.account(name).await?.keys;
-    let documents: Vec<KeyDocument> = keys.into_iter().map(KeyDocument::from).collect();
+    let documents = accounts::keys(&*call.store()?, name).await?;
     Ok(call.output.print(&documents, || key_table(&documents))?)
 }
 
-#[derive(Serialize)]
-struct RevokedDocument<'a> {
-    client: &'a str,
-    id: i64,
-}
-
 async fn revoke(call: &Call, name: &str, id: i64) -> anyhow::Result<()> {
-    call.store()?.revoke_key(name, id).await?;
-    let document = RevokedDocument { client: name, id };
+    let document = accounts::revoke_key(&*call.store()?, name, id).await?;
     Ok(call.output.print(&document, || format!("key {id} of client {name} is revoked"))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_random_and_only_its_hash_is_kept() {
-        let (text, key) = new_key("spare".into(), true).unwrap();
-        assert_eq!(text.len(), 32);
-        assert!(text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{text}");
-        assert_eq!(key.hash, auth::hash_key(&text));
-        assert_eq!((key.label.as_str(), key.read_only), ("spare", true));
-        assert_ne!(new_key(String::new(), false).unwrap().0, text);
-    }
 }

@@ -4,6 +4,7 @@
 //! beside a running gateway; what calls upstreams is asked of that gateway, see [`ask`].
 
 mod ask;
+mod backup;
 mod check;
 mod check_diff;
 mod check_online;
@@ -15,6 +16,8 @@ mod orders;
 mod output;
 mod pause;
 mod providers;
+mod report;
+mod resolve;
 mod sandbox;
 mod serve;
 mod services;
@@ -79,8 +82,14 @@ enum Verb {
     /// Orders and their histories.
     #[command(subcommand)]
     Orders(orders::OrdersVerb),
+    /// Orders, revenue, cost, refunds and margin.
+    Report(report::ReportOptions),
     /// Recompute every balance and invariant in the store.
     Verify,
+    /// Copy the store into a new file, also while the gateway runs.
+    Backup(backup::BackupOptions),
+    /// Put a backup into the store's place, while no gateway runs.
+    Restore(backup::RestoreOptions),
 }
 
 /// How a verb ended, for whoever started the program.
@@ -128,7 +137,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Verb::Resume(options) => pause::set_paused(&call, options, false).await,
         Verb::Sync(options) => providers::sync(&call, options).await,
         Verb::Orders(verb) => orders::run(&call, verb).await,
+        Verb::Report(options) => report::report(&call, options).await,
         Verb::Verify => verify::verify(&call).await,
+        Verb::Backup(options) => backup::backup(&call, options),
+        Verb::Restore(options) => backup::restore(&call, options).await,
     }
 }
 

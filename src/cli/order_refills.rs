@@ -1,37 +1,7 @@
 //! An order's refills as `tollgate orders show` prints them.
 
-use serde::Serialize;
-
-use super::output::{or_dash, table, time};
-use crate::domain::refill::Refill;
-
-#[derive(Debug, Serialize)]
-pub(super) struct RefillDocument {
-    refill: u32,
-    state: &'static str,
-    status: &'static str,
-    provider: String,
-    upstream_refill: Option<String>,
-    /// What the upstream last said.
-    detail: Option<String>,
-    created_at: String,
-    updated_at: String,
-}
-
-impl From<Refill> for RefillDocument {
-    fn from(refill: Refill) -> Self {
-        Self {
-            refill: refill.id.get(),
-            state: refill.state.name(),
-            status: refill.status.as_str(),
-            provider: refill.provider.to_string(),
-            upstream_refill: refill.state.upstream_id().map(ToString::to_string),
-            detail: refill.word,
-            created_at: time(refill.created_at),
-            updated_at: time(refill.updated_at),
-        }
-    }
-}
+use super::output::{or_dash, table};
+use crate::app::documents::RefillDocument;
 
 /// A table of them; nothing where there are none.
 pub(super) fn refill_table(refills: &[RefillDocument]) -> Option<String> {

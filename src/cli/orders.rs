@@ -1,19 +1,17 @@
 //! `tollgate orders`: what was ordered, what became of it, and settling what nobody knows.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
-use super::client::{EntryDocument, entry_table};
-use super::order_refills::{RefillDocument, refill_table};
-use super::output::{fields, or_dash, table, time};
-use super::{Call, ExitStatus, ask, values};
-use crate::app::requests::{How, Reply, Request};
+use super::client::entry_table;
+use super::order_refills::refill_table;
+use super::output::{fields, or_dash, table};
+use super::{Call, ExitStatus, resolve, values};
+use crate::app::documents::{OrderDocument, StoryDocument};
 use crate::domain::ids::{OrderId, ProviderId, ServiceId};
-use crate::domain::order::{Order, State};
 use crate::domain::time::Timestamp;
-use crate::store::records::{AttemptRecord, HistoryRecord, OrderFilter, OrderStory};
+use crate::store::records::OrderFilter;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum OrdersVerb {
@@ -24,13 +22,8 @@ pub(super) enum OrdersVerb {
         /// The order.
         id: OrderId,
     },
-    /// Settle an order whose placement is uncertain.
-    Resolve {
-        /// The order.
-        id: OrderId,
-        #[command(flatten)]
-        how: HowOptions,
-    },
+    /// Settle an order whose placement is uncertain, or many of them.
+    Resolve(resolve::ResolveOptions),
 }
 
 #[derive(Debug, Args)]
@@ -61,139 +54,13 @@ pub(super) struct ListOptions {
     limit: u32,
 }
 
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(super) struct HowOptions {
-    /// It exists upstream under this ID, which is checked there first.
-    #[arg(long, value_name = "UPSTREAM_ID", value_parser = values::name)]
-    placed: Option<String>,
-    /// It does not exist upstream: it goes back into the queue.
-    #[arg(long)]
-    not_placed: bool,
-    /// Give the money back and leave it.
-    #[arg(long)]
-    refund: bool,
-}
-
 pub(super) async fn run(call: &Call, verb: OrdersVerb) -> anyhow::Result<ExitStatus> {
     match verb {
         OrdersVerb::List(options) => list(call, options).await?,
         OrdersVerb::Show { id } => show(call, id).await?,
-        OrdersVerb::Resolve { id, how } => resolve(call, id, how).await?,
+        OrdersVerb::Resolve(options) => return resolve::resolve(call, options).await,
     }
     Ok(ExitStatus::Done)
-}
-
-// === Documents ===
-
-/// An order as it is listed.
-#[derive(Debug, Serialize)]
-struct OrderDocument {
-    order: u32,
-    client: String,
-    service: u32,
-    state: &'static str,
-    status: &'static str,
-    provider: Option<String>,
-    upstream_order: Option<String>,
-    link: String,
-    /// What is charged and refunded by: over all runs of a drip-feed, 1 for a package.
-    quantity: u64,
-    charge: String,
-    refunded: String,
-    cost: Option<String>,
-    start_count: Option<u64>,
-    remains: u64,
-    created_at: String,
-    updated_at: String,
-}
-
-impl OrderDocument {
-    fn new(client: String, order: &Order) -> Self {
-        let binding = order.binding();
-        let route = match &order.state {
-            State::Sending { route } | State::Uncertain { route } => Some(route),
-            _ => binding.map(|binding| &binding.route),
-        };
-        Self {
-            order: order.id.get(),
-            client,
-            service: order.service.get(),
-            state: order.state.name(),
-            status: order.status.as_str(),
-            provider: route.map(|route| route.provider.to_string()),
-            upstream_order: binding.map(|binding| binding.id.to_string()),
-            link: order.params.link.clone(),
-            quantity: order.params.units,
-            charge: order.charge.to_string(),
-            refunded: order.refunded.to_string(),
-            cost: order.cost.map(|cost| cost.to_string()),
-            start_count: order.progress.start_count,
-            remains: order.shown_remains(),
-            created_at: time(order.created_at),
-            updated_at: time(order.updated_at),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct StoryDocument {
-    order: OrderDocument,
-    attempts: Vec<AttemptDocument>,
-    history: Vec<HistoryDocument>,
-    refills: Vec<RefillDocument>,
-    ledger: Vec<EntryDocument>,
-}
-
-#[derive(Debug, Serialize)]
-struct AttemptDocument {
-    attempt: u32,
-    provider: String,
-    upstream_service: String,
-    started_at: String,
-    finished_at: Option<String>,
-    outcome: Option<String>,
-    detail: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct HistoryDocument {
-    at: String,
-    text: String,
-    /// Whether somebody had to look at it.
-    alert: bool,
-}
-
-impl From<AttemptRecord> for AttemptDocument {
-    fn from(attempt: AttemptRecord) -> Self {
-        Self {
-            attempt: attempt.number,
-            provider: attempt.route.provider.to_string(),
-            upstream_service: attempt.route.service.to_string(),
-            started_at: time(attempt.started_at),
-            finished_at: attempt.finished_at.map(time),
-            outcome: attempt.outcome,
-            detail: attempt.detail,
-        }
-    }
-}
-
-impl From<HistoryRecord> for HistoryDocument {
-    fn from(line: HistoryRecord) -> Self {
-        Self { at: time(line.at), text: line.text, alert: line.alert }
-    }
-}
-
-impl From<OrderStory> for StoryDocument {
-    fn from(story: OrderStory) -> Self {
-        Self {
-            order: OrderDocument::new(story.client, &story.order),
-            attempts: story.attempts.into_iter().map(AttemptDocument::from).collect(),
-            history: story.history.into_iter().map(HistoryDocument::from).collect(),
-            refills: story.refills.into_iter().map(RefillDocument::from).collect(),
-            ledger: story.ledger.into_iter().map(EntryDocument::from).collect(),
-        }
-    }
 }
 
 // === Verbs ===
@@ -212,6 +79,7 @@ async fn list(call: &Call, options: ListOptions) -> anyhow::Result<()> {
         link: options.link,
         from: options.from,
         to: options.to,
+        below: None,
         limit: usize::try_from(options.limit)?,
     };
     let orders = store.list_orders(filter).await?;
@@ -298,119 +166,31 @@ fn describe(story: &StoryDocument) -> String {
         .join("\n\n")
 }
 
-#[derive(Serialize)]
-struct ResolvedDocument {
-    order: u32,
-    state: String,
-}
-
-async fn resolve(call: &Call, id: OrderId, how: HowOptions) -> anyhow::Result<()> {
-    let how = match how {
-        HowOptions { placed: Some(upstream_order), .. } => How::Placed(upstream_order),
-        HowOptions { refund: true, .. } => How::Refund,
-        HowOptions { .. } => How::NotPlaced,
-    };
-    let settings = call.settings()?;
-    let order = call.store()?.order(id).await?;
-    let attempt = order.with_context(|| format!("there is no order {id}"))?.attempts.0;
-    match ask::ask(&settings, Request::Resolve { order: id.get(), attempt, how }).await? {
-        Reply::Resolved(state) => {
-            let document = ResolvedDocument { order: id.get(), state };
-            Ok(call.output.print(&document, || format!("order {id} is settled: {}", document.state))?)
-        }
-        Reply::Refused(why) => bail!(why),
-        Reply::Synced(_) | Reply::Checked(_) => bail!("the gateway answered something else: is it another version?"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{json, to_value};
-
     use super::*;
-    use crate::domain::ids::{AttemptNumber, ClientId, OrderToken, Route, UpstreamOrderId, UpstreamServiceId};
-    use crate::domain::order::{Event, NewOrder};
-    use crate::domain::outcome::Outcome;
-    use crate::domain::params::OrderParams;
-    use crate::domain::service_type::ServiceType;
-
-    fn route() -> Route {
-        Route { provider: ProviderId::new("alpha"), service: UpstreamServiceId::new("101") }
-    }
-
-    fn queued() -> Order {
-        let params = OrderParams {
-            link: "https://example.org/p/1\u{1b}[2J".into(),
-            quantity: Some(1000),
-            drip_feed: None,
-            fields: vec![],
-            units: 1000,
-        };
-        NewOrder {
-            token: OrderToken([7; 16]),
-            client: ClientId(1),
-            service: ServiceId::new(5).unwrap(),
-            kind: ServiceType::Default,
-            params,
-            charge: "1.20".parse().unwrap(),
-        }
-        .into_order(OrderId::new(23).unwrap(), Timestamp::from_millis(0), Timestamp::from_millis(0))
-    }
-
-    fn placed() -> Order {
-        let at = Timestamp::from_millis(1000);
-        let sending = queued().step(Event::SendStarted(route()), at).unwrap().order;
-        let outcome = Outcome::Accepted(UpstreamOrderId::new("a9"));
-        sending.step(Event::Answered { attempt: AttemptNumber(1), outcome }, at).unwrap().order
-    }
-
-    #[test]
-    fn a_queued_order_has_no_upstream_yet() {
-        assert_eq!(
-            to_value(OrderDocument::new("shop".into(), &queued())).unwrap(),
-            json!({
-                "order": 23, "client": "shop", "service": 5, "state": "queued", "status": "Pending",
-                "provider": null, "upstream_order": null, "link": "https://example.org/p/1\u{1b}[2J",
-                "quantity": 1000, "charge": "1.2", "refunded": "0", "cost": null, "start_count": null,
-                "remains": 1000, "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z",
-            })
-        );
-    }
-
-    #[test]
-    fn a_story_holds_everything_under_the_names_that_scripts_rely_on() {
-        let at = Timestamp::from_millis(1000);
-        let story = OrderStory {
-            client: "shop".into(),
-            order: placed(),
-            attempts: vec![AttemptRecord {
-                number: 1,
-                route: route(),
-                started_at: at,
-                finished_at: None,
-                outcome: None,
-                detail: None,
-            }],
-            history: vec![HistoryRecord { at, text: "placed".into(), alert: false }],
-            refills: vec![],
-            ledger: vec![],
-        };
-        let document = to_value(StoryDocument::from(story)).unwrap();
-        assert_eq!(document["order"]["provider"], "alpha");
-        assert_eq!(document["order"]["upstream_order"], "a9");
-        assert_eq!(document["order"]["state"], "placed");
-        assert_eq!(
-            document["attempts"],
-            json!([{"attempt": 1, "provider": "alpha", "upstream_service": "101",
-                    "started_at": "1970-01-01T00:00:01Z", "finished_at": null, "outcome": null, "detail": null}])
-        );
-        assert_eq!(document["history"], json!([{"at": "1970-01-01T00:00:01Z", "text": "placed", "alert": false}]));
-        assert_eq!(document["ledger"], json!([]));
-    }
 
     #[test]
     fn nothing_in_a_link_steers_the_terminal() {
-        let text = order_table(&[OrderDocument::new("shop".into(), &placed())]);
+        let document = OrderDocument {
+            order: 23,
+            client: "shop".into(),
+            service: 5,
+            state: "placed",
+            status: "Pending",
+            provider: None,
+            upstream_order: Some("a9".into()),
+            link: "https://example.org/p/1\u{1b}[2J".into(),
+            quantity: 1000,
+            charge: "1.2".into(),
+            refunded: "0".into(),
+            cost: None,
+            start_count: None,
+            remains: 1000,
+            created_at: "1970-01-01T00:00:00Z".into(),
+            updated_at: "1970-01-01T00:00:00Z".into(),
+        };
+        let text = order_table(&[document]);
         assert!(text.contains("a9") && !text.contains('\u{1b}'), "{text:?}");
     }
 }

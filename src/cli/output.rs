@@ -6,8 +6,6 @@ use std::io::{self, ErrorKind, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use crate::domain::time::Timestamp;
-
 /// Where a verb's data goes, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
@@ -83,9 +81,4 @@ pub(super) fn printable(text: &str) -> String {
 /// The value, or a dash where there is none.
 pub(super) fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// RFC 3339 in UTC.
-pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.millis()).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

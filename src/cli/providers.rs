@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::output::{or_dash, printable, table, talk, time};
+use super::output::{or_dash, printable, table, talk};
 use super::{Call, ExitStatus, ask};
 use crate::app::FROZEN;
+use crate::app::documents::{ProviderDocument, time};
 use crate::app::requests::{Reply, Request};
 use crate::config::Settings;
 use crate::config::settings::{ProviderMode, StoreUrl};
@@ -36,21 +37,6 @@ pub(super) struct SyncOptions {
 }
 
 // === providers ===
-
-/// A provider as it is listed.
-#[derive(Debug, Serialize)]
-struct ProviderDocument {
-    provider: String,
-    state: String,
-    /// Why it is frozen, where it is.
-    reason: Option<String>,
-    balance: Option<String>,
-    currency: String,
-    last_sync_at: Option<String>,
-    services: usize,
-    in_flight: u64,
-    failures: u64,
-}
 
 pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
@@ -111,7 +97,7 @@ fn documents(settings: &Settings, known: &Known) -> Vec<ProviderDocument> {
             balance: balance.map(|balance| balance.normalize().to_string()),
             currency: provider.currency.clone(),
             last_sync_at: catalogue.map(|catalogue| time(catalogue.fetched_at)),
-            services: catalogue.map_or(0, |catalogue| catalogue.services.len()),
+            services: catalogue.map_or(0, |catalogue| u64::try_from(catalogue.services.len()).unwrap_or(u64::MAX)),
             in_flight: live.map_or(0, |record| record.in_flight),
             failures: live.map_or(0, |record| record.failures),
         }
@@ -198,7 +184,7 @@ pub(super) async fn sync(call: &Call, options: SyncOptions) -> anyhow::Result<Ex
     let results = match ask::ask(&settings, request).await? {
         Reply::Synced(results) => results,
         Reply::Refused(why) => bail!(why),
-        Reply::Resolved(_) | Reply::Checked(_) => bail!("the gateway answered something else: is it another version?"),
+        _ => bail!("the gateway answered something else: is it another version?"),
     };
     let documents = sync_documents(results)?;
     call.output.print(&documents, || documents.iter().map(describe).collect::<Vec<_>>().join("\n"))?;

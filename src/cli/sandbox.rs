@@ -15,6 +15,7 @@ use crate::sandbox::{self, DEFAULT_KEY, Faults, Options, default_services, read_
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
+#[command(after_long_help = include_str!("../../docs/sandbox.md"))]
 pub(super) struct SandboxOptions {
     /// Where it listens; port 0 for any free one.
     #[arg(long, value_name = "ADDR")]
@@ -25,7 +26,7 @@ pub(super) struct SandboxOptions {
     /// What it sells: a panel's `services` answer.
     #[arg(long, value_name = "FILE")]
     services: Option<PathBuf>,
-    /// How it misbehaves, such as `close-after@add:0.3`.
+    /// How it misbehaves, such as `close-after@add:0.3`; the list of faults is in the long help.
     #[arg(long, value_name = "SPEC")]
     faults: Option<Faults>,
     /// How many times faster orders advance.

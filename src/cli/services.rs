@@ -62,6 +62,7 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     Ok(ExitStatus::Done)
 }
 
+/// Stored catalogues as a snapshot takes them.
 pub(super) fn lists(catalogues: Vec<StoredCatalogue>) -> Lists {
     catalogues.into_iter().map(List::stored).collect()
 }
@@ -88,7 +89,7 @@ fn documents(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<Servi
 }
 
 /// Two decimals, rounded down: a margin under the minimum never looks as if it reached it.
-fn shown_margin(margin: Percent) -> String {
+pub(super) fn shown_margin(margin: Percent) -> String {
     margin.value().round_dp_with_strategy(2, RoundingStrategy::ToNegativeInfinity).normalize().to_string()
 }
 

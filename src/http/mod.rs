@@ -5,14 +5,17 @@
 //! server must accept".
 
 mod accept;
+mod accounts;
 mod body;
 mod connection;
+mod console;
 mod decode;
 mod ops;
 mod proxies;
 mod public;
 mod reply;
 mod seats;
+mod token;
 mod wire;
 
 #[cfg(test)]
@@ -31,7 +34,9 @@ pub use ops::OpsPages;
 pub use proxies::TrustedProxies;
 pub use public::PublicApi;
 
+use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
+use crate::app::console::{View, ViewQuery};
 
 /// What answers the calls of the public API.
 pub trait Api: Send + Sync + 'static {
@@ -49,6 +54,17 @@ pub trait Ops: Send + Sync + 'static {
 
     /// The metrics as Prometheus text.
     fn metrics(&self) -> String;
+
+    /// Carries out a call on an account; `body` is as it came.
+    fn account(
+        &self,
+        call: AccountCall,
+        body: Bytes,
+    ) -> impl Future<Output = Result<AccountAnswer, AccountError>> + Send;
+
+    /// What a page of the console shows; `None` where there is no such thing, and a sentence for the operator where
+    /// it can't be read.
+    fn view(&self, query: ViewQuery) -> impl Future<Output = Result<Option<View>, String>> + Send;
 }
 
 /// What a listener does with one request.

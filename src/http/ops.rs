@@ -1,35 +1,35 @@
-//! The ops listener: is it alive, can it work, and what has it done.
+//! The ops listener: is it alive, can it work, what has it done; and the operators' own pages and calls.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use super::{Ops, Respond, reply};
+use super::token::OpsToken;
+use super::{Ops, Respond, accounts, console, reply};
 
 const METRICS_TYPE: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// `/healthz`, `/readyz` and `/metrics`.
+/// `/healthz`, `/readyz`, `/metrics`, `/console` and `/accounts`.
 #[derive(Debug)]
 pub struct OpsPages<O> {
     ops: Arc<O>,
-    token: Option<[u8; 32]>,
+    token: OpsToken,
 }
 
 impl<O: Ops> OpsPages<O> {
     /// With a token, all but `/healthz` is for those who send `Authorization: Bearer TOKEN`.
     #[must_use]
     pub fn new(ops: Arc<O>, token: Option<&str>) -> Self {
-        Self { ops, token: token.map(digest) }
+        Self { ops, token: OpsToken::new(token) }
     }
 
     fn page(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        if path != "/healthz" && !self.admits(headers) {
+        if path != "/healthz" && !self.token.admits_program(headers) {
             let mut response =
                 reply::error(StatusCode::UNAUTHORIZED, "Authorization: Bearer with server.ops_token is needed");
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -60,23 +60,15 @@ impl<O: Ops> OpsPages<O> {
             }
         }
     }
-
-    /// Digests are compared, so that the time it takes tells nothing of the token.
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(wanted) = self.token else { return true };
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        given
-            .and_then(|value| value.split_once(' '))
-            .is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && digest(token.trim()) == wanted)
-    }
 }
 
 impl<O: Ops> Respond for OpsPages<O> {
     async fn respond(&self, request: Request<Incoming>, _: IpAddr) -> Response<Full<Bytes>> {
-        self.page(request.method(), request.uri().path(), request.headers())
+        let path = request.uri().path();
+        match path.split('/').nth(1) {
+            Some("accounts") => accounts::respond(&*self.ops, &self.token, request).await,
+            Some("console") => console::respond(&*self.ops, &self.token, &request).await,
+            _ => self.page(request.method(), path, request.headers()),
+        }
     }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
 }

@@ -154,3 +154,16 @@ pub(super) fn known_names() -> String {
     let plain = PLAIN.iter().map(|(name, _)| *name);
     plain.chain(WITH_ARGUMENT.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_documented() {
+        let page = include_str!("../../docs/sandbox.md");
+        for name in PLAIN.iter().map(|(name, _)| name).chain(WITH_ARGUMENT.iter().map(|(name, _)| name)) {
+            assert!(page.contains(&format!("`{name}")), "docs/sandbox.md says nothing of {name}");
+        }
+    }
+}

@@ -23,7 +23,8 @@ const DEPOSIT: &str = "100";
 /// # Errors
 /// What kept it from starting: most likely that the port is in use.
 pub async fn demo() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder =
+        tempfile::Builder::new().prefix("tollgate-demo-").tempdir().context("cannot make a temporary folder")?;
     let alpha = sandbox::start(Options::default()).await.context("cannot start the first upstream")?;
     let beta = sandbox::start(Options { seed: 2, currency: "EUR".to_owned(), ..Options::default() })
         .await
@@ -137,10 +138,11 @@ fn print_lines(key: &str, terms: &Terms, folder: &Path) {
     ] {
         println!("  # {what}\n  curl -s {url} -d key={key} {line}\n");
     }
-    println!("The operator's side, from the folder of this program:\n");
+    println!("The operator's side:\n");
     let file = folder.join("providers.toml");
+    let program = std::env::current_exe().unwrap_or_else(|_| "tollgate".into());
     for verb in ["orders list", "orders show 23501", "client show demo", "providers", "verify"] {
-        println!("  tollgate --config {} {verb}", file.display());
+        println!("  {} --config {} {verb}", program.display(), file.display());
     }
     println!("\nHealth and metrics are on http://127.0.0.1:9090/. Stop with Ctrl-C; everything goes with it.");
 }

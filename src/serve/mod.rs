@@ -15,13 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
+use crate::app::console::{View, ViewQuery};
 use crate::app::running::{Running, forget_moved, hosts, refusals, unfinished};
 use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
@@ -199,5 +202,13 @@ impl Ops for Operations {
 
     fn metrics(&self) -> String {
         self.metrics.render()
+    }
+
+    async fn account(&self, call: AccountCall, body: Bytes) -> Result<AccountAnswer, AccountError> {
+        self.app.account(call, &body).await
+    }
+
+    async fn view(&self, query: ViewQuery) -> Result<Option<View>, String> {
+        self.app.view(query).await.map_err(|error| error.to_string())
     }
 }

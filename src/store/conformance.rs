@@ -11,6 +11,7 @@ pub(crate) mod money;
 pub(crate) mod operation;
 pub(crate) mod placing;
 pub(crate) mod refills;
+pub(crate) mod reports;
 pub(crate) mod steps;
 
 use std::sync::Arc;
@@ -62,6 +63,10 @@ macro_rules! conformance {
             listings::the_operator_filters_orders,
             listings::a_story_tells_everything,
             listings::orders_are_counted,
+            reports::a_report_adds_up_by_every_group,
+            reports::a_report_is_about_its_time_only,
+            reports::alerts_are_listed_newest_first,
+            reports::orders_are_listed_page_by_page,
             money::the_operator_moves_money,
             money::a_withdrawal_never_uses_credit,
             money::a_reference_counts_once_for_a_client,
@@ -87,6 +92,7 @@ macro_rules! conformance {
             operation::pauses_are_kept_apart,
             operation::the_last_served_is_kept,
             operation::queued_orders_are_hastened,
+            operation::closed_orders_of_one_provider_are_no_longer_watched,
             histories::random_histories_verify,
         }
     };

@@ -18,9 +18,9 @@ use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
     NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
-    RefillApplied, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -123,6 +123,9 @@ pub trait Store: Send + Sync {
     /// Makes every queued order due at `now`, whatever it was put off for.
     async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()>;
 
+    /// Watches no closed order of this provider any more: what its panel says of their IDs is about other orders.
+    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()>;
+
     /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 
@@ -143,6 +146,12 @@ pub trait Store: Send + Sync {
 
     /// How many orders are in each state but closed, by provider where they have one.
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>>;
+
+    /// The newest lines of orders' histories that somebody had to look at, so many, newest first.
+    async fn alerts(&self, limit: usize) -> StoreResult<Vec<AlertRecord>>;
+
+    /// Sums over orders, by group, in the groups' order.
+    async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>>;
 
     /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first.
     async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>>;

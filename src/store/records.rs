@@ -114,6 +114,8 @@ pub struct OrderFilter {
     pub from: Option<Timestamp>,
     /// Accepted before.
     pub to: Option<Timestamp>,
+    /// With an ID below this one: the next page of a list.
+    pub below: Option<OrderId>,
     /// At most this many.
     pub limit: usize,
 }
@@ -273,8 +275,13 @@ pub struct Movement {
 pub enum Moved {
     /// Written; the balance after it.
     Done(Money),
-    /// The reference was used before; the balance as it is.
-    Repeat(Money),
+    /// The reference was used before; nothing was written.
+    Repeat {
+        /// The balance as it is.
+        balance: Money,
+        /// The amount of the earlier movement, signed.
+        earlier: Money,
+    },
     /// A withdrawal of more than there is; the balance as it is.
     NotEnoughFunds(Money),
 }
@@ -401,4 +408,57 @@ pub struct VerifyReport {
     pub checked: Vec<(&'static str, u64)>,
     /// What does not hold; empty where all is well.
     pub failures: Vec<String>,
+}
+
+/// What a report is divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportBy {
+    /// Where the orders are placed, or being sent; those that no upstream has are a group of their own.
+    Provider,
+    /// The service of ours.
+    Service,
+    /// The client.
+    Client,
+    /// The UTC day on which the orders were accepted.
+    Day,
+}
+
+/// Which orders a report is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReportFilter {
+    /// Accepted at or after.
+    pub from: Option<Timestamp>,
+    /// Accepted before.
+    pub to: Option<Timestamp>,
+    /// In groups, or all together.
+    pub by: Option<ReportBy>,
+}
+
+/// The sums over one group of orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReportRow {
+    /// Which group; `None` where there are no groups, and for orders at no provider.
+    pub key: Option<String>,
+    /// How many.
+    pub orders: u64,
+    /// What was charged for them.
+    pub charged: Money,
+    /// What was given back of it by now.
+    pub refunded: Money,
+    /// What upstreams really charged, as far as that is known.
+    pub cost: Money,
+    /// How many may have a cost that is not known: all without one, but those that ended without ever being
+    /// placed.
+    pub unknown_cost: u64,
+}
+
+/// A line of an order's history that somebody had to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertRecord {
+    /// Of which order.
+    pub order: OrderId,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub text: String,
 }

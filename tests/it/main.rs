@@ -1,8 +1,11 @@
 //! Tests through the real binary, the real network and simulated upstreams.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by ending")]
 
+mod accounts;
+mod accounts_api;
 mod api;
 mod architecture;
+mod backup;
 mod bad_input;
 mod cancel;
 mod catalogue;
@@ -10,6 +13,7 @@ mod check;
 mod check_online;
 mod cli;
 mod clients;
+mod console;
 mod dedup;
 mod demo;
 mod dispatch;
@@ -29,6 +33,7 @@ mod pricing;
 mod redis;
 mod refill;
 mod reload;
+mod report;
 mod request_id;
 mod resolve;
 mod restart;

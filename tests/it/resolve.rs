@@ -1,9 +1,10 @@
 //! How the operator settles an order whose placement is uncertain.
 
+use serde_json::json;
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
-use crate::harness::{Config, Gateway, accepted, upstream};
+use crate::harness::{Config, Gateway, accepted, eventually, upstream};
 
 const LOST: &str = "https://example.com/lost";
 
@@ -118,4 +119,54 @@ async fn orders_are_settled_while_the_gateway_is_stopped() {
     assert_eq!(accepted(&alpha, "https://example.com/second"), 1);
     assert_eq!(accepted(&alpha, "https://example.com/third"), 0);
     assert_eq!(gateway.status(lost[2]).await["charge"], "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_uncertain_orders_of_a_provider_are_refunded_together() {
+    let (alpha, beta) = (upstream(10).await, upstream(10).await);
+    let config = Config::new("")
+        .provider("alpha", &alpha, "")
+        .provider("beta", &beta, "")
+        .service(1, "routes = [\"alpha:1\"]")
+        .service(2, "routes = [\"beta:1\"]");
+    let mut gateway = Gateway::start(&config).await;
+    let lose = async |gateway: &Gateway, upstream: &Sandbox, service: u32, link: &str| {
+        upstream.script_next(Action::Add, Fault::CloseAfter, 1);
+        let order = gateway.order(service, link, 100).await;
+        gateway.until_state(order, "uncertain").await;
+        order
+    };
+    let a = lose(&gateway, &alpha, 1, "https://example.com/a").await;
+    let b = lose(&gateway, &alpha, 1, "https://example.com/b").await;
+    let c = lose(&gateway, &beta, 2, "https://example.com/c").await;
+    let all = |gateway: &Gateway, provider: &str, age: &str| {
+        gateway.cli_json(&["orders", "resolve", "--all", "--provider", provider, "--older-than", age, "--refund"])
+    };
+    let none = json!({"settled": 0, "orders": [], "refused": []});
+    assert_eq!(all(&gateway, "alpha", "1h"), none, "none is so old");
+    assert_eq!(all(&gateway, "gamma", "0s"), none);
+    assert_eq!(all(&gateway, "alpha", "0s"), json!({"settled": 2, "orders": [b, a], "refused": []}));
+    for order in [a, b] {
+        let story = gateway.story(order);
+        assert_eq!((&story["order"]["status"], &story["order"]["refunded"]), (&json!("Canceled"), &json!("0.108")));
+    }
+    assert_eq!(all(&gateway, "alpha", "0s"), none, "once");
+    assert_eq!(gateway.story(c)["order"]["state"], "uncertain");
+
+    // A word about an attempt that is not the last one, or about an order that is settled, settles nothing.
+    let body = json!({"verb": "refund_all", "orders": [{"order": c, "attempt": 2}, {"order": a, "attempt": 1}]});
+    gateway.edit_store(&format!("INSERT INTO gateway_requests (body, posted_at) VALUES ('{body}', 0)"));
+    let answer = eventually("its answer", || async {
+        let store = rusqlite::Connection::open(gateway.store_file()).unwrap();
+        store.query_row("SELECT answer FROM gateway_requests", [], |row| row.get::<_, Option<String>>(0)).unwrap()
+    })
+    .await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["resolved_many"]["settled"], json!([]));
+    assert_eq!(answer["resolved_many"]["refused"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(gateway.story(c)["order"]["state"], "uncertain");
+
+    assert!(gateway.stop().await.success());
+    assert_eq!(all(&gateway, "beta", "0s")["settled"], 1, "with no gateway running too");
+    assert_eq!(gateway.story(c)["order"]["refunded"], "0.108");
 }

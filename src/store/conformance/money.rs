@@ -37,9 +37,10 @@ pub(crate) async fn a_reference_counts_once_for_a_client(store: &AnyStore) {
     client(store, "ben", "1").await;
     let paid = Movement { note: Some("by bank".into()), ..movement(Deposit, "5", Some("tx-1")) };
     assert_eq!(store.move_money("ann", paid.clone(), NOW).await.unwrap(), Moved::Done(money("6")));
-    assert_eq!(store.move_money("ann", paid.clone(), after(1)).await.unwrap(), Moved::Repeat(money("6")));
+    let repeat = Moved::Repeat { balance: money("6"), earlier: money("5") };
+    assert_eq!(store.move_money("ann", paid.clone(), after(1)).await.unwrap(), repeat);
     let other = movement(Withdrawal, "-100", Some("tx-1"));
-    assert_eq!(store.move_money("ann", other, NOW).await.unwrap(), Moved::Repeat(money("6")));
+    assert_eq!(store.move_money("ann", other, NOW).await.unwrap(), repeat);
     assert_eq!(store.move_money("ben", paid, NOW).await.unwrap(), Moved::Done(money("6")));
     let entry = store.ledger("ann", 1).await.unwrap().remove(0);
     assert_eq!((entry.reference.as_deref(), entry.note.as_deref()), (Some("tx-1"), Some("by bank")));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AnyStore, NOW, after, client, order, step};
+use super::{AnyStore, NOW, after, client, forwarded, order, reported, step};
 use crate::domain::ids::ProviderId;
 use crate::domain::order::Event;
 use crate::store::records::Pauses;
@@ -38,4 +38,19 @@ pub(crate) async fn queued_orders_are_hastened(store: &AnyStore) {
     store.hasten_queued(after(20)).await.unwrap();
     let due = store.claim_queued(after(20), after(30), 10).await.unwrap();
     assert_eq!(due.iter().map(|order| (order.id, order.version)).collect::<Vec<_>>(), [(held.id, held.version)]);
+}
+
+pub(crate) async fn closed_orders_of_one_provider_are_no_longer_watched(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
+    let open = forwarded(store, ann, "alpha", "1").await;
+    for (provider, id) in [("alpha", "2"), ("beta", "3")] {
+        let order = forwarded(store, ann, provider, id).await;
+        step(store, &order, reported("Completed", Some(0)), NOW).await;
+    }
+    store.stop_watching(&alpha).await.unwrap();
+    let far = after(20 * 86_400);
+    let due: Vec<_> = store.claim_polls(&alpha, far, far, 10).await.unwrap().iter().map(|order| order.id).collect();
+    assert_eq!(due, [open.id], "what has not ended is followed");
+    assert!(store.has_due_polls(&beta, far).await.unwrap());
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     SqliteStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
-    requests, verify,
+    report, requests, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
@@ -13,9 +13,9 @@ use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
     NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
-    RefillApplied, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -82,6 +82,11 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::hasten_queued(conn, now)).await
     }
 
+    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()> {
+        let provider = provider.clone();
+        self.write(move |conn| claims::stop_watching(conn, &provider)).await
+    }
+
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         self.write(move |conn| claims::recover(conn, now)).await
     }
@@ -109,6 +114,14 @@ impl Store for SqliteStore {
 
     async fn count_orders(&self) -> StoreResult<Vec<(&'static str, Option<ProviderId>, u64)>> {
         self.read(order_reads::count).await
+    }
+
+    async fn alerts(&self, limit: usize) -> StoreResult<Vec<AlertRecord>> {
+        self.read(move |conn| order_reads::alerts(conn, limit)).await
+    }
+
+    async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
+        self.read(move |conn| report::report(conn, filter)).await
     }
 
     async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {

@@ -125,6 +125,15 @@ pub(super) fn hasten_queued(conn: &Connection, now: Timestamp) -> StoreResult<()
     Ok(())
 }
 
+/// See [`crate::store::Store::stop_watching`].
+pub(super) fn stop_watching(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
+    conn.prepare_cached(
+        "UPDATE orders SET due_at = NULL WHERE provider = ?1 AND state = 'closed' AND due_at IS NOT NULL",
+    )?
+    .execute([provider.as_str()])?;
+    Ok(())
+}
+
 /// See [`crate::store::Store::recover`].
 pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
     hasten_queued(conn, now)?;

@@ -4,6 +4,7 @@
 //! transactions of their own, so nothing here remembers a balance or an order between two transactions.
 
 mod access;
+mod backup;
 mod calls;
 mod catalogues;
 mod claims;
@@ -18,6 +19,7 @@ mod order_reads;
 mod orders;
 mod readers;
 mod refills;
+mod report;
 mod requests;
 mod rows;
 mod verify;
@@ -28,6 +30,7 @@ mod tamper_tests;
 #[cfg(test)]
 mod tests;
 
+pub use backup::Restore;
 pub use open::OpenMode;
 
 use std::fs::File;

@@ -87,11 +87,10 @@ pub(super) fn move_money(conn: &Connection, name: &str, movement: Movement, now:
     let terms = terms(conn, client)?.ok_or_else(|| StoreError::Corrupt(format!("client {name:?} is half there")))?;
     let Movement { kind, amount, reference, note } = movement;
     if let Some(reference) = &reference {
-        let used = conn
-            .prepare_cached("SELECT 1 FROM ledger WHERE client = ?1 AND reference = ?2")?
-            .exists(params![client.0, reference])?;
-        if used {
-            return Ok(Moved::Repeat(terms.balance));
+        let mut statement = conn.prepare_cached("SELECT amount FROM ledger WHERE client = ?1 AND reference = ?2")?;
+        let earlier = first(&mut statement, params![client.0, reference], |row| Columns::of(row).money())?;
+        if let Some(earlier) = earlier {
+            return Ok(Moved::Repeat { balance: terms.balance, earlier });
         }
     }
     let after = terms.balance.checked_add(amount);

@@ -33,7 +33,8 @@ fn lock_path(path: &Path) -> PathBuf {
     beside(path, ".lock")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path with this at its end.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
@@ -111,7 +112,7 @@ fn immutable_uri(path: &Path) -> OsString {
 }
 
 /// Refuses a store that this program can't use, before anything of it is touched.
-fn check_version(path: &Path, mode: OpenMode) -> StoreResult<()> {
+pub(super) fn check_version(path: &Path, mode: OpenMode) -> StoreResult<()> {
     let wanted = migrations::wanted_version();
     let wrong =
         |found, advice| Err(StoreError::WrongVersion { path: path.display().to_string(), found, wanted, advice });
@@ -188,7 +189,8 @@ fn prepare(conn: &Connection, first_order_id: u32) -> StoreResult<()> {
     Ok(())
 }
 
-fn random_word() -> StoreResult<String> {
+/// 32 random hexadecimal characters.
+pub(super) fn random_word() -> StoreResult<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Engine(format!("no random bytes: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -6,10 +6,10 @@ use rusqlite::{Connection, params, params_from_iter};
 use super::claims::id_list;
 use super::movements::read_entry;
 use super::refills;
-use super::rows::{Columns, collect, columns, first, read_order, route};
+use super::rows::{Columns, collect, columns, first, order_id, read_order, route};
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId};
 use crate::domain::order::Order;
-use crate::store::records::{AttemptRecord, HistoryRecord, LedgerRecord, OrderFilter, OrderStory};
+use crate::store::records::{AlertRecord, AttemptRecord, HistoryRecord, LedgerRecord, OrderFilter, OrderStory};
 use crate::store::{StoreError, StoreResult};
 
 /// One order.
@@ -64,6 +64,7 @@ fn conditions(filter: OrderFilter) -> (Vec<&'static str>, Vec<Value>) {
         ("instr(params ->> 'link', ?) > 0", filter.link.map(Value::from)),
         ("created_at >= ?", filter.from.map(|from| Value::from(from.millis()))),
         ("created_at < ?", filter.to.map(|to| Value::from(to.millis()))),
+        ("id < ?", filter.below.map(|id| Value::from(id.get()))),
     ];
     let given = parts.into_iter().filter_map(|(condition, value)| value.map(|value| (condition, value)));
     let (mut conditions, values): (Vec<_>, Vec<_>) = given.unzip();
@@ -113,6 +114,18 @@ fn entries(conn: &Connection, id: OrderId) -> StoreResult<Vec<LedgerRecord>> {
         "SELECT at, kind, amount, balance, order_id, reference, note FROM ledger WHERE order_id = ?1 ORDER BY id",
     )?;
     collect(&mut statement, [id.get()], read_entry)
+}
+
+/// See [`crate::store::Store::alerts`].
+pub(super) fn alerts(conn: &Connection, limit: usize) -> StoreResult<Vec<AlertRecord>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT order_id, at, text FROM history INDEXED BY history_alerts WHERE alert = 1 \
+         ORDER BY at DESC, order_id DESC, version DESC, line DESC LIMIT ?1",
+    )?;
+    collect(&mut statement, [i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        let mut columns = Columns::of(row);
+        Ok(AlertRecord { order: order_id(columns.take()?)?, at: columns.time()?, text: columns.take()? })
+    })
 }
 
 /// How many orders are in each state but closed, by provider where they have one. The closed ones may be millions,

@@ -4,6 +4,7 @@ mod load;
 mod providers;
 mod refused;
 
+use rust_decimal::Decimal;
 use tollgate::sandbox::Sandbox;
 
 use crate::harness::{Config, Gateway, eventually, upstream};
@@ -61,8 +62,9 @@ async fn a_service_that_goes_has_its_queued_orders_refunded_and_its_placed_ones_
 
     gateway.reload(&with_markup(&alpha, 20)).await;
     gateway.until_status(queued, "Canceled").await;
-    let (before, now): (f64, f64) = (after_placed.parse().unwrap(), gateway.balance().await.parse().unwrap());
-    assert!((before - 1.08 - now).abs() < 1e-9, "{before} {now}: all of it is given back, and only that");
+    let read = |balance: &str| balance.parse::<Decimal>().unwrap();
+    let charged = read(&after_placed) - read(&gateway.balance().await);
+    assert_eq!(charged, read("1.08"), "all of it is given back, and only that");
     assert_eq!(gateway.story(kept)["order"]["state"], "queued");
     assert_eq!(gateway.add(2, "https://example.com/more", 1000).await["error"], "Incorrect service ID");
 

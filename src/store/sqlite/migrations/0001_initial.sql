@@ -127,6 +127,8 @@ CREATE TABLE history (
     alert INTEGER NOT NULL CHECK (alert IN (0, 1)),
     PRIMARY KEY (order_id, version, line)
 ) STRICT, WITHOUT ROWID;
+-- Those that somebody has to look at are few.
+CREATE INDEX history_alerts ON history (at, order_id, version, line) WHERE alert = 1;
 
 -- Refills of placed orders: each is sent once, after its row is durable.
 CREATE TABLE refills (

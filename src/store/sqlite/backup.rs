@@ -1,0 +1,200 @@
+//! Copies of a store: a backup while others write to it, and a backup that takes a store's place.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+use tempfile::NamedTempFile;
+
+use super::{OpenMode, SqliteStore, open, verify};
+use crate::domain::ids::MAX_PUBLIC_ID;
+use crate::store::records::VerifyReport;
+use crate::store::{StoreError, StoreResult};
+
+/// How many pages are copied before others have their turn at the disk: 1 MiB.
+const PAGES: i32 = 256;
+/// How long they have it.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How many order IDs are left out after a restore: those that were given out since the backup was made must
+/// never stand for another order.
+const SKIPPED_IDS: u32 = 1_000_000;
+
+impl SqliteStore {
+    /// Copies the store at `path` into the new file `target`, as it is at one moment, while others go on writing.
+    /// Blocks while it works. Gives what a verification of the copy saw.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where there is a file already, [`StoreError::Missing`] without a store, and what the
+    /// disk says; nothing is left behind then.
+    pub fn backup(path: &Path, target: &Path) -> StoreResult<VerifyReport> {
+        if target.exists() {
+            return Err(StoreError::Exists { what: "file", name: target.display().to_string() });
+        }
+        open::check_version(path, OpenMode::Tool)?;
+        let copy = new_file(target)?;
+        copy_into(&open::reader(path)?, copy.path())?;
+        let report = check(copy.path())?;
+        let persisted = copy.persist_noclobber(target).map_err(|error| cannot_write(target, &error.error))?;
+        keep(&persisted, target)?;
+        Ok(report)
+    }
+
+    /// After a restore: forgets what stood for the time that is gone, so that nothing of it is taken up again.
+    /// What a shared cache holds of the store is no longer its, requests of the command line are dropped, and IDs
+    /// that may have been given out are left out.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn begin_anew(&self) -> StoreResult<()> {
+        self.write(|conn| {
+            let id = open::random_word()?;
+            // Near the end of the numbers, half of what is left.
+            conn.execute(
+                "UPDATE store SET id = ?1, access_version = access_version + 1, \
+                 next_order_id = next_order_id + min(?2, (?3 + 1 - next_order_id) / 2), \
+                 next_refill_id = next_refill_id + min(?2, (?3 + 1 - next_refill_id) / 2)",
+                (id, SKIPPED_IDS, MAX_PUBLIC_ID),
+            )?;
+            conn.execute("DELETE FROM gateway_requests", [])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A backup that is to take a store's place. No gateway can start on that store while this is there.
+#[derive(Debug)]
+pub struct Restore {
+    store: PathBuf,
+    copy: NamedTempFile,
+    /// What does not hold in the backup; it must not be used unless this is empty.
+    pub failures: Vec<String>,
+    lock: File,
+}
+
+impl Restore {
+    /// Copies `backup` to a place beside `store` and verifies it. Blocks while it works.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] where a gateway runs, [`StoreError::NotFound`] without a backup,
+    /// [`StoreError::WrongVersion`] for one of another version.
+    pub fn begin(store: &Path, backup: &Path) -> StoreResult<Self> {
+        if !backup.is_file() {
+            return Err(StoreError::NotFound { what: "file", name: backup.display().to_string() });
+        }
+        let lock = open::lock(store)?;
+        open::check_version(backup, OpenMode::Tool).map_err(|error| match error {
+            StoreError::WrongVersion { path, found, wanted, .. } => {
+                StoreError::WrongVersion { path, found, wanted, advice: "restore it with the version that made it" }
+            }
+            error => error,
+        })?;
+        let copy = new_file(store)?;
+        copy_into(&open::reader(backup)?, copy.path())?;
+        let failures = check(copy.path())?.failures;
+        Ok(Self { store: store.to_owned(), copy, failures, lock })
+    }
+
+    /// The copy, to be made ready.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn open(&self) -> StoreResult<SqliteStore> {
+        SqliteStore::open(self.copy.path(), OpenMode::Tool)
+    }
+
+    /// Puts the copy into the store's place, once nobody has it open any more. The store that was there is kept
+    /// beside it, under its name and `.replaced-` with `mark`; gives that path.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where the copy does not hold by now, and what the disk says. The old store is in its
+    /// place then.
+    pub fn finish(self, mark: &str) -> StoreResult<Option<PathBuf>> {
+        let Self { store, copy, lock, .. } = self;
+        if let Some(failure) = check(copy.path())?.failures.into_iter().next() {
+            return Err(StoreError::Corrupt(format!("after it was made ready: {failure}")));
+        }
+        let folder = folder_of(&store);
+        let owner = fs::metadata(&store).or_else(|_| fs::metadata(folder)).map_err(|e| cannot_write(folder, &e))?;
+        // Whoever runs this, root perhaps, the gateway's user must be able to open both.
+        for file in [copy.as_file(), &lock] {
+            fchown(file, Some(owner.uid()), Some(owner.gid())).map_err(|error| cannot_write(&store, &error))?;
+        }
+        if owner.is_file() {
+            fs::set_permissions(copy.path(), owner.permissions()).map_err(|error| cannot_write(copy.path(), &error))?;
+        }
+        let replaced = if store.exists() { Some(set_aside(&store, mark)?) } else { None };
+        let persisted = copy.persist(&store).map_err(|error| cannot_write(&store, &error.error))?;
+        keep(&persisted, &store)?;
+        Ok(replaced)
+    }
+}
+
+/// Gives the store a second name, so that there is never a moment without one under the first: a gateway that
+/// started then would make an empty one.
+fn set_aside(store: &Path, mark: &str) -> StoreResult<PathBuf> {
+    // With its WAL empty, the file alone is all of it. A damaged one, which is why it is replaced, takes it along.
+    if let Ok(conn) = open::reader(store) {
+        let _ = conn.pragma_update(None, "query_only", false);
+        let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+    let aside = open::beside(store, &format!(".replaced-{mark}"));
+    fs::hard_link(store, &aside).map_err(|error| cannot_write(&aside, &error))?;
+    for suffix in ["-wal", "-shm"] {
+        let part = open::beside(store, suffix);
+        if part.exists() {
+            fs::rename(&part, open::beside(&aside, suffix)).map_err(|error| cannot_write(&part, &error))?;
+        }
+    }
+    Ok(aside)
+}
+
+/// An empty file beside `target` that is gone again unless it is kept, for its owner only: a store tells who
+/// orders what.
+fn new_file(target: &Path) -> StoreResult<NamedTempFile> {
+    let folder = folder_of(target);
+    tempfile::Builder::new().prefix(".tollgate-").tempfile_in(folder).map_err(|error| cannot_write(folder, &error))
+}
+
+fn copy_into(source: &Connection, target: &Path) -> StoreResult<()> {
+    let mut copy =
+        Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // One snapshot for all of it: without, each write of another process would make the copy begin anew.
+    source.execute_batch("BEGIN; SELECT one FROM store;")?;
+    let copied = copy_pages(source, &mut copy);
+    source.execute_batch("ROLLBACK")?;
+    copied?;
+    // A file of its own: with a WAL, it would have to be moved together with that.
+    copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+    Ok(())
+}
+
+fn copy_pages(source: &Connection, copy: &mut Connection) -> StoreResult<()> {
+    let backup = Backup::new(source, copy)?;
+    while backup.step(PAGES)? != StepResult::Done {
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Verifies a store that nobody else has open.
+fn check(path: &Path) -> StoreResult<VerifyReport> {
+    verify::verify(&open::reader(path)?)
+}
+
+/// Makes a new file and its name durable.
+fn keep(file: &File, path: &Path) -> StoreResult<()> {
+    let folder = folder_of(path);
+    file.sync_all().and_then(|()| File::open(folder)?.sync_all()).map_err(|error| cannot_write(path, &error))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::CannotWrite(format!("{}: {error}", path.display()))
+}
