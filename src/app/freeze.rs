@@ -141,6 +141,7 @@ impl App {
                 let freeze = Freeze { provider: setup.id.clone(), cause, since: now, lifted_at: Some(now) };
                 self.change_freezes(&setup.id, Some(freeze)).await.map_err(|error| error.to_string())?;
                 tracing::info!(provider = %setup.id, "{} is no longer frozen, by the operator's word", setup.id);
+                self.hasten_waiting().await;
                 Ok(())
             }
         }
@@ -167,6 +168,14 @@ impl App {
         tracing::info!(%provider, "{provider} is the account that it was: it is no longer frozen");
         if let Err(error) = self.change_freezes(provider, None).await {
             tracing::warn!(%provider, %error, "that {provider} is no longer frozen was not written down");
+        }
+        self.hasten_waiting().await;
+    }
+
+    /// What waited for a provider need not wait any longer.
+    async fn hasten_waiting(&self) {
+        if let Err(error) = self.store.hasten_queued(self.clock.now()).await {
+            tracing::warn!(%error, "queued orders go on only when they are due");
         }
         self.forward_nudge.notify_one();
     }

@@ -254,10 +254,11 @@ impl App {
         self.upstreams.load().get(provider).filter(|upstream| upstream.is_open()).map(Arc::clone)
     }
 
-    /// The same where the configuration lets it be called.
+    /// The same where the configuration lets it be called, and its account is the one that our orders are on.
     fn called(&self, provider: &ProviderId) -> Option<Arc<Upstream>> {
         let snapshot = self.snapshot.load();
-        snapshot.terms.provider(provider).filter(|setup| setup.is_called).and_then(|setup| self.upstream(&setup.id))
+        let setup = snapshot.terms.provider(provider)?;
+        if setup.is_called && self.frozen(setup).is_none() { self.upstream(&setup.id) } else { None }
     }
 }
 

@@ -40,10 +40,10 @@ impl BodyReader {
         if body.is_end_stream() {
             return Ok((Bytes::new(), None));
         }
-        tokio::time::timeout(self.within, self.collect(body)).await.unwrap_or(Err(BodyError::TooSlow))
+        tokio::time::timeout(self.within, self.collect(body, announced)).await.unwrap_or(Err(BodyError::TooSlow))
     }
 
-    async fn collect(&self, mut body: Incoming) -> Result<WholeBody, BodyError> {
+    async fn collect(&self, mut body: Incoming, announced: usize) -> Result<WholeBody, BodyError> {
         let mut permit = None;
         let mut first = Bytes::new();
         let mut whole = Vec::new();
@@ -62,6 +62,8 @@ impl BodyReader {
                 continue;
             }
             if whole.is_empty() {
+                // Growing would take up to three times as much for a moment.
+                whole.reserve_exact(announced);
                 whole.extend_from_slice(&first);
             }
             whole.extend_from_slice(&data);

@@ -17,8 +17,8 @@ use crate::app::call::{Answer, Params};
 use crate::task::Tasks;
 use crate::telemetry;
 
-/// Large bodies held at once: 64 MiB in all.
-const LARGE_BODIES: usize = 64;
+/// Large bodies held at once: 32 MiB in all.
+const LARGE_BODIES: usize = 32;
 /// For a body to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 

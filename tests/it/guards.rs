@@ -222,6 +222,11 @@ async fn a_balance_in_another_currency_freezes_its_provider() {
     assert!(stderr(&gateway, &["providers"]).contains("alpha is frozen"));
     assert!(gateway.add(1, "https://example.com/other", 1000).await["error"].is_string());
 
+    // A cancel is remembered, and not sent to an account that may be somebody else's.
+    let ids = order.to_string();
+    assert_eq!(gateway.call("cancel", &[("orders", &ids)]).await[0]["cancel"], 1);
+    assert_eq!(alpha.call_count(Action::Cancel), 0);
+
     // It stays frozen over a restart, though nobody has called it yet.
     assert!(gateway.stop().await.success());
     gateway.launch().await;
@@ -240,7 +245,6 @@ async fn a_balance_in_another_currency_freezes_its_provider() {
     assert_eq!(provider(&gateway)["reason"], Value::Null);
     eventually("the right state", || async { (provider(&gateway)["state"] == "on").then_some(()) }).await;
     gateway.order(1, "https://example.com/other", 1000).await;
-    gateway.polls_are_due();
     gateway.until_late_status(order, "Canceled").await;
 }
 
