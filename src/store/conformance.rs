@@ -89,6 +89,7 @@ macro_rules! conformance {
             doubts::what_an_id_stood_for_is_remembered_until_it_is_confirmed,
             doubts::a_loss_stands_until_it_is_mended,
             doubts::freezes_are_remembered,
+            doubts::a_provider_that_moved_is_forgotten_whole,
             operation::pauses_are_kept_apart,
             operation::the_last_served_is_kept,
             operation::queued_orders_are_hastened,

@@ -104,3 +104,27 @@ pub(crate) async fn freezes_are_remembered(store: &AnyStore) {
     store.remove_freeze(&alpha).await.unwrap();
     assert_eq!(store.freezes().await.unwrap(), [lifted]);
 }
+
+pub(crate) async fn a_provider_that_moved_is_forgotten_whole(store: &AnyStore) {
+    let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = order(store, ann, "1").await;
+    let service = listed("1", "One");
+    let id = service.id.clone();
+    let loss = Loss { rate: "1".parse().unwrap(), order: order.id, charge: money("1"), cost: money("2") };
+    for provider in [&alpha, &beta] {
+        let learnt = vec![(id.clone(), service.identity())];
+        let list = NewCatalogue { fetched_at: NOW, services: vec![service.clone()], learnt, mended: vec![] };
+        store.put_catalogue(provider, list).await.unwrap();
+        store.put_loss(provider, &id, loss.clone()).await.unwrap();
+        let cause = FreezeCause::UnknownOrders;
+        store.put_freeze(Freeze { provider: provider.clone(), cause, since: NOW, lifted_at: None }).await.unwrap();
+    }
+    store.forget_provider(&alpha).await.unwrap();
+    let lists = store.catalogues().await.unwrap();
+    let left: Vec<_> = lists.iter().map(|list| (list.services.len(), list.doubts.len())).collect();
+    assert_eq!(left, [(0, 0), (1, 1)]);
+    assert!(store.known_services(&alpha).await.unwrap().is_empty());
+    assert_eq!(store.known_services(&beta).await.unwrap().len(), 1);
+    assert_eq!(store.freezes().await.unwrap().len(), 1);
+}
