@@ -15,6 +15,7 @@ fn sums(group: Value, orders: u32, money: [&str; 5], margin_percent: Value, unkn
 #[tokio::test(flavor = "multi_thread")]
 async fn it_adds_up_as_by_hand_and_as_the_ledgers_do() {
     let (alpha, beta) = (upstream(20).await, upstream(20).await);
+    beta.set_currency("EUR");
     // Service 1 costs 0.9 at each and is sold at 1.08; through beta, in euro, it costs 0.972 and is sold at 1.1664.
     let config = Config::new("[exchange_rates]\nEUR = \"1.08\"")
         .provider("alpha", &alpha, "")
