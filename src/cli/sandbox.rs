@@ -1,7 +1,5 @@
 //! `tollgate sandbox`: one simulated upstream.
 
-use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -12,6 +10,7 @@ use serde::Serialize;
 use super::output::fields;
 use super::{Call, ExitStatus};
 use crate::sandbox::{self, DEFAULT_KEY, Faults, Options, default_services, read_services};
+use crate::serve;
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -51,7 +50,7 @@ pub(super) async fn sandbox(call: &Call, options: SandboxOptions) -> anyhow::Res
     };
     let SandboxOptions { listen, key, faults, speed, journal, .. } = options;
     let faults = faults.unwrap_or_default();
-    let stopped = stop_signal()?;
+    let stopped = serve::told_to_stop()?;
     let panel =
         sandbox::start(Options { listen, key: key.clone(), services, faults, speed, journal, ..Options::default() })
             .await?;
@@ -60,16 +59,4 @@ pub(super) async fn sandbox(call: &Call, options: SandboxOptions) -> anyhow::Res
     stopped.await;
     panel.shutdown().await;
     Ok(ExitStatus::Done)
-}
-
-/// Ready when the process is told to end; listens from now on.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-    })
 }

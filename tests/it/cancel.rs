@@ -22,11 +22,7 @@ async fn gateway_with(tables: &str) -> (Sandbox, Sandbox, Gateway) {
         .service(3, "routes = [\"alpha:3\"]")
         .service(5, "routes = [\"alpha:5\"]");
     let gateway = Gateway::start(&config).await;
-    eventually("both catalogues", || async {
-        let providers = gateway.cli_json(&["providers"]);
-        providers.as_array()?.iter().all(|provider| provider["services"] == 26).then_some(())
-    })
-    .await;
+    gateway.has_all_catalogues().await;
     (alpha, beta, gateway)
 }
 

@@ -2,7 +2,7 @@
 
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
-use crate::harness::{Config, Gateway, accepted, eventually, upstream};
+use crate::harness::{Config, Gateway, accepted, upstream};
 
 const LINK: &str = "https://example.com/p";
 /// What a client reads where another order is active on its link.
@@ -16,11 +16,7 @@ async fn two_upstreams() -> (Sandbox, Sandbox, Gateway) {
         .service(1, "routes = [\"alpha:1\", \"beta:1\"]")
         .service(2, "routes = [\"alpha:1\"]");
     let gateway = Gateway::start(&config).await;
-    eventually("both catalogues", || async {
-        let providers = gateway.cli_json(&["providers"]);
-        providers.as_array()?.iter().all(|provider| provider["services"] == 26).then_some(())
-    })
-    .await;
+    gateway.has_all_catalogues().await;
     (alpha, beta, gateway)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
-use crate::harness::{Config, Gateway, accepted, eventually, upstream};
+use crate::harness::{Config, Gateway, accepted, upstream};
 
 /// What a client reads where no upstream can take its order.
 const UNAVAILABLE: &str = "This service is temporarily unavailable, the order was not placed";
@@ -21,11 +21,7 @@ async fn two_upstreams(tables: &str, alpha_lines: &str) -> (Sandbox, Sandbox, Ga
         .service(1, "routes = [\"alpha:1\", \"beta:1\"]")
         .service(2, "routes = [\"alpha:1\"]");
     let gateway = Gateway::start(&config).await;
-    eventually("both catalogues", || async {
-        let providers = gateway.cli_json(&["providers"]);
-        providers.as_array()?.iter().all(|provider| provider["services"] == 26).then_some(())
-    })
-    .await;
+    gateway.has_all_catalogues().await;
     (alpha, beta, gateway)
 }
 

@@ -17,11 +17,7 @@ async fn two_upstreams(services: &[(u32, &str)]) -> (Sandbox, Sandbox, Gateway) 
         config = config.service(*id, lines);
     }
     let gateway = Gateway::start(&config).await;
-    eventually("both catalogues", || async {
-        let providers = gateway.cli_json(&["providers"]);
-        providers.as_array()?.iter().all(|provider| provider["services"] == 26).then_some(())
-    })
-    .await;
+    gateway.has_all_catalogues().await;
     (alpha, beta, gateway)
 }
 

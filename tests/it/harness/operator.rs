@@ -47,6 +47,15 @@ impl Gateway {
         .await;
     }
 
+    /// Waits until every provider's list of the sandbox's 26 services is there: to be ready takes but one.
+    pub async fn has_all_catalogues(&self) {
+        eventually("every catalogue", || async {
+            let providers = self.cli_json(&["providers"]);
+            providers.as_array()?.iter().all(|provider| provider["services"] == 26).then_some(())
+        })
+        .await;
+    }
+
     /// All orders as `orders list` shows them.
     pub fn orders(&self) -> Vec<Value> {
         self.cli_json(&["orders", "list", "--limit", "1000000"]).as_array().unwrap().clone()
