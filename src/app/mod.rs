@@ -64,6 +64,7 @@ use crate::domain::time::Timestamp;
 use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
+use crate::telemetry::CallMeter;
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
 use cancel_forward::Retry;
@@ -114,6 +115,7 @@ pub struct App {
     /// Providers of whose foreign currency in a status the operator was told.
     foreign_statuses: Mutex<HashSet<ProviderId>>,
     wrong_keys: WrongKeys,
+    calls: CallMeter,
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
@@ -173,6 +175,7 @@ impl App {
             low_balances: Mutex::default(),
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
+            calls: CallMeter::new(&answers::ACTIONS),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),

@@ -64,7 +64,7 @@ impl Panel {
             currency: options.currency,
             duplicate_lock: options.duplicate_lock,
             dedupe: options.dedupe,
-            speed: options.speed.get(),
+            speed: options.speed,
             started: Instant::now(),
             refunds_due: BinaryHeap::new(),
             latest: HashMap::new(),

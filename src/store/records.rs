@@ -45,6 +45,19 @@ pub struct Placement {
     pub claimed_until: Timestamp,
 }
 
+/// Which polls are taken, and what becomes of them.
+#[derive(Debug, Clone, Copy)]
+pub struct PollClaim {
+    /// The present; what is taken counts as polled now.
+    pub now: Timestamp,
+    /// It is due again then, if nothing is heard of it.
+    pub until: Timestamp,
+    /// Orders at most.
+    pub limit: usize,
+    /// Placed orders that are not due yet may go along where they were last polled before this.
+    pub along_before: Timestamp,
+}
+
 /// What came of a [`Placement`].
 #[derive(Debug, Clone)]
 pub enum Placed {
