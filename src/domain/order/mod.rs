@@ -21,6 +21,8 @@ mod schedule;
 mod step;
 
 #[cfg(test)]
+mod follow_tests;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tests;
