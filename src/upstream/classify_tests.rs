@@ -24,8 +24,12 @@ fn reply(status: u16, body: &str) -> Reply {
 }
 
 fn check(reply: Reply, rejects: &Rejects, wanted: &Is) {
+    check_by(reply, Dialect { rejects, treat_503_as_not_placed: false }, wanted);
+}
+
+fn check_by(reply: Reply, dialect: Dialect<'_>, wanted: &Is) {
     let shown = format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body));
-    let outcome = classify_add(&Ok(reply), rejects);
+    let outcome = judge_add(&Ok(reply), dialect).outcome;
     match (&outcome, wanted) {
         (Outcome::Accepted(id), Accepted(wanted)) => assert_eq!(id.as_str(), *wanted, "{shown}"),
         (Outcome::Rejected(rejection), Rejected(kind)) => assert_eq!(rejection.kind, *kind, "{shown}"),
@@ -184,6 +188,32 @@ fn what_the_body_leaves_open_the_http_status_settles() {
     ] {
         check(reply(status, body), &[], &wanted);
     }
+    let vouching = Dialect { rejects: &[], treat_503_as_not_placed: true };
+    for (status, body, wanted) in [
+        (503, page, Rejected(Maintenance)),
+        (503, "", Rejected(Maintenance)),
+        (503, "Service Unavailable", Rejected(Maintenance)),
+        (503, "[]", Rejected(Maintenance)),
+        (503, unknown, Rejected(Maintenance)),
+        (503, "{\"message\":\"Service Unavailable\"}", Rejected(Maintenance)),
+        (503, "Warning: x\n{\"message\":\"Service Unavailable\"}", Rejected(Maintenance)),
+        (503, challenge, Rejected(Maintenance)),
+        // What the body says comes first.
+        (503, "{\"error\":\"Bad link\"}", Rejected(Input)),
+        (503, "{\"error\":\"Server Error\"}", Ambiguous),
+        (503, "{\"order\":5}", Accepted("5")),
+        (503, "{\"order\":{\"id\":5}}", Ambiguous),
+        (503, "{\"error\":\"something new\",\"result\":{\"order\":5}}", Ambiguous),
+        (503, "{\"order\":5}{\"message\":\"Service Unavailable\"}", Ambiguous),
+        (503, "<html><script>var made = {\"order\":5}</script></html>", Ambiguous),
+        // And nothing else is vouched for.
+        (500, page, Ambiguous),
+        (502, page, Ambiguous),
+        (504, "", Ambiguous),
+        (200, page, Ambiguous),
+    ] {
+        check_by(reply(status, body), vouching, &wanted);
+    }
     let mitigated = Reply { cf_mitigated: Some("challenge".into()), ..reply(200, page) };
     check(mitigated, &[], &Rejected(Maintenance));
 }
@@ -235,7 +265,10 @@ fn an_edge_s_page_is_not_the_provider_s_text() {
 #[test]
 fn a_blocked_account_is_ambiguous_and_said_so() {
     for (body, blocked) in [("{\"error\":\"Account suspended\"}", true), ("{\"error\":\"Invalid API key\"}", false)] {
-        assert_eq!(judge_add(&Ok(reply(200, body)), &[]).account_blocked, blocked);
+        assert_eq!(
+            judge_add(&Ok(reply(200, body)), Dialect { rejects: &[], treat_503_as_not_placed: false }).account_blocked,
+            blocked
+        );
     }
 }
 

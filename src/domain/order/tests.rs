@@ -144,6 +144,25 @@ fn with_no_route_left_it_waits_or_is_refused() {
 }
 
 #[test]
+fn why_an_order_is_held_is_said_as_it_was() {
+    let uncertain = || [sent("alpha"), answer(1, ambiguous()), Event::Resolved(Resolution::NotPlaced)];
+    let of_before = |mut order: Order| {
+        order.tried[0].end = None;
+        order
+    };
+    for (order, said) in [
+        (after([sent("alpha"), answer(1, rejected(RejectKind::Balance, "no funds"))]), "alpha:101: refused it"),
+        (after([sent("alpha"), answer(1, Outcome::NotSent("x".into()))]), "alpha:101: it could not be sent"),
+        (after(uncertain()), "alpha:101: did not get it"),
+        (of_before(after([sent("alpha"), answer(1, Outcome::NotSent("x".into()))])), "alpha:101: did not take it"),
+    ] {
+        let order = Order { round: order.tried[0].round, ..order };
+        let free = [Candidate { route: route("alpha"), obstacle: None }];
+        assert_eq!(choose(&order, &free), Choice::NoRoute { may_pass: true, reason: said.into() });
+    }
+}
+
+#[test]
 fn the_pause_between_rounds_grows_to_a_minute() {
     let mut order = new_order();
     let mut pauses = Vec::new();
