@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
-use super::settings::{CacheUrl, ProviderMode, Recover, StoreUrl};
+use super::settings::{CacheUrl, ProviderMode, Recover, StoreUrl, Treat503};
 use super::*;
 use crate::domain::outcome::RejectKind;
 use crate::domain::service_type::ServiceType;
@@ -93,6 +93,7 @@ fn a_provider_has_the_defaults_of_the_contract() {
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 30, 120, 600, 86_400]);
     assert_eq!(provider.low_balance, Decimal::from(25));
     assert!(provider.partial_is_final && !provider.exclusive_account && provider.rejects.is_empty());
+    assert_eq!(provider.treat_503_as, Treat503::Ambiguous);
 }
 
 #[test]
@@ -114,6 +115,7 @@ requests_per_second = "0.5"
 exclusive_account = true
 recover = "scan"
 rejects = [{ text = "Service Is Closed", kind = "service" }, { text = "double", kind = "duplicate-link" }]
+treat_503_as = "not-placed"
 markup_percent = "40"
 [[service]]
 id = 2147483647
@@ -139,6 +141,7 @@ type = "default"
     let provider = &settings.providers[0];
     assert_eq!(provider.requests_per_second, Decimal::new(5, 1));
     assert_eq!((provider.mode, provider.recover), (ProviderMode::Drain, Recover::Scan));
+    assert_eq!(provider.treat_503_as, Treat503::NotPlaced);
     let rejects =
         [("service is closed".to_owned(), RejectKind::Service), ("double".to_owned(), RejectKind::DuplicateLink)];
     assert_eq!(provider.rejects, rejects);

@@ -134,17 +134,7 @@ pub(crate) fn new_key() -> NewKey {
 }
 
 pub(crate) fn new_client(name: &str, deposit: &str) -> NewClient {
-    let terms = Client {
-        id: ClientId(0),
-        name: name.into(),
-        markup: None,
-        rps: None,
-        credit: Money::ZERO,
-        daily_limit: None,
-        allow_ips: vec![],
-        allow_services: vec![],
-        disabled: false,
-    };
+    let terms = Client::named(name);
     NewClient { terms, key: new_key(), deposit: money(deposit) }
 }
 

@@ -41,3 +41,4 @@ mod sandbox;
 mod service_types;
 mod spine;
 mod store_file;
+mod unknown_answers;
