@@ -75,8 +75,8 @@ def newest(gateway):
 def marks(tools):
     """`add` that answers as soon as the order is durable, beside the same rows written by a bare group commit.
 
-    The upstream lets one call out in a hundred seconds, so that this is the price of taking orders and not of sending
-    them, which the probe does not do.
+    The upstream takes one call in two seconds, so that this is the price of taking orders and not of sending them, which
+    the probe does not do.
     """
     ratios = []
     for _ in range(tools.rounds):
@@ -91,7 +91,7 @@ def marks(tools):
 
 
 def taken_per_second(tools, folder):
-    slow = "requests_per_second = 0.01\nburst = 1\n"
+    slow = 'requests_per_second = "0.5"\nburst = 1\n'
     with (
         programs.Sandbox(tools.tollgate, folder, tools.client_core, services(folder, 10)) as sandbox,
         programs.Gateway(tools.tollgate, folder, sandbox, None, slow, AT_ONCE) as running,

@@ -42,7 +42,7 @@ class Upstream(http.server.ThreadingHTTPServer):
             service = {"service": 1, "name": "Followers", "type": "Default", "category": "All", "rate": "0.01"}
             return [{**service, "min": "10", "max": "100000", "refill": False, "cancel": False}]
         if call["action"] == "status":
-            view = {"charge": "0.01", "start_count": "1", "status": "In progress", "remains": "10", "currency": "USD"}
+            view = {"charge": "0.0001", "start_count": "1", "status": "In progress", "remains": "10", "currency": "USD"}
             return {order: view for order in call["orders"].split(",")} if "orders" in call else view
         return {"balance": "1000000", "currency": "USD"}
 
@@ -96,6 +96,7 @@ def marks(tools):
 
 def place(gateway, folder, keys):
     """Each client's order IDs."""
+    programs.wait_until("the clients' keys", lambda: "balance" in gateway.call("balance", key=keys[-1]))
     owned = {key: [] for key in keys}
     for key in keys:
         for number in range(ACTIVE // CLIENTS):

@@ -23,6 +23,8 @@ use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 const BATCH: usize = 100;
 /// How many `status` calls are under way at one provider: few enough to leave room for orders.
 const AT_ONCE: usize = 4;
+/// The part of `status_ttl` that what is due waits for others to fill its call: a second, unless configured otherwise.
+const LINGER_PART: u32 = 30;
 /// How long a claimed order is left alone where its poll brought no news.
 const CLAIM: Duration = Duration::from_secs(120);
 /// How long a poll stands in the provider's queue.
@@ -75,7 +77,7 @@ impl App {
         if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
             return Ok(None);
         }
-        if !self.store.has_due_polls(provider, self.clock.now()).await? {
+        if !self.is_time_to_poll(provider, snapshot.terms.status_ttl / LINGER_PART).await? {
             return Ok(None);
         }
         let Some(permit) = self.poll_permit(&upstream).await else { return Ok(None) };
@@ -84,6 +86,13 @@ impl App {
         let claim = PollClaim { now, until: now.plus(CLAIM), limit: BATCH, along_before };
         let orders = self.store.claim_polls(provider, claim).await?;
         Ok((!orders.is_empty()).then(|| Batch { setup: setup.clone(), upstream, permit, orders }))
+    }
+
+    /// Once a whole call is due, or anything for so long: what comes due one by one goes in one call together.
+    async fn is_time_to_poll(&self, provider: &ProviderId, linger: Duration) -> StoreResult<bool> {
+        let now = self.clock.now();
+        let full = self.store.has_due_polls(provider, now, BATCH).await?;
+        Ok(full || self.store.has_due_polls(provider, now.minus(linger), 1).await?)
     }
 
     async fn poll_batch(&self, batch: Batch) {

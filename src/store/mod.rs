@@ -103,8 +103,8 @@ pub trait Store: Send + Sync {
     /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.
     async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
 
-    /// Whether a provider has placed or watched orders whose poll is due.
-    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool>;
+    /// Whether a provider has at least so many placed or watched orders whose poll is due.
+    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool>;
 
     /// Placed and watched orders of a provider whose poll is due, oldest due first, put off and marked as polled.
     /// Where some are due, but fewer than the limit, others that may go along follow them, soonest due first.

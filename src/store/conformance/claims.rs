@@ -69,8 +69,9 @@ pub(crate) async fn polls_are_claimed_by_provider(store: &AnyStore) {
 
     let alpha = ProviderId::new("alpha");
     assert!(store.claim_polls(&alpha, due(59, 999, 9)).await.unwrap().is_empty());
-    assert!(!store.has_due_polls(&alpha, after(59)).await.unwrap());
-    assert!(store.has_due_polls(&alpha, after(100)).await.unwrap());
+    assert!(!store.has_due_polls(&alpha, after(59), 1).await.unwrap());
+    assert!(store.has_due_polls(&alpha, after(100), 2).await.unwrap());
+    assert!(!store.has_due_polls(&alpha, after(100), 3).await.unwrap());
     let first = store.claim_polls(&alpha, due(100, 999, 1)).await.unwrap();
     assert_eq!(ids(&first), [two.id]);
     let mut taken = Order { due_at: Some(after(999)), ..two };

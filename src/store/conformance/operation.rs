@@ -52,5 +52,5 @@ pub(crate) async fn closed_orders_of_one_provider_are_no_longer_watched(store: &
     let far = after(20 * 86_400);
     let due: Vec<_> = store.claim_polls(&alpha, PollClaim { now: far, until: far, limit: 10, along_before: NOW }).await.unwrap().iter().map(|order| order.id).collect();
     assert_eq!(due, [open.id], "what has not ended is followed");
-    assert!(store.has_due_polls(&beta, far).await.unwrap());
+    assert!(store.has_due_polls(&beta, far, 1).await.unwrap());
 }

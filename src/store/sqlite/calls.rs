@@ -49,9 +49,9 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::take_queued(conn, &due, now, until)).await
     }
 
-    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+    async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool> {
         let provider = provider.clone();
-        self.read(move |conn| Ok(!claims::due_polls(conn, &provider, now, 1)?.is_empty())).await
+        self.read(move |conn| Ok(claims::due_polls(conn, &provider, now, count)?.len() >= count)).await
     }
 
     async fn claim_polls(&self, provider: &ProviderId, claim: PollClaim) -> StoreResult<Vec<Order>> {
