@@ -14,11 +14,11 @@ use super::breaker::Breaker;
 use super::{CacheError, Cached, KEPT_FOR, entry};
 use crate::domain::ids::OrderId;
 
-/// Sets each key unless it holds a newer version.
+/// Sets each key unless it holds a newer version. What is there and no entry of ours, of whatever type, is replaced.
 const PUT: &str = r"
 for i, key in ipairs(KEYS) do
-  local old, new = redis.call('GETRANGE', key, 1, 8), ARGV[i + 1]:sub(2, 9)
-  if #old < 8 or old <= new then
+  local old, new = redis.pcall('GETRANGE', key, 0, 8), ARGV[i + 1]:sub(1, 9)
+  if type(old) ~= 'string' or #old < 9 or old:sub(1, 1) ~= new:sub(1, 1) or old <= new then
     redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
   end
 end";
@@ -172,11 +172,16 @@ impl Shared {
             }
             Err(error) => error,
         };
-        if self.breaker.failed() {
-            tracing::warn!(
+        match error {
+            Failure::Refused(error) if self.breaker.refused() => tracing::warn!(
+                %error,
+                "the cache (cache.url) does not do what it is asked to; what it lacks comes from the store"
+            ),
+            Failure::NoAnswer(error) if self.breaker.failed() => tracing::warn!(
                 %error,
                 "the cache (cache.url) does not answer; statuses come from the store until it does"
-            );
+            ),
+            _ => {}
         }
         Err(Unavailable)
     }
@@ -205,17 +210,26 @@ impl Owed {
     }
 }
 
+/// Why a command brought nothing, in words for the operator.
+enum Failure {
+    /// Redis is there, and says no: it is full, or still loading.
+    Refused(String),
+    /// Nothing came, or nothing that is an answer.
+    NoAnswer(String),
+}
+
 /// The answer within `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
 /// only their kind is told.
-async fn within<T>(timeout: Duration, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, String> {
+async fn within<T>(timeout: Duration, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Failure> {
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) if error.is_timeout() => Err(format!("no answer within {timeout:?}")),
-        Ok(Err(error)) if error.is_connection_refusal() => Err("connection refused".to_owned()),
-        Ok(Err(error)) => {
-            Err(format!("{:?}{}", error.kind(), error.code().map(|code| format!(", {code}")).unwrap_or_default()))
-        }
-        Err(_) => Err(format!("no answer within {timeout:?}")),
+        Ok(Err(error)) if error.is_timeout() => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
+        Ok(Err(error)) if error.is_connection_refusal() => Err(Failure::NoAnswer("connection refused".to_owned())),
+        Ok(Err(error)) => Err(match error.code() {
+            Some(code) => Failure::Refused(format!("{:?}, {code}", error.kind())),
+            None => Failure::NoAnswer(format!("{:?}", error.kind())),
+        }),
+        Err(_) => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
     }
 }
 

@@ -31,6 +31,7 @@ mod ops;
 mod pause;
 mod pricing;
 mod redis;
+mod redis_load;
 mod refill;
 mod reload;
 mod report;
