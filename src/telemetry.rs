@@ -32,6 +32,8 @@ pub const STATUS_CACHE: &str = "tollgate_status_cache_total";
 pub const ALERTS: &str = "tollgate_alerts_total";
 /// Commits of the store, each of one or many transactions.
 pub const STORE_COMMITS: &str = "tollgate_store_commits_total";
+/// 1 while the store can write, 0 while its disk is full or fails it.
+pub const STORE_WRITABLE: &str = "tollgate_store_writable";
 /// Catalogues fetched by `provider` and `outcome`.
 pub const SYNCS: &str = "tollgate_sync_total";
 
@@ -146,6 +148,7 @@ fn describe() {
     describe_counter!(STATUS_CACHE, "Order statuses looked for in the cache");
     describe_counter!(ALERTS, "What an operator was told");
     describe_counter!(STORE_COMMITS, "Commits of the store, each of one or many transactions");
+    describe_gauge!(STORE_WRITABLE, "Whether the store can write");
     describe_counter!(SYNCS, "Catalogues fetched from providers");
 }
 

@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     let body = Bytes::copy_from_slice(body);
     match decode(&query, content_type.copied(), &body) {
         Ok(params) => {
-            check_limits(&params, data.len());
+            check_limits(&params, query.len() + body.len());
             check_encodings(&params);
         }
         // The words are for the client: they quote nothing of what it sent.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
 use super::taken::Taken;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, Route};
 use crate::domain::order::{CLAIM, Choice, Event, Order, State, choose};
@@ -46,7 +47,7 @@ impl App {
                     drop(self.tasks.spawn(Arc::clone(&self).forward(order)));
                 }
             }
-            Err(error) => tracing::warn!(%error, "queued orders wait: they could not be read"),
+            Err(error) => warn_of!(error, "queued orders wait: they could not be taken up"),
         }
     }
 
@@ -56,7 +57,7 @@ impl App {
         let id = order.id;
         let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
         if let Err(error) = self.try_forward(order).await {
-            tracing::warn!(order.id = %id, %error, "order {id} waits: it could not be moved on");
+            warn_of!(error, order.id = %id, "order {id} waits: it could not be moved on");
         }
     }
 
@@ -98,7 +99,7 @@ impl App {
             if over && !locked(&self.in_hand).contains(&order.id) {
                 let id = order.id;
                 if let Err(error) = self.decide(order, Event::SenderLost).await {
-                    tracing::warn!(order.id = %id, %error, "order {id} is still shown as being sent");
+                    warn_of!(error, order.id = %id, "order {id} is still shown as being sent");
                 }
             }
         }

@@ -38,6 +38,7 @@ mod steps;
 mod sync;
 mod taken;
 pub mod terms;
+mod trouble;
 mod view;
 mod waiters;
 mod wrong_keys;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::freeze::MANY;
 use super::taken::Taken;
 use super::terms::ProviderSetup;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::currency::other_currency;
 use crate::domain::ids::{ProviderId, UpstreamOrderId};
@@ -35,7 +36,7 @@ impl App {
                 Ok(BATCH) if !self.tasks.is_stopping() => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%provider, %error, "orders at {provider} are followed later: the store failed");
+                    warn_of!(error, %provider, "orders at {provider} are followed later: the store failed");
                     return;
                 }
             }

@@ -20,6 +20,7 @@ mod dispatch;
 mod dispatch_wait;
 mod follow;
 mod follow_calls;
+mod full_disk;
 mod guards;
 mod harness;
 mod hostile;
