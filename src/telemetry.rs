@@ -30,6 +30,8 @@ pub const UPSTREAM_CALL_SECONDS: &str = "tollgate_upstream_call_seconds";
 pub const STATUS_CACHE: &str = "tollgate_status_cache_total";
 /// What an operator was told.
 pub const ALERTS: &str = "tollgate_alerts_total";
+/// How often the machine's clock was set by over a minute while the gateway ran.
+pub const CLOCK_STEPS: &str = "tollgate_clock_steps_total";
 /// Commits of the store, each of one or many transactions.
 pub const STORE_COMMITS: &str = "tollgate_store_commits_total";
 /// 1 while the store can write, 0 while its disk is full or fails it.
@@ -147,6 +149,7 @@ fn describe() {
     describe_histogram!(UPSTREAM_CALL_SECONDS, "Seconds that a provider took to answer");
     describe_counter!(STATUS_CACHE, "Order statuses looked for in the cache");
     describe_counter!(ALERTS, "What an operator was told");
+    describe_counter!(CLOCK_STEPS, "Times that the machine's clock was set by over a minute");
     describe_counter!(STORE_COMMITS, "Commits of the store, each of one or many transactions");
     describe_gauge!(STORE_WRITABLE, "Whether the store can write");
     describe_counter!(SYNCS, "Catalogues fetched from providers");

@@ -21,6 +21,8 @@ use crate::upstream::{Permit, Priority, Upstream};
 const BATCH: usize = 256;
 /// How long an order stands in a provider's queue before it is put off. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
+/// Between two tries to move an order on while the store can't write.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long an attempt is taken to be under way where its provider is not in the configuration any more.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 /// How long an order stands in a provider's queue where another route could take it.
@@ -52,12 +54,17 @@ impl App {
     }
 
     /// Forwards one order until it leaves the queue or is put off. An error leaves it queued: its claim ends by
-    /// itself.
-    pub(super) async fn forward(self: Arc<Self>, order: Order) {
+    /// itself, or, where the store can't write just now, it is tried again until that can.
+    pub(super) async fn forward(self: Arc<Self>, mut order: Order) {
         let id = order.id;
         let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
-        if let Err(error) = self.try_forward(order).await {
+        while let Err(error) = self.try_forward(order).await {
             warn_of!(error, order.id = %id, "order {id} waits: it could not be moved on");
+            let pause = self.tasks.unless_stopping(tokio::time::sleep(STORE_RETRY)).await;
+            order = match (error, pause, self.reread(id).await) {
+                (StoreError::CannotWrite(_), Some(()), Ok(now)) => now,
+                _ => return,
+            };
         }
     }
 

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod call;
 mod cancel_forward;
 mod cancels;
+mod clock_steps;
 pub mod console;
 pub mod documents;
 mod doubts;
@@ -116,6 +117,7 @@ pub struct App {
     foreign_statuses: Mutex<HashSet<ProviderId>>,
     wrong_keys: WrongKeys,
     reminded_at: Mutex<Timestamp>,
+    stepping: Mutex<clock_steps::Stepping>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
     /// What ends the tasks of each provider.
@@ -175,6 +177,7 @@ impl App {
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
             reminded_at: Mutex::default(),
+            stepping: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),
             recorded: Mutex::default(),
@@ -198,6 +201,7 @@ impl App {
 
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::follow_clock);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
         let pauses = self.pauses.load();
         if **pauses != Pauses::default() {

@@ -1,5 +1,7 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
+mod clock_steps;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
