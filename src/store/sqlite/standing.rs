@@ -40,3 +40,31 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn the_operator_is_told_once_until_something_was_really_written() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        let shows = |line: &str| metrics.render().lines().any(|found| found == line);
+        metrics::with_local_recorder(&recorder, || {
+            let full = || Err(StoreError::CannotWrite("full".into()));
+            let mut standing = Standing::new();
+            standing.heard(&Err(StoreError::Overloaded), false);
+            assert!(shows("tollgate_store_writable 1"));
+            for outcome in [full(), Ok(()), full(), full()] {
+                standing.heard(&outcome, false);
+                assert!(shows("tollgate_store_writable 0") && shows("tollgate_alerts_total 1"));
+            }
+            standing.heard(&Ok(()), true);
+            assert!(shows("tollgate_store_writable 1"));
+            standing.heard(&full(), true);
+            assert!(shows("tollgate_store_writable 0") && shows("tollgate_alerts_total 2"));
+        });
+    }
+}
