@@ -16,7 +16,9 @@ use tollgate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use tollgate::domain::outcome::{Outcome, RejectKind};
 use tollgate::upstream::decode::{Decoded, decode};
 use tollgate::upstream::error_texts::{Meaning, known, known_code};
-use tollgate::upstream::{CallKind, Form, Limits, Permit, Priority, Reply, TransportError, Upstream, UpstreamOptions, Wire};
+use tollgate::upstream::{
+    CallKind, Form, Limits, Permit, Priority, Reply, TransportError, Upstream, UpstreamOptions, Wire,
+};
 
 const KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 /// An error text of the provider's own, as `rejects` in `providers.toml` lists them.
@@ -24,7 +26,8 @@ const LISTED: &str = "gone fishing";
 /// Longest text that may come out, in characters, and the mark of a cut.
 const MAX_SHOWN: usize = 302;
 const STATUSES: [u16; 24] = [
-    200, 201, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 502, 503, 504, 520, 521, 524, 530,
+    200, 201, 204, 301, 302, 307, 308, 400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 502, 503, 504, 520, 521, 524,
+    530,
 ];
 
 struct Fixed(Result<Reply, TransportError>);
@@ -140,7 +143,12 @@ async fn check_unknown_words(reply: &Reply) {
     let text = String::from_utf8_lossy(&reply.body);
     let words: String = text.chars().filter(|letter| !letter.is_control()).take(80).collect();
     let listed = words.to_lowercase().contains(LISTED);
-    if words.trim().is_empty() || known(&words).is_some() || listed || by_status(reply) || words.contains("Just a moment") {
+    if words.trim().is_empty()
+        || known(&words).is_some()
+        || listed
+        || by_status(reply)
+        || words.contains("Just a moment")
+    {
         return;
     }
     let said = Value::from(words);
@@ -163,7 +171,9 @@ fn check_shown(text: &str) {
 /// Whether the HTTP status or an edge's header says that the panel was not reached, or asked too often.
 fn by_status(reply: &Reply) -> bool {
     let challenge = matches!(reply.status, 403 | 503) && String::from_utf8_lossy(&reply.body).contains("Just a moment");
-    matches!(reply.status, 429 | 307 | 308 | 404 | 521 | 523 | 525 | 526 | 530) || reply.cf_mitigated.is_some() || challenge
+    matches!(reply.status, 429 | 307 | 308 | 404 | 521 | 523 | 525 | 526 | 530)
+        || reply.cf_mitigated.is_some()
+        || challenge
 }
 
 /// Whether the body holds a text or a code that is known to mean a refusal, or one that the provider lists.
@@ -178,7 +188,9 @@ fn says_no(reply: &Reply) -> bool {
     };
     no(known(text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '\0')))
         || text.to_lowercase().contains(LISTED)
-        || texts.iter().any(|value| refuses(value) || value.as_str().is_some_and(|text| text.to_lowercase().contains(LISTED)))
+        || texts
+            .iter()
+            .any(|value| refuses(value) || value.as_str().is_some_and(|text| text.to_lowercase().contains(LISTED)))
 }
 
 fn names_order(value: &Value, id: &str) -> bool {

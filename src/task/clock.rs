@@ -13,6 +13,9 @@ use crate::domain::time::Timestamp;
 /// The wall clock may be put right by so much at once, in milliseconds, without anybody being told.
 const TOLERATED: i64 = 60_000;
 
+/// Two clocks that were read within so many milliseconds were read at once.
+const AT_ONCE: i64 = 1000;
+
 /// Where the present comes from: the machine, or a test's hand.
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -72,7 +75,7 @@ impl Clock {
     /// The present.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let (wall, expected) = (self.wall(), self.expected());
+        let (wall, expected) = self.look();
         Timestamp::from_millis(if is_tolerated(wall, expected) { wall } else { expected })
     }
 
@@ -80,7 +83,7 @@ impl Clock {
     /// told is told again until [`Clock::follow`].
     #[must_use]
     pub fn stepped(&self) -> Option<ClockStep> {
-        let (wall, expected) = (self.wall(), self.expected());
+        let (wall, expected) = self.look();
         if is_tolerated(wall, expected) {
             // Clocks that drift apart slowly are never far apart between two looks.
             self.anchor();
@@ -95,11 +98,26 @@ impl Clock {
     }
 
     fn anchor(&self) {
-        self.ahead.store(self.wall().saturating_sub(self.steady()), Ordering::SeqCst);
+        let (wall, steady) = self.both();
+        self.ahead.store(wall.saturating_sub(steady), Ordering::SeqCst);
     }
 
-    fn expected(&self) -> i64 {
-        self.steady().saturating_add(self.ahead.load(Ordering::SeqCst))
+    /// The wall clock, and what it should show.
+    fn look(&self) -> (i64, i64) {
+        let (wall, steady) = self.both();
+        (wall, steady.saturating_add(self.ahead.load(Ordering::SeqCst)))
+    }
+
+    /// Both clocks at one moment: a process may be stopped between two looks, which is no step of either.
+    fn both(&self) -> (i64, i64) {
+        let mut before = self.steady();
+        loop {
+            let (wall, after) = (self.wall(), self.steady());
+            if after.saturating_sub(before) <= AT_ONCE {
+                return (wall, after);
+            }
+            before = after;
+        }
     }
 
     fn steady(&self) -> i64 {
