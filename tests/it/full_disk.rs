@@ -2,14 +2,20 @@
 //! everything goes on by itself when there is room again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tollgate::sandbox::{Action, Fault, Sandbox};
 
 use crate::harness::gateway::{CLIENT, DEPOSIT};
-use crate::harness::{Config, Disk, Gateway, accepted, eventually, only_error, upstream};
+use crate::harness::{Caller, Config, Disk, Gateway, accepted, eventually, only_error, upstream};
 
+/// How often the disk is filled under load.
+const ROUNDS: usize = 8;
+const CLIENTS: usize = 8;
 /// What a client is told.
 const REFUSED: &str = "Temporarily unavailable, please try again later";
 /// The store's own words in the log.
@@ -157,29 +163,59 @@ async fn a_disk_that_fails_refuses_orders_and_loses_nothing() {
     whole_story(Disk::limited).await;
 }
 
+type Answers = Arc<Mutex<Vec<(String, Value)>>>;
+
+fn locked(answers: &Answers) -> MutexGuard<'_, Vec<(String, Value)>> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Orders under links of its own, one after the other.
+async fn order_on(client: usize, caller: Caller, answers: Answers, stopped: watch::Receiver<bool>) {
+    for number in 0.. {
+        if *stopped.borrow() {
+            return;
+        }
+        let link = format!("https://example.com/{client}/{number}");
+        let answer = caller.add(1, &link, 50).await.unwrap();
+        locked(&answers).push((link, answer));
+    }
+}
+
+/// Waits for so many more answers of a kind.
+async fn more(answers: &Answers, what: &str, kind: impl Fn(&Value) -> bool) {
+    let count = || locked(answers).iter().filter(|(_, answer)| kind(answer)).count();
+    let enough = count() + 20;
+    eventually(what, || {
+        let there = count() >= enough;
+        async move { there.then_some(()) }
+    })
+    .await;
+}
+
 /// Fills and empties the disk under load, so that some transactions fail in their middle, and some at their end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_again_and_again_under_load_loses_nothing() {
     let alpha = upstream(20).await;
     let (gateway, disk) = gateway_on(&alpha, Disk::mounted).await;
-    let mut answers: Vec<(String, Value)> = Vec::new();
-    for round in 0..10 {
-        let links: Vec<String> = (0..40).map(|number| format!("https://example.com/{round}/{number}")).collect();
-        let mut calls = tokio::task::JoinSet::new();
-        for link in links {
-            let caller = gateway.caller();
-            calls.spawn(async move { (caller.add(1, &link, 50).await.unwrap(), link) });
-        }
-        // Some answers are there, others are not.
-        answers.extend(calls.join_next().await.map(|answer| answer.unwrap()).map(|(answer, link)| (link, answer)));
+    let answers = Answers::default();
+    let (stop, stopped) = watch::channel(false);
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        clients.spawn(order_on(client, gateway.caller(), Arc::clone(&answers), stopped.clone()));
+    }
+    for _ in 0..ROUNDS {
+        more(&answers, "orders", |answer| answer["order"].is_u64()).await;
         disk.fill(&gateway);
-        while let Some(answer) = calls.join_next().await {
-            let (answer, link) = answer.unwrap();
-            answers.push((link, answer));
-        }
-        until_refused(&gateway).await;
+        more(&answers, "refusals", |answer| answer["error"] == REFUSED).await;
+        // Also where what is in the log of writes has no room in the store itself.
+        let known = locked(&answers).iter().rev().find_map(|(_, answer)| answer["order"].as_u64()).unwrap();
+        reads_go_on(&gateway, known, known).await;
         disk.free(&gateway);
     }
+    more(&answers, "orders", |answer| answer["order"].is_u64()).await;
+    stop.send_replace(true);
+    clients.join_all().await;
+    let answers = std::mem::take(&mut *locked(&answers));
     eventually("every order to be placed", || async {
         let waits = |order: &Value| !matches!(order["state"].as_str(), Some("placed" | "closed"));
         (!gateway.orders().iter().any(waits)).then_some(())
@@ -200,7 +236,7 @@ async fn a_disk_that_is_full_again_and_again_under_load_loses_nothing() {
         }
     }
     let taken = answers.iter().filter(|(_, answer)| answer["order"].is_u64()).count();
-    println!("{} orders taken, {} refused over 10 fillings", taken, answers.len() - taken);
+    println!("{} orders taken, {} refused over {ROUNDS} fillings", taken, answers.len() - taken);
     bought_once(&alpha);
     gateway.verify();
     intact(&gateway);
