@@ -14,6 +14,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use tollgate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use tollgate::domain::outcome::{Outcome, RejectKind};
+use tollgate::domain::refill::RefillOutcome;
 use tollgate::upstream::decode::{Decoded, decode};
 use tollgate::upstream::error_texts::{Meaning, known, known_code};
 use tollgate::upstream::{
@@ -81,7 +82,11 @@ async fn add(reply: &Reply) -> Outcome {
 }
 
 async fn check_add(reply: &Reply) {
-    match add(reply).await {
+    let outcome = add(reply).await;
+    // What stands before and after an answer and means nothing changes nothing.
+    let padded = Reply { body: [b"\xef\xbb\xbf \r\n", &reply.body[..], b"\r\n\0"].concat().into(), ..reply.clone() };
+    assert_eq!(add(&padded).await.name(), outcome.name(), "{reply:?}");
+    match outcome {
         Outcome::Accepted(id) => {
             let id = id.as_str();
             assert!((1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id:?}");
@@ -118,6 +123,10 @@ async fn check_readings(reply: &Reply) {
     assert!(cancels.as_ref().map_or(true, |cancels| cancels.answers.iter().map(|(id, _)| id).eq(&orders)));
     let one = upstream(reply);
     let refill = one.refill(permit(&one).await, &orders[0]).await;
+    if let RefillOutcome::Accepted(id) = &refill {
+        let found = values(&reply.body);
+        assert!(found.iter().any(|value| is_id(value, id.as_str())), "{id} stands nowhere: {reply:?}");
+    }
     let one = upstream(reply);
     let refill_status = one.refill_status(permit(&one).await, &refills[0]).await;
     let one = upstream(reply);
@@ -195,13 +204,16 @@ fn says_no(reply: &Reply) -> bool {
 
 fn names_order(value: &Value, id: &str) -> bool {
     let Value::Object(fields) = value else { return false };
-    let is_id = |value: &Value| match value {
+    let named = |name: &String| matches!(name.to_ascii_lowercase().as_str(), "order" | "order_id");
+    fields.iter().any(|(name, value)| named(name) && is_id(value, id))
+}
+
+fn is_id(value: &Value, id: &str) -> bool {
+    match value {
         Value::String(text) => text.trim() == id,
         Value::Number(number) => number.as_str() == id,
         _ => false,
-    };
-    let named = |name: &String| matches!(name.to_ascii_lowercase().as_str(), "order" | "order_id");
-    fields.iter().any(|(name, value)| named(name) && is_id(value))
+    }
 }
 
 /// Every value in a body's JSON, itself included.

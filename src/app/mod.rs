@@ -83,7 +83,7 @@ pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
 /// The gateway without its sockets: all handles, and the state that can be lost without harm.
 pub struct App {
     store: Arc<dyn Store>,
-    cache: Cache,
+    cache: Arc<Cache>,
     clock: Clock,
     tasks: Tasks,
     upstreams: ArcSwap<Upstreams>,
@@ -151,7 +151,7 @@ impl App {
         }
         Ok(Arc::new(Self {
             store,
-            cache,
+            cache: Arc::new(cache),
             clock,
             tasks,
             upstreams: ArcSwap::from_pointee(upstreams),

@@ -1,6 +1,7 @@
 //! `status`: from the cache, else from the store, never from an upstream.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -86,7 +87,13 @@ impl App {
             self.note_interest(*id, cached);
             found.insert(*id, cached.body.clone());
         }
-        self.cache.put(rendered).await;
+        if self.cache.is_shared() {
+            // Nobody waits for Redis twice.
+            let cache = Arc::clone(&self.cache);
+            drop(self.tasks.spawn(async move { cache.put(rendered).await }));
+        } else {
+            self.cache.put(rendered).await;
+        }
         Ok(found)
     }
 

@@ -88,6 +88,12 @@ impl Cache {
         mine
     }
 
+    /// Whether it is another process's, which has to be waited for.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
     /// Holds these, as they were read; not where a newer version is held.
     pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
         match self {

@@ -97,12 +97,14 @@ impl Shared {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.settle_owed().await?;
+        // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
+        let deadline = self.deadline();
+        self.settle_owed(deadline).await?;
         let mut command = redis::cmd("MGET");
         for id in ids {
             command.arg(self.key(*id));
         }
-        let values: Vec<Option<Vec<u8>>> = self.ask(&command).await?;
+        let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
         let owed = self.owed();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
             value.filter(|_| !owed.orders.contains_key(id)).and_then(entry::decode)
@@ -114,7 +116,8 @@ impl Shared {
         if entries.is_empty() {
             return Ok(());
         }
-        self.settle_owed().await?;
+        let deadline = self.deadline();
+        self.settle_owed(deadline).await?;
         let mut command = redis::cmd("EVAL");
         command.arg(PUT).arg(entries.len());
         for (id, _) in entries {
@@ -124,7 +127,7 @@ impl Shared {
         for (_, cached) in entries {
             command.arg(entry::encode(cached));
         }
-        self.ask(&command).await
+        self.ask(&command, deadline).await
     }
 
     pub(super) async fn changed(&self, entries: &[(OrderId, Cached)]) {
@@ -134,7 +137,7 @@ impl Shared {
     }
 
     /// Deletes what Redis holds of orders whose change it was not told of.
-    async fn settle_owed(&self) -> Result<(), Unavailable> {
+    async fn settle_owed(&self, deadline: Instant) -> Result<(), Unavailable> {
         loop {
             let batch = {
                 let owed = self.owed();
@@ -150,7 +153,7 @@ impl Shared {
             for (id, _) in &batch {
                 command.arg(self.key(*id));
             }
-            let () = self.ask(&command).await?;
+            let () = self.ask(&command, deadline).await?;
             let mut owed = self.owed();
             for (id, number) in batch {
                 if owed.orders.get(&id) == Some(&number) {
@@ -160,12 +163,16 @@ impl Shared {
         }
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd, deadline: Instant) -> Result<T, Unavailable> {
         if !self.breaker.admits() {
             return Err(Unavailable);
         }
         let mut connection = self.connection.clone();
-        let error = match within(self.timeout, command.query_async(&mut connection)).await {
+        let error = match within(deadline, self.timeout, command.query_async(&mut connection)).await {
             Ok(answer) => {
                 self.breaker.succeeded();
                 return Ok(answer);
@@ -218,10 +225,14 @@ enum Failure {
     NoAnswer(String),
 }
 
-/// The answer within `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
+/// The answer by the `deadline`, which is set by `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
 /// only their kind is told.
-async fn within<T>(timeout: Duration, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Failure> {
-    match tokio::time::timeout(timeout, answer).await {
+async fn within<T>(
+    deadline: Instant,
+    timeout: Duration,
+    answer: impl Future<Output = redis::RedisResult<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) if error.is_timeout() => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
         Ok(Err(error)) if error.is_connection_refusal() => Err(Failure::NoAnswer("connection refused".to_owned())),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -174,6 +176,52 @@ async fn no_call_fails_and_hardly_any_waits_for_a_redis_that_fails() {
     // All that were under way when it froze, and then one at a time.
     let waited = waited("status") + waited("add");
     assert!((1..=3 * (ASKING + ORDERING)).contains(&waited), "{waited} calls waited for a frozen Redis");
+}
+
+/// Passes on what is said to Redis at once, and what it says late; as long as the second is kept.
+async fn slow_way_to(redis: &Redis, delay: Duration) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let address = redis.url().strip_prefix("redis://").unwrap().to_owned();
+    let mut way = JoinSet::new();
+    way.spawn(async move {
+        let mut copies = JoinSet::new();
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&address).await.unwrap();
+            let ((mut asks, mut hears), (mut says, mut takes)) = (client.into_split(), server.into_split());
+            copies.spawn(async move { drop(tokio::io::copy(&mut asks, &mut takes).await) });
+            copies.spawn(async move {
+                let mut words = vec![0; 65_536];
+                while let Ok(length @ 1..) = says.read(&mut words).await {
+                    tokio::time::sleep(delay).await;
+                    drop(hears.write_all(&words[..length]).await);
+                }
+            });
+        }
+    });
+    (url, way)
+}
+
+/// A Redis that is alive and just slow: what is not there is put there, and that is not waited for as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_redis_is_waited_for_once() {
+    let (redis, alpha) = (Redis::start().await, upstream(1).await);
+    let (timeout, delay) = (Duration::from_secs(4), Duration::from_secs(3));
+    let (url, _way) = slow_way_to(&redis, delay).await;
+    let config = Config::new(&format!("[cache]\nurl = \"{url}\"\ntimeout = \"4s\""))
+        .provider("alpha", &alpha, "")
+        .service(1, "routes = [\"alpha:1\"]");
+    let gateway = Gateway::start(&config).await;
+    let order = gateway.order(1, "https://example.com/slow", 50).await;
+    gateway.until_state(order, "placed").await;
+    let mut worst = Duration::ZERO;
+    for _ in 0..4 {
+        let begin = Instant::now();
+        assert!(gateway.status(order).await["status"].is_string());
+        worst = worst.max(begin.elapsed());
+    }
+    // Its own delay on a connection that is there; a new one is asked more than once.
+    assert!(worst >= delay && worst < timeout + timeout / 4, "{worst:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
