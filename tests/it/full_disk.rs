@@ -108,7 +108,7 @@ async fn whole_story(disk: impl FnOnce(&mut Gateway) -> Disk) {
     let first = gateway.order(1, "https://example.com/first", 50).await;
     gateway.until_state(first, "placed").await;
     // The upstream is still at it when the disk is full.
-    alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(3)), 1);
+    alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(5)), 1);
     let under_way = gateway.order(1, "https://example.com/under-way", 50).await;
     eventually("the order to be with the upstream", || async {
         (accepted(&alpha, "https://example.com/under-way") == 1).then_some(())
@@ -249,8 +249,13 @@ async fn a_gateway_that_is_killed_on_a_full_disk_comes_back() {
     let (mut gateway, disk) = gateway_on(&alpha, Disk::mounted).await;
     let order = gateway.order(1, "https://example.com/first", 50).await;
     gateway.until_state(order, "placed").await;
+    alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(4)), 1);
+    let under_way = gateway.order(1, "https://example.com/under-way", 50).await;
+    gateway.until_state(under_way, "sending").await;
     disk.fill(&gateway);
     until_refused(&gateway).await;
+    let kept = format!("order {under_way}: the upstream's answer to attempt 1 can't be written yet");
+    eventually("an answer that can't be written", || async { (told(&gateway, &kept) > 0).then_some(()) }).await;
     let deposited = gateway.cli(&["client", "deposit", CLIENT, "5"]);
     if matches!(disk, Disk::Mounted(_)) {
         let said = String::from_utf8_lossy(&deposited.stderr).into_owned();
@@ -263,6 +268,8 @@ async fn a_gateway_that_is_killed_on_a_full_disk_comes_back() {
     }
     gateway.launch().await;
     assert!(gateway.status(order).await["status"].is_string());
+    // What the upstream said to it died with the process: nobody knows, and it is not sent again.
+    gateway.until_state(under_way, "uncertain").await;
     let next = gateway.order(1, "https://example.com/next", 50).await;
     gateway.until_state(next, "placed").await;
     bought_once(&alpha);
