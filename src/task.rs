@@ -1,10 +1,11 @@
 //! Background work: every task is known to the shutdown, and the clock is one that a test can set.
 
+mod clock;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,52 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::time::Timestamp;
-
-/// Where the present comes from: the machine, or a test's hand.
-#[derive(Debug, Clone)]
-pub struct Clock(Source);
-
-#[derive(Debug, Clone)]
-enum Source {
-    System,
-    Set(Arc<AtomicI64>),
-}
-
-impl Clock {
-    /// The machine's clock.
-    #[must_use]
-    pub const fn system() -> Self {
-        Self(Source::System)
-    }
-
-    /// A clock that stands at `at` until it is set.
-    #[must_use]
-    pub fn set_to(at: Timestamp) -> Self {
-        Self(Source::Set(Arc::new(AtomicI64::new(at.millis()))))
-    }
-
-    /// Moves a hand-set clock; the machine's goes its own way.
-    pub fn set(&self, at: Timestamp) {
-        if let Source::Set(millis) = &self.0 {
-            millis.store(at.millis(), Ordering::SeqCst);
-        }
-    }
-
-    /// The present.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            Source::Set(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
-            Source::System => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-                let now = std::time::SystemTime::now();
-                let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
-        }
-    }
-}
+pub use clock::{Clock, ClockStep};
 
 /// Work that ended in a panic; the lines of the log before say where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -181,7 +137,7 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 

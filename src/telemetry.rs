@@ -30,8 +30,12 @@ pub const UPSTREAM_CALL_SECONDS: &str = "tollgate_upstream_call_seconds";
 pub const STATUS_CACHE: &str = "tollgate_status_cache_total";
 /// What an operator was told.
 pub const ALERTS: &str = "tollgate_alerts_total";
+/// How often the machine's clock was set by over a minute while the gateway ran.
+pub const CLOCK_STEPS: &str = "tollgate_clock_steps_total";
 /// Commits of the store, each of one or many transactions.
 pub const STORE_COMMITS: &str = "tollgate_store_commits_total";
+/// 1 while the store can write, 0 while its disk is full or fails it.
+pub const STORE_WRITABLE: &str = "tollgate_store_writable";
 /// Catalogues fetched by `provider` and `outcome`.
 pub const SYNCS: &str = "tollgate_sync_total";
 
@@ -130,10 +134,7 @@ pub struct RequestMeter {
 
 impl Default for RequestMeter {
     fn default() -> Self {
-        Self {
-            answered: counter!(HTTP_REQUESTS, "outcome" => "answered"),
-            seconds: histogram!(HTTP_REQUEST_SECONDS),
-        }
+        Self { answered: counter!(HTTP_REQUESTS, "outcome" => "answered"), seconds: histogram!(HTTP_REQUEST_SECONDS) }
     }
 }
 
@@ -227,7 +228,9 @@ fn describe() {
     describe_histogram!(UPSTREAM_CALL_SECONDS, "Seconds that a provider took to answer");
     describe_counter!(STATUS_CACHE, "Order statuses looked for in the cache");
     describe_counter!(ALERTS, "What an operator was told");
+    describe_counter!(CLOCK_STEPS, "Times that the machine's clock was set by over a minute");
     describe_counter!(STORE_COMMITS, "Commits of the store, each of one or many transactions");
+    describe_gauge!(STORE_WRITABLE, "Whether the store can write");
     describe_counter!(SYNCS, "Catalogues fetched from providers");
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order};
@@ -187,7 +188,7 @@ impl App {
         let id = order.id;
         let written: StoreResult<_> = self.step(order, event).await;
         if let Err(error) = written {
-            tracing::warn!(order.id = %id, %error, "what the upstream of order {id} said to a cancel was not written");
+            warn_of!(error, order.id = %id, "what the upstream of order {id} said to a cancel was not written");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::trouble::warn_of;
 use crate::domain::params::InputError;
 use crate::store::StoreError;
 
@@ -101,7 +102,7 @@ pub const MAX_REQUEST_ID: usize = 64;
 /// A client learns nothing of our trouble; the log does.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "a client's call failed");
+        warn_of!(error, "a client's call failed");
         Self::Internal
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
 use super::taken::Taken;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, Route};
 use crate::domain::order::{CLAIM, Choice, Event, Order, State, choose};
@@ -20,6 +21,8 @@ use crate::upstream::{Permit, Priority, Upstream};
 const BATCH: usize = 256;
 /// How long an order stands in a provider's queue before it is put off. Shorter than its claim.
 const PERMIT_WAIT: Duration = Duration::from_secs(20);
+/// Between two tries to move an order on while the store can't write.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long an attempt is taken to be under way where its provider is not in the configuration any more.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 /// How long an order stands in a provider's queue where another route could take it.
@@ -46,17 +49,22 @@ impl App {
                     drop(self.tasks.spawn(Arc::clone(&self).forward(order)));
                 }
             }
-            Err(error) => tracing::warn!(%error, "queued orders wait: they could not be read"),
+            Err(error) => warn_of!(error, "queued orders wait: they could not be taken up"),
         }
     }
 
     /// Forwards one order until it leaves the queue or is put off. An error leaves it queued: its claim ends by
-    /// itself.
-    pub(super) async fn forward(self: Arc<Self>, order: Order) {
+    /// itself, or, where the store can't write just now, it is tried again until that can.
+    pub(super) async fn forward(self: Arc<Self>, mut order: Order) {
         let id = order.id;
         let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
-        if let Err(error) = self.try_forward(order).await {
-            tracing::warn!(order.id = %id, %error, "order {id} waits: it could not be moved on");
+        while let Err(error) = self.try_forward(order).await {
+            warn_of!(error, order.id = %id, "order {id} waits: it could not be moved on");
+            let pause = self.tasks.unless_stopping(tokio::time::sleep(STORE_RETRY)).await;
+            order = match (error, pause, self.reread(id).await) {
+                (StoreError::CannotWrite(_), Some(()), Ok(now)) => now,
+                _ => return,
+            };
         }
     }
 
@@ -98,7 +106,7 @@ impl App {
             if over && !locked(&self.in_hand).contains(&order.id) {
                 let id = order.id;
                 if let Err(error) = self.decide(order, Event::SenderLost).await {
-                    tracing::warn!(order.id = %id, %error, "order {id} is still shown as being sent");
+                    warn_of!(error, order.id = %id, "order {id} is still shown as being sent");
                 }
             }
         }

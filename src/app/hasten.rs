@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{OrderId, RefillId};
 
@@ -40,7 +41,7 @@ impl App {
         let polled_before = now.minus(self.snapshot.load().terms.status_ttl);
         match self.store.hasten_refills(&asked, polled_before, now).await {
             Ok(()) => self.poll_nudge.notify_waiters(),
-            Err(error) => tracing::warn!(%error, "refills that clients ask for are polled later than they could be"),
+            Err(error) => warn_of!(error, "refills that clients ask for are polled later than they could be"),
         }
     }
 
@@ -56,7 +57,7 @@ impl App {
         let polled_before = now.minus(self.snapshot.load().terms.status_ttl);
         match self.store.hasten_polls(&asked, polled_before, now).await {
             Ok(()) => self.poll_nudge.notify_waiters(),
-            Err(error) => tracing::warn!(%error, "orders that clients ask for are polled later than they could be"),
+            Err(error) => warn_of!(error, "orders that clients ask for are polled later than they could be"),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod call;
 mod cancel_forward;
 mod cancels;
+mod clock_steps;
 pub mod console;
 pub mod documents;
 mod doubts;
@@ -38,6 +39,7 @@ mod steps;
 mod sync;
 mod taken;
 pub mod terms;
+mod trouble;
 mod view;
 mod waiters;
 mod wrong_keys;
@@ -82,7 +84,7 @@ pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
 /// The gateway without its sockets: all handles, and the state that can be lost without harm.
 pub struct App {
     store: Arc<dyn Store>,
-    cache: Cache,
+    cache: Arc<Cache>,
     clock: Clock,
     tasks: Tasks,
     upstreams: ArcSwap<Upstreams>,
@@ -117,6 +119,7 @@ pub struct App {
     wrong_keys: WrongKeys,
     calls: CallMeter,
     reminded_at: Mutex<Timestamp>,
+    stepping: Mutex<clock_steps::Stepping>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
     /// What ends the tasks of each provider.
@@ -150,7 +153,7 @@ impl App {
         }
         Ok(Arc::new(Self {
             store,
-            cache,
+            cache: Arc::new(cache),
             clock,
             tasks,
             upstreams: ArcSwap::from_pointee(upstreams),
@@ -177,6 +180,7 @@ impl App {
             wrong_keys: WrongKeys::default(),
             calls: CallMeter::new(&answers::ACTIONS),
             reminded_at: Mutex::default(),
+            stepping: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),
             recorded: Mutex::default(),
@@ -200,6 +204,7 @@ impl App {
 
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::follow_clock);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
         let pauses = self.pauses.load();
         if **pauses != Pauses::default() {

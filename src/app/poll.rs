@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::freeze::MANY;
 use super::taken::Taken;
 use super::terms::ProviderSetup;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::currency::other_currency;
 use crate::domain::ids::{ProviderId, UpstreamOrderId};
@@ -59,7 +60,7 @@ impl App {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::warn!(%provider, %error, "orders at {provider} are followed later: the store failed");
+                    warn_of!(error, %provider, "orders at {provider} are followed later: the store failed");
                     break;
                 }
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::add::REQUEST_MEMORY;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
 use crate::store::records::ProviderRecord;
@@ -21,7 +22,7 @@ impl App {
         for record in self.provider_records() {
             let provider = record.provider.clone();
             if let Err(error) = self.store.put_provider(record).await {
-                tracing::warn!(%provider, %error, "the state of {provider} was not written down");
+                warn_of!(error, %provider, "the state of {provider} was not written down");
             }
         }
     }
@@ -92,7 +93,7 @@ impl App {
     /// Forgets requests that no repeat is compared with any more.
     pub(super) async fn prune(self: Arc<Self>) {
         if let Err(error) = self.store.prune(self.clock.now().minus(REQUEST_MEMORY)).await {
-            tracing::warn!(%error, "old requests were not forgotten");
+            warn_of!(error, "old requests were not forgotten");
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{ProviderId, UpstreamRefillId};
 use crate::domain::refill::{Refill, RefillEvent, RefillReport, RefillStep};
@@ -27,7 +28,7 @@ impl App {
                 Ok(MAX_BATCH) if !self.tasks.is_stopping() => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%provider, %error, "refills at {provider} are followed later: the store failed");
+                    warn_of!(error, %provider, "refills at {provider} are followed later: the store failed");
                     return;
                 }
             }

@@ -136,8 +136,14 @@ impl App {
     /// finds the refill as it was sent.
     async fn settle_refill(&self, refill: Refill, outcome: &RefillOutcome) {
         let id = refill.id;
+        let mut told = false;
         while let Err(error) = self.step_refill(refill.clone(), RefillEvent::Answered(outcome.clone())).await {
-            tracing::error!(refill.id = %id, %error, "refill {id}: the upstream's answer can't be written yet; trying on");
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(
+                    refill.id = %id, %error,
+                    "refill {id}: the upstream's answer can't be written yet; trying on"
+                );
+            }
             tokio::time::sleep(RETRY).await;
         }
     }

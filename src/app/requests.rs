@@ -12,6 +12,7 @@ use super::online::OnlineReport;
 use super::steps::Stepped;
 use super::sync::SyncReport;
 use super::taken::Taken;
+use super::trouble::warn_of;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
 use crate::domain::status::StatusReport;
@@ -162,7 +163,7 @@ impl App {
         };
         let answer = serde_json::to_string(&reply).unwrap_or_default();
         if let Err(error) = self.store.answer_request(stored.number, answer, self.clock.now()).await {
-            tracing::warn!(%error, "the answer to a request of the command line was not written; it is done again");
+            warn_of!(error, "the answer to a request of the command line was not written; it is done again");
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use super::terms::Terms;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
 use crate::store::{Store, StoreError, StoreResult};
@@ -177,7 +178,7 @@ pub async fn forget_moved(store: &dyn Store, before: &BTreeMap<String, String>, 
 impl App {
     pub(super) async fn follow_running(self: Arc<Self>) {
         if let Err(error) = self.record_running().await {
-            tracing::warn!(%error, "what is served was not written down: `tollgate check --diff` compares with older news");
+            warn_of!(error, "what is served was not written down: `tollgate check --diff` compares with older news");
         }
     }
 

@@ -24,15 +24,18 @@ impl App {
             metrics::counter!(crate::telemetry::ATTEMPTS, "provider" => provider, "outcome" => outcome).increment(1);
         }
         let mut order = order;
+        let mut told = false;
         loop {
             let event = Event::Answered { attempt, outcome: outcome.clone() };
             match self.settle_once(order.clone(), event, &outcome).await {
                 Ok(settled) => return settled,
                 Err(error) => {
-                    tracing::error!(
-                        order.id = %id, %error,
-                        "order {id}: the upstream's answer to attempt {attempt} can't be written yet; trying on"
-                    );
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(
+                            order.id = %id, %error,
+                            "order {id}: the upstream's answer to attempt {attempt} can't be written yet; trying on"
+                        );
+                    }
                     tokio::time::sleep(RETRY).await;
                     order = self.reread(id).await.unwrap_or(order);
                 }

@@ -98,10 +98,20 @@ impl App {
             for (id, entry) in ids.iter().zip(&mut found) {
                 *entry = entry.take().or_else(|| read.get(id).cloned().map(Arc::new));
             }
-            self.cache.put(read.into_iter().collect()).await;
+            self.keep(read.into_iter().collect()).await;
         }
         self.note_interest(ids, &found);
         Ok(found)
+    }
+
+    async fn keep(&self, read: Vec<(OrderId, Cached)>) {
+        if self.cache.is_shared() {
+            // Nobody waits for Redis twice.
+            let cache = Arc::clone(&self.cache);
+            drop(self.tasks.spawn(async move { cache.put(read).await }));
+        } else {
+            self.cache.put(read).await;
+        }
     }
 
     /// What is asked for and old is polled soon; nobody waits for it here.

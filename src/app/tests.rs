@@ -1,5 +1,7 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
+mod clock_steps;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -186,7 +188,7 @@ async fn an_order_is_forwarded_and_followed() {
     bench.wire.say(r#"{"order":77}"#);
     Arc::clone(&bench.app).forward(order.clone()).await;
     assert!(matches!(bench.state(&order).await, State::Placed(_)));
-    bench.later(Duration::from_secs(60));
+    bench.later(Duration::from_secs(62));
     bench.wire.say(r#"{"77":{"charge":"1","start_count":"5","status":"Canceled","remains":"1000"}}"#);
     Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
     assert!(matches!(bench.state(&order).await, State::Closed { .. }));
@@ -246,7 +248,7 @@ async fn one_refused_batch_does_not_ask_for_every_order_alone() {
         bench.wire.say(format!(r#"{{"order":"{token}"}}"#));
         Arc::clone(&bench.app).forward(order).await;
     }
-    bench.later(Duration::from_secs(60));
+    bench.later(Duration::from_secs(62));
     bench.wire.say(r#"{"error":"Something went wrong"}"#);
     bench.wire.say(r#"{"error":"Something went wrong"}"#);
     Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;

@@ -40,11 +40,21 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).closed_to = None;
     }
 
+    /// It answers, but not as it was asked to: calls go on. Gives whether an operator should be told.
+    pub(super) fn refused(&self) -> bool {
+        self.succeeded();
+        self.tells(Instant::now())
+    }
+
     /// Gives whether an operator should be told.
     pub(super) fn failed(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        state.closed_to = Some(now + REST);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed_to = Some(now + REST);
+        self.tells(now)
+    }
+
+    fn tells(&self, now: Instant) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tell = state.quiet_to.is_none_or(|until| now >= until);
         if tell {
             state.quiet_to = Some(now + WARN_EVERY);
@@ -71,6 +81,9 @@ mod tests {
         assert!(breaker.admits());
         breaker.succeeded();
         assert!(breaker.admits() && breaker.admits());
+        tokio::time::advance(WARN_EVERY).await;
+        assert!(breaker.refused() && !breaker.refused(), "told once");
+        assert!(breaker.admits() && breaker.admits(), "what answers is asked");
         tokio::time::advance(WARN_EVERY).await;
         assert!(breaker.failed());
     }

@@ -42,7 +42,13 @@ impl std::fmt::Debug for Local {
 impl Local {
     pub(super) fn new(max_bytes: u64) -> Self {
         let entries = usize::try_from(max_bytes).unwrap_or(usize::MAX) / ENTRY;
-        Self(Cache::with(entries, max_bytes, ByBody, foldhash::fast::RandomState::default(), DefaultLifecycle::default()))
+        Self(Cache::with(
+            entries,
+            max_bytes,
+            ByBody,
+            foldhash::fast::RandomState::default(),
+            DefaultLifecycle::default(),
+        ))
     }
 
     pub(super) fn get_many(&self, ids: &[OrderId]) -> Vec<Option<Arc<Cached>>> {

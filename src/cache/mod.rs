@@ -99,6 +99,12 @@ impl Cache {
         found
     }
 
+    /// Whether it is another process's, which has to be waited for.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Shared(_))
+    }
+
     /// Holds these, as they were read; not where a newer version is held.
     pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
         match &self.place {

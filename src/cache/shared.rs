@@ -14,11 +14,11 @@ use super::breaker::Breaker;
 use super::{CacheError, Cached, KEPT_FOR, entry};
 use crate::domain::ids::OrderId;
 
-/// Sets each key unless it holds a newer version.
+/// Sets each key unless it holds a newer version. What is there and no entry of ours, of whatever type, is replaced.
 const PUT: &str = r"
 for i, key in ipairs(KEYS) do
-  local old, new = redis.call('GETRANGE', key, 1, 8), ARGV[i + 1]:sub(2, 9)
-  if #old < 8 or old <= new then
+  local old, new = redis.pcall('GETRANGE', key, 0, 8), ARGV[i + 1]:sub(1, 9)
+  if type(old) ~= 'string' or #old < 9 or old:sub(1, 1) ~= new:sub(1, 1) or old <= new then
     redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
   end
 end";
@@ -98,12 +98,14 @@ impl Shared {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.settle_owed().await?;
+        // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
+        let deadline = self.deadline();
+        self.settle_owed(deadline).await?;
         let mut command = redis::cmd("MGET");
         for id in ids {
             command.arg(self.key(*id));
         }
-        let values: Vec<Option<Vec<u8>>> = self.ask(&command).await?;
+        let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
         let owed = self.owed();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
             value.filter(|_| !owed.orders.contains_key(id)).and_then(|bytes| entry::decode(&bytes)).map(Arc::new)
@@ -115,7 +117,8 @@ impl Shared {
         if entries.is_empty() {
             return Ok(());
         }
-        self.settle_owed().await?;
+        let deadline = self.deadline();
+        self.settle_owed(deadline).await?;
         let mut command = redis::cmd("EVAL");
         command.arg(PUT).arg(entries.len());
         for (id, _) in entries {
@@ -125,7 +128,7 @@ impl Shared {
         for (_, cached) in entries {
             command.arg(entry::encode(cached));
         }
-        self.ask(&command).await
+        self.ask(&command, deadline).await
     }
 
     pub(super) async fn changed(&self, entries: &[(OrderId, Cached)]) {
@@ -135,7 +138,7 @@ impl Shared {
     }
 
     /// Deletes what Redis holds of orders whose change it was not told of.
-    async fn settle_owed(&self) -> Result<(), Unavailable> {
+    async fn settle_owed(&self, deadline: Instant) -> Result<(), Unavailable> {
         loop {
             let batch = {
                 let owed = self.owed();
@@ -151,7 +154,7 @@ impl Shared {
             for (id, _) in &batch {
                 command.arg(self.key(*id));
             }
-            let () = self.ask(&command).await?;
+            let () = self.ask(&command, deadline).await?;
             let mut owed = self.owed();
             for (id, number) in batch {
                 if owed.orders.get(&id) == Some(&number) {
@@ -161,23 +164,32 @@ impl Shared {
         }
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd, deadline: Instant) -> Result<T, Unavailable> {
         if !self.breaker.admits() {
             return Err(Unavailable);
         }
         let mut connection = self.connection.clone();
-        let error = match within(self.timeout, command.query_async(&mut connection)).await {
+        let error = match within(deadline, self.timeout, command.query_async(&mut connection)).await {
             Ok(answer) => {
                 self.breaker.succeeded();
                 return Ok(answer);
             }
             Err(error) => error,
         };
-        if self.breaker.failed() {
-            tracing::warn!(
+        match error {
+            Failure::Refused(error) if self.breaker.refused() => tracing::warn!(
+                %error,
+                "the cache (cache.url) does not do what it is asked to; what it lacks comes from the store"
+            ),
+            Failure::NoAnswer(error) if self.breaker.failed() => tracing::warn!(
                 %error,
                 "the cache (cache.url) does not answer; statuses come from the store until it does"
-            );
+            ),
+            _ => {}
         }
         Err(Unavailable)
     }
@@ -206,17 +218,30 @@ impl Owed {
     }
 }
 
-/// The answer within `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
+/// Why a command brought nothing, in words for the operator.
+enum Failure {
+    /// Redis is there, and says no: it is full, or still loading.
+    Refused(String),
+    /// Nothing came, or nothing that is an answer.
+    NoAnswer(String),
+}
+
+/// The answer by the `deadline`, which is set by `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
 /// only their kind is told.
-async fn within<T>(timeout: Duration, answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, String> {
-    match tokio::time::timeout(timeout, answer).await {
+async fn within<T>(
+    deadline: Instant,
+    timeout: Duration,
+    answer: impl Future<Output = redis::RedisResult<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) if error.is_timeout() => Err(format!("no answer within {timeout:?}")),
-        Ok(Err(error)) if error.is_connection_refusal() => Err("connection refused".to_owned()),
-        Ok(Err(error)) => {
-            Err(format!("{:?}{}", error.kind(), error.code().map(|code| format!(", {code}")).unwrap_or_default()))
-        }
-        Err(_) => Err(format!("no answer within {timeout:?}")),
+        Ok(Err(error)) if error.is_timeout() => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
+        Ok(Err(error)) if error.is_connection_refusal() => Err(Failure::NoAnswer("connection refused".to_owned())),
+        Ok(Err(error)) => Err(match error.code() {
+            Some(code) => Failure::Refused(format!("{:?}, {code}", error.kind())),
+            None => Failure::NoAnswer(format!("{:?}", error.kind())),
+        }),
+        Err(_) => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
     }
 }
 

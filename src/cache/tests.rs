@@ -224,6 +224,49 @@ async fn a_change_that_redis_missed_is_made_up_for() {
     assert!(cache.get_many(OWNER, &all).await.iter().all(Option::is_none), "what is old stays forgotten");
 }
 
+/// Sends Redis a command past the cache.
+async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
+    let redis = Redis::start().await;
+    let cache = redis.cache();
+    let held = cached(1);
+    cache.put((1..6).map(|number| (id(number), held.clone())).collect()).await;
+    let key = |number: i64| format!("tollgate:store:status:{number}");
+    let _: i64 = command(&redis, &["DEL", &key(1), &key(2), &key(3)]).await;
+    let _: i64 = command(&redis, &["LPUSH", &key(1), "a list"]).await;
+    let _: i64 = command(&redis, &["HSET", &key(2), "a", "hash"]).await;
+    let _: String = command(&redis, &["SET", &key(3), "short"]).await;
+    let _: String = command(&redis, &["SET", &key(4), &"~".repeat(60)]).await;
+    let all: Vec<_> = (1..6).map(id).collect();
+    let found = cache.get_many(OWNER, &all).await;
+    assert_eq!(found, [None, None, None, None, Some(Arc::new(held.clone()))]);
+    cache.put((1..6).map(|number| (id(number), held.clone())).collect()).await;
+    assert!(cache.get_many(OWNER, &all).await.iter().all(|found| found.as_deref() == Some(&held)));
+}
+
+#[tokio::test]
+async fn a_full_redis_is_read_on_and_never_shows_what_is_old() {
+    let redis = Redis::start().await;
+    let cache = redis.cache();
+    cache.put((1..6).map(|number| (id(number), cached(1))).collect()).await;
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    cache.put(vec![(id(6), cached(1))]).await;
+    assert_eq!(version(&cache, 1).await, Some(1), "what it holds is of use");
+    cache.changed(vec![(id(2), cached(2))]).await;
+    assert_eq!((version(&cache, 2).await, version(&cache, 3).await), (None, Some(1)));
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    cache.put(vec![(id(2), cached(2)), (id(6), cached(1))]).await;
+    assert_eq!((version(&cache, 2).await, version(&cache, 6).await), (Some(2), Some(1)));
+}
+
 #[tokio::test]
 async fn the_url_is_never_shown() {
     let redis = Redis::start().await;

@@ -73,7 +73,9 @@ pub(super) fn cache(section: &mut Section<'_>) -> CacheSettings {
     let url = section.get("url", cache_url).unwrap_or(CacheUrl::Memory);
     let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
     let status_ttl = section.get("status_ttl", duration(range)).unwrap_or(Duration::from_secs(30));
-    CacheSettings { url, status_ttl }
+    let range = Duration::from_millis(1)..=Duration::from_secs(10);
+    let timeout = section.get("timeout", duration(range)).unwrap_or(Duration::from_millis(50));
+    CacheSettings { url, status_ttl, timeout }
 }
 
 fn cache_url(field: Field<'_>) -> Option<CacheUrl> {

@@ -126,6 +126,8 @@ pub struct CacheSettings {
     pub url: CacheUrl,
     /// An order that is asked for is polled again once its last poll is older than this.
     pub status_ttl: Duration,
+    /// How long a request waits for a shared cache at most.
+    pub timeout: Duration,
 }
 
 /// `cache.url`

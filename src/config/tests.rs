@@ -65,6 +65,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     assert_eq!(settings.store, StoreUrl::Sqlite("conf/tollgate.db".into()));
     assert_eq!(settings.cache.url, CacheUrl::Memory);
     assert_eq!(settings.cache.status_ttl, Duration::from_secs(30));
+    assert_eq!(settings.cache.timeout, Duration::from_millis(50));
     assert_eq!(settings.pricing.currency, "USD");
     assert_eq!(settings.pricing.markup.percent.unwrap().to_string(), "20");
     assert_eq!(settings.pricing.markup.fixed, Some(Decimal::ZERO));

@@ -12,6 +12,8 @@ pub mod money;
 pub mod order;
 pub mod outcome;
 pub mod params;
+#[cfg(test)]
+mod price_laws;
 pub mod pricing;
 pub mod refill;
 pub mod service_type;

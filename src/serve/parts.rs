@@ -43,7 +43,10 @@ pub async fn build_app(
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = match &secrets.cache_url {
-        Some(url) => Cache::shared(url.expose_secret(), &cache_prefix(&*store)?, SharedOptions::default())?,
+        Some(url) => {
+            let options = SharedOptions { timeout: settings.cache.timeout };
+            Cache::shared(url.expose_secret(), &cache_prefix(&*store)?, options)?
+        }
         None => Cache::local(CACHE_BYTES),
     };
     let upstreams = upstreams(settings, secrets)?;

@@ -130,6 +130,7 @@ fn later(started: (&Settings, &Secrets), next: (&Settings, &Secrets)) -> Vec<Str
         ("server.ops_listen", old.ops_listen != new.ops_listen),
         ("server.ops_token", !same_secret(&started.1.ops_token, &next.1.ops_token)),
         ("cache.url", !same_secret(&started.1.cache_url, &next.1.cache_url)),
+        ("cache.timeout", started.0.cache.timeout != next.0.cache.timeout),
     ];
     let names = changed.into_iter().filter_map(|(name, changed)| changed.then_some(name));
     names.map(|name| format!("{name} was changed: that takes effect at the next start of the gateway")).collect()
@@ -197,11 +198,11 @@ mod tests {
         let (old, old_secrets) = settings("");
         let (new, new_secrets) = settings(
             "[server]\nlisten = \"127.0.0.1:1\"\nops_listen = \"127.0.0.1:2\"\nops_token = \"open-sesame-1\"\n\
-             [cache]\nurl = \"redis://127.0.0.1:3\"\n",
+             [cache]\nurl = \"redis://127.0.0.1:3\"\ntimeout = \"1s\"\n",
         );
         let told = later((&old, &old_secrets), (&new, &new_secrets));
         let names: Vec<&str> = told.iter().filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(names, ["server.listen", "server.ops_listen", "server.ops_token", "cache.url"]);
+        assert_eq!(names, ["server.listen", "server.ops_listen", "server.ops_token", "cache.url", "cache.timeout"]);
         assert!(!told.concat().contains("sesame"));
         assert!(later((&new, &new_secrets), (&new, &new_secrets)).is_empty());
     }

@@ -94,6 +94,7 @@ macro_rules! conformance {
             operation::pauses_are_kept_apart,
             operation::the_last_served_is_kept,
             operation::queued_orders_are_hastened,
+            operation::deadlines_are_shifted,
             operation::closed_orders_of_one_provider_are_no_longer_watched,
             histories::random_histories_verify,
         }

@@ -266,6 +266,10 @@ pub trait Store: Send + Sync {
     /// What the gateway serves, or the last one served; `None` where none has served this store yet.
     async fn running(&self) -> StoreResult<Option<String>>;
 
+    /// Moves every deadline that is kept as a time of the day by so many milliseconds, all or none: polls, claims,
+    /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did.
+    async fn shift_deadlines(&self, by: i64) -> StoreResult<()>;
+
     // === Requests from the command line to a running gateway ===
 
     /// Leaves a request (JSON) for the gateway; gives its number.

@@ -325,10 +325,12 @@ impl Upstream {
         (self.wire.send(form, kind).await, started)
     }
 
-    /// `text` without the key, and only then cut: a cut could leave a part of the key that nothing finds.
+    /// `text` without the key, and only then cut: a cut could leave a part of the key that nothing finds. Looked for
+    /// once more in what will be shown: control characters, which are not, may have stood in the midst of it.
     fn shown(&self, text: &str) -> String {
         let head: String = text.chars().take(MAX_SEARCHED).collect();
-        cut(&self.key.redacted(&head), MAX_TEXT)
+        let line = cut(&self.key.redacted(&head), MAX_SEARCHED);
+        cut(&self.key.redacted(&line), MAX_TEXT)
     }
 
     fn without_key(&self, outcome: Outcome) -> Outcome {

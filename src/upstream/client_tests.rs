@@ -298,3 +298,13 @@ async fn the_same_key_again_is_only_tried() {
     assert!(next.try_probe().await.unwrap().is_ok());
     assert_eq!(next.health().state, HealthState::On);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_with_control_characters_in_its_midst_is_not_shown() {
+    let (head, tail) = KEY.split_at(7);
+    let body = format!("gone fishing: {head}\u{0}\u{7f}{tail}");
+    let (upstream, _) = upstream([reply(200, &body)]);
+    let outcome = add(&upstream).await;
+    let shown = format!("{outcome:?} {:?}", upstream.health());
+    assert!(shown.contains("gone fishing: [key]") && !shown.contains(KEY), "{shown}");
+}

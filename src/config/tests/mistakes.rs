@@ -59,6 +59,7 @@ fn each_mistake_is_shown_with_its_place() {
         ),
         ("[cache]\nurl = \"env:\"".into(), "found `env:` without the name of a variable"),
         ("[cache]\nstatus_ttl = \"0s\"".into(), "2:14: expected a time from 1ms to 1day, found \"0s\""),
+        ("[cache]\ntimeout = \"1m\"".into(), "2:11: expected a time from 1ms to 10s, found \"1m\""),
         ("[cache]\nstatus_ttl = 30".into(), "2:14: expected a time in quotes, such as \"30s\" or \"10m\", found 30"),
         (
             "[cache]\nstatus_ttl = \"30\"".into(),

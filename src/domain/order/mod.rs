@@ -17,6 +17,8 @@ mod dispatch;
 mod event;
 mod follow;
 mod refund;
+#[cfg(test)]
+mod refund_laws;
 mod schedule;
 mod step;
 

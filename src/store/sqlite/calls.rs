@@ -276,6 +276,10 @@ impl Store for SqliteStore {
         self.read(operation::pauses).await
     }
 
+    async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
+        self.write(move |conn| operation::shift_deadlines(conn, by)).await
+    }
+
     async fn put_running(&self, document: String) -> StoreResult<()> {
         self.write(move |conn| operation::put_running(conn, &document)).await
     }

@@ -22,6 +22,7 @@ mod refills;
 mod report;
 mod requests;
 mod rows;
+mod standing;
 mod verify;
 mod writer;
 
@@ -115,7 +116,8 @@ impl SqliteStore {
         match &self.runner {
             Runner::Threads(threads) => hand_over(threads.writer.as_ref(), job)?,
             Runner::Inline(conn) => {
-                writer::write_batch(&conn.lock().unwrap_or_else(PoisonError::into_inner), vec![job]);
+                // The job was told.
+                let _ = writer::write_batch(&conn.lock().unwrap_or_else(PoisonError::into_inner), vec![job]);
             }
         }
         result.await.unwrap_or_else(|_| Err(closed()))

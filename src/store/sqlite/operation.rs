@@ -42,6 +42,28 @@ pub(super) fn pauses(conn: &Connection) -> StoreResult<Pauses> {
     Ok(pauses)
 }
 
+/// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
+/// written over the new ones.
+pub(super) fn shift_deadlines(conn: &Connection, by: i64) -> StoreResult<()> {
+    const STATEMENTS: [&str; 6] = [
+        "UPDATE orders SET version = version + 1, due_at = due_at + ?1, queued_at = queued_at + ?1, \
+             polled_at = polled_at + ?1, changed_at = changed_at + ?1, silent_since = silent_since + ?1, \
+             closed_at = closed_at + ?1 \
+         WHERE state <> 'closed' OR due_at IS NOT NULL",
+        // Its lease runs from here.
+        "UPDATE orders SET updated_at = updated_at + ?1 WHERE state = 'sending'",
+        "UPDATE refills SET version = version + 1, due_at = due_at + ?1, polled_at = polled_at + ?1 \
+         WHERE state <> 'ended'",
+        "UPDATE client_requests SET at = at + ?1",
+        "UPDATE catalogues SET fetched_at = fetched_at + ?1",
+        "UPDATE freezes SET lifted_at = lifted_at + ?1",
+    ];
+    for statement in STATEMENTS {
+        conn.execute(statement, [by])?;
+    }
+    Ok(())
+}
+
 /// See [`crate::store::Store::put_running`].
 pub(super) fn put_running(conn: &Connection, document: &str) -> StoreResult<()> {
     conn.prepare_cached(

@@ -194,7 +194,7 @@ async fn a_failing_job_does_not_harm_its_neighbours() {
     let (two, two_result) = line("two", |_| Err(StoreError::NotFound { what: "thing", name: "x".into() }));
     let (three, three_result) = line("three", |_| panic!("on purpose"));
     let (four, four_result) = line("four", Ok);
-    writer::write_batch(&conn, vec![one, two, three, four]);
+    let _ = writer::write_batch(&conn, vec![one, two, three, four]);
     assert_eq!(lines(&conn), ["one", "four"]);
     assert!(one_result.await.unwrap().is_ok() && four_result.await.unwrap().is_ok());
     assert!(matches!(two_result.await.unwrap(), Err(StoreError::NotFound { what: "thing", .. })));
@@ -208,13 +208,13 @@ async fn a_failing_commit_refuses_the_whole_batch() {
     conn.commit_hook(Some(|| true)).unwrap();
     let (one, one_result) = line("one", Ok);
     let (two, two_result) = line("two", Ok);
-    writer::write_batch(&conn, vec![one, two]);
+    let _ = writer::write_batch(&conn, vec![one, two]);
     assert!(one_result.await.unwrap().is_err() && two_result.await.unwrap().is_err());
     assert!(lines(&conn).is_empty());
 
     conn.commit_hook(None::<fn() -> bool>).unwrap();
     let (three, three_result) = line("three", Ok);
-    writer::write_batch(&conn, vec![three]);
+    let _ = writer::write_batch(&conn, vec![three]);
     assert!(three_result.await.unwrap().is_ok());
     assert_eq!(lines(&conn), ["three"]);
 }
@@ -224,7 +224,7 @@ async fn a_job_that_can_not_write_refuses_its_batch() {
     let conn = open::in_memory(1).unwrap();
     let (one, one_result) = line("one", Ok);
     let (two, two_result) = line("two", |_| Err(StoreError::CannotWrite("full".into())));
-    writer::write_batch(&conn, vec![one, two]);
+    let _ = writer::write_batch(&conn, vec![one, two]);
     for result in [one_result, two_result] {
         assert!(matches!(result.await.unwrap(), Err(StoreError::CannotWrite(_))));
     }

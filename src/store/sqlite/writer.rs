@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::standing::Standing;
 use crate::store::{StoreError, StoreResult};
 
 /// How many jobs share a transaction at most.
@@ -64,15 +65,19 @@ where
 
 /// The writer thread: ends when every sender is gone and all jobs are done.
 pub(super) fn run_writer(conn: &Connection, jobs: &Receiver<Box<dyn Job>>) {
+    let mut standing = Standing::new();
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(MAX_BATCH - 1));
-        write_batch(conn, batch);
+        let changes = conn.total_changes();
+        let outcome = write_batch(conn, batch);
+        // A commit of nothing writes nothing, and so proves nothing.
+        standing.heard(&outcome, conn.total_changes() != changes);
     }
 }
 
-/// Runs jobs in one transaction and replies once it is durable, or failed as a whole.
-pub(super) fn write_batch(conn: &Connection, mut batch: Vec<Box<dyn Job>>) {
+/// Runs jobs in one transaction and replies once it is durable, or failed as a whole; gives which.
+pub(super) fn write_batch(conn: &Connection, mut batch: Vec<Box<dyn Job>>) -> StoreResult<()> {
     let outcome = transact(conn, &mut batch);
     if outcome.is_err() && !conn.is_autocommit() {
         // Where even this fails, the next BEGIN says so to the jobs that come then.
@@ -81,6 +86,7 @@ pub(super) fn write_batch(conn: &Connection, mut batch: Vec<Box<dyn Job>>) {
     for job in batch {
         job.reply(outcome.clone());
     }
+    outcome
 }
 
 fn transact(conn: &Connection, batch: &mut [Box<dyn Job>]) -> StoreResult<()> {

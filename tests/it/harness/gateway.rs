@@ -32,6 +32,7 @@ pub struct Gateway {
     pub key: String,
     http: reqwest::Client,
     environment: Vec<(String, String)>,
+    launcher: Option<Vec<String>>,
     is_verified: bool,
 }
 
@@ -58,6 +59,7 @@ impl Gateway {
             key: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             environment: Vec::new(),
+            launcher: None,
             is_verified: true,
         }
     }
@@ -65,6 +67,11 @@ impl Gateway {
     /// Sets a variable for the processes that are started from now on.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has the gateway started by this command, which ends in `exec \"$0\" \"$@\"` or the like.
+    pub fn set_launcher(&mut self, launcher: &[&str]) {
+        self.launcher = Some(launcher.iter().map(|&word| word.to_owned()).collect());
     }
 
     /// For a test that leaves a store behind with which nobody can be content.
@@ -90,8 +97,13 @@ impl Gateway {
     /// Starts the process and waits until it listens.
     pub async fn launch_unready(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let mut child =
-            self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .launched(self.command(&["serve"]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         self.log = Arc::clone(&log);
         let stderr = child.stderr.take().unwrap();
@@ -166,6 +178,19 @@ impl Gateway {
         command.arg("--config").arg(self.config_file()).args(arguments).current_dir(self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    fn launched(&self, command: Command) -> Command {
+        let Some([first, rest @ ..]) = self.launcher.as_deref() else { return command };
+        let mut launcher = Command::new(first);
+        launcher.args(rest).arg(command.get_program()).args(command.get_args()).current_dir(self.folder.path());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => launcher.env(name, value),
+                None => launcher.env_remove(name),
+            };
+        }
+        launcher
     }
 
     /// Runs a verb of the command line.

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod config;
+pub mod disk;
 pub mod gateway;
 mod operator;
 pub mod program;
@@ -13,13 +14,13 @@ pub mod wait;
 
 pub use caller::Caller;
 pub use config::Config;
+pub use disk::Disk;
 pub use gateway::Gateway;
 pub use program::Program;
 pub use raw::{RawAnswer, only_error, post_raw, raw};
 pub use redis::Redis;
 pub use traces::Traces;
 pub use wait::eventually;
-
 
 use tollgate::sandbox::{self, Options, Sandbox};
 

@@ -67,6 +67,24 @@ impl Redis {
         signal(self.child.as_ref().unwrap().id(), "CONT");
     }
 
+    /// Takes nothing more in, and drops nothing for it.
+    pub async fn fill(&self) {
+        self.configure("maxmemory-policy", "noeviction").await;
+        self.configure("maxmemory", "1").await;
+    }
+
+    /// Has room again.
+    pub async fn empty(&self) {
+        self.configure("maxmemory", "0").await;
+    }
+
+    async fn configure(&self, name: &str, value: &str) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let command = ["SET", name, value];
+        let () = redis::cmd("CONFIG").arg(&command).query_async(&mut connection).await.unwrap();
+    }
+
     /// Every key that it holds with its value.
     pub async fn entries(&self) -> Vec<(String, Vec<u8>)> {
         let client = redis::Client::open(self.url()).unwrap();

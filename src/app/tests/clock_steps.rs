@@ -1,0 +1,79 @@
+//! The machine's clock is set while the gateway runs.
+
+use super::*;
+use crate::task::ClockStep;
+
+const DAY: i64 = 86_400_000;
+
+impl Bench {
+    async fn set_wall(&self, by: i64) {
+        self.clock.step_wall(ClockStep(by));
+        Arc::clone(&self.app).follow_clock().await;
+        assert_eq!(self.clock.stepped(), None, "it is followed");
+    }
+
+    async fn forward(&self, order: &Order) -> State {
+        let order = self.app.reread(order.id).await.unwrap();
+        Arc::clone(&self.app).forward(order.clone()).await;
+        self.state(&order).await
+    }
+
+    async fn polls_are_due(&self) -> bool {
+        self.app.store.has_due_polls(&ProviderId::new("alpha"), self.clock.now(), 1).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_neither_ends_nor_stands_still_when_the_clock_is_set() {
+    // Longer than an order is held, and than a catalogue is believed.
+    for step in [3 * DAY, -3 * DAY] {
+        let bench = bench().await;
+        let (one, two, three) = (bench.place(1).await, bench.place(2).await, bench.place(3).await);
+        bench.wire.say(r#"{"order":1}"#);
+        bench.clock.step_wall(ClockStep(step));
+        assert!(matches!(bench.forward(&one).await, State::Placed(_)), "before anybody has noticed");
+        bench.set_wall(0).await;
+        bench.wire.say(r#"{"order":2}"#);
+        assert!(matches!(bench.forward(&two).await, State::Placed(_)), "and after");
+        assert_eq!(bench.clock.now().millis(), NOW.millis() + step);
+        assert!(!bench.polls_are_due().await, "not yet");
+        bench.later(Duration::from_secs(60));
+        assert!(bench.polls_are_due().await, "in a minute, as if nothing had been");
+        bench.later(Duration::from_secs(3600));
+        assert!(matches!(bench.forward(&three).await, State::Closed { .. }), "it was held for its hour, and no more");
+        assert!(bench.app.store.verify().await.unwrap().failures.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_lasts_as_long_as_it_did_when_the_clock_is_set() {
+    for step in [DAY, -DAY] {
+        let bench = bench().await;
+        let order = bench.sending(1).await;
+        bench.set_wall(step).await;
+        Arc::clone(&bench.app).find_lost_senders().await;
+        assert!(matches!(bench.state(&order).await, State::Sending { .. }), "{step}: its lease goes on");
+        bench.later(LEASE);
+        Arc::clone(&bench.app).find_lost_senders().await;
+        assert!(matches!(bench.state(&order).await, State::Uncertain { .. }), "{step}: and ends");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_written_however_the_clock_was_set_meanwhile() {
+    let bench = bench().await;
+    let order = bench.sending(1).await;
+    bench.set_wall(DAY).await;
+    let settled = bench.app.settle(order, Outcome::Accepted(UpstreamOrderId::new("77"))).await;
+    assert!(matches!(settled.state, State::Placed(_)));
+    bench.set_wall(-DAY).await;
+    assert!(!bench.polls_are_due().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_corrections_move_no_deadline() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    bench.set_wall(50_000).await;
+    assert_eq!(bench.app.reread(order.id).await.unwrap(), order);
+}
