@@ -30,6 +30,7 @@ mod money;
 mod ops;
 mod pause;
 mod pricing;
+mod provider_trouble;
 mod redis;
 mod refill;
 mod reload;

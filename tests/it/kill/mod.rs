@@ -94,7 +94,7 @@ fn settle(gateway: &Gateway, books: &Books) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_bought_twice_however_often_the_gateway_is_killed() {
-    let (kills, seed) = (setting("TOLLGATE_KILLS", 50), setting("TOLLGATE_KILL_SEED", 20_261_124));
+    let (kills, seed) = (setting("TOLLGATE_KILLS", 30), setting("TOLLGATE_KILL_SEED", 20_261_124));
     let folder = tempfile::tempdir().unwrap();
     let panel = |name: &str, faults: &str| Options {
         speed: NonZeroU32::new(20).unwrap(),
