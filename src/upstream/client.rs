@@ -8,18 +8,19 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, MultiStatus};
+use super::answers::{AnswerError, Balance, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
 use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
 use super::catalogue::{ServiceList, read_services};
 use super::classify::{Dialect, Judgement, MAX_TEXT, judge_add, with_texts};
 use super::decode::cut;
+use super::findings::{add_finding, read_finding};
 use super::gate::{Gate, Limits, Permit};
 use super::many::ItemError;
 use super::redact::Key;
 use super::refills::{MultiRefillStatus, judge_refill, read_refill_status, read_refill_statuses};
 use super::request;
-use super::standing::{Finding, HealthState, Priority, Purpose, Unavailable};
+use super::standing::{HealthState, Priority, Purpose, Unavailable};
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
@@ -384,58 +385,6 @@ impl Upstream {
         let labels = [provider, action, ("outcome", outcome.to_owned())];
         metrics::counter!(telemetry::UPSTREAM_CALLS, &labels).increment(1);
     }
-}
-
-/// How long a reply asks us to wait, where it does.
-fn asked_pause(result: &Result<Reply, TransportError>) -> Option<Duration> {
-    let reply = result.as_ref().ok()?;
-    match reply.status {
-        429 => Some(reply.retry_after.unwrap_or(DEFAULT_PAUSE)),
-        status if status >= 400 => reply.retry_after,
-        _ => None,
-    }
-}
-
-/// Whether the upstream's server failed, whatever it says.
-fn server_failed(result: &Result<Reply, TransportError>) -> bool {
-    result.as_ref().map_or(true, |reply| reply.status >= 500)
-}
-
-/// What an `add` showed of the upstream.
-fn add_finding(result: &Result<Reply, TransportError>, outcome: &Outcome, account_blocked: bool) -> Finding {
-    let (text, kind) = match outcome {
-        Outcome::Accepted(_) => return Finding::Answered,
-        Outcome::Rejected(rejection) => (rejection.text.clone(), Some(rejection.kind)),
-        Outcome::NotSent(text) | Outcome::Ambiguous(text) => (text.clone(), None),
-    };
-    let understood = kind.is_some_and(|kind| kind != RejectKind::Maintenance);
-    if account_blocked || kind == Some(RejectKind::Key) {
-        Finding::KeyRejected(text)
-    } else if let Some(pause) = asked_pause(result) {
-        Finding::TooMany(pause, text)
-    } else if kind == Some(RejectKind::RateLimit) {
-        Finding::TooMany(DEFAULT_PAUSE, text)
-    } else if server_failed(result) && !understood {
-        Finding::Failed(text)
-    } else {
-        Finding::Reached
-    }
-}
-
-/// What a reading call showed of the upstream.
-fn read_finding(result: &Result<Reply, TransportError>, error: Option<&AnswerError>) -> Finding {
-    let text = error.map(ToString::to_string).unwrap_or_default();
-    match error {
-        None => return Finding::Answered,
-        Some(AnswerError::KeyRejected(text)) => return Finding::KeyRejected(text.clone()),
-        Some(AnswerError::RateLimited(wait)) => return Finding::TooMany(*wait, text),
-        _ => {}
-    }
-    if let Some(pause) = asked_pause(result) {
-        return Finding::TooMany(pause, text);
-    }
-    let understood = matches!(error, Some(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)));
-    if server_failed(result) && !understood { Finding::Failed(text) } else { Finding::Reached }
 }
 
 #[cfg(test)]

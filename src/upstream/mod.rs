@@ -11,6 +11,7 @@
 //! | [`answers`], [`catalogue`] | statuses and balance; services |
 //! | [`many`] | which part of an answer about many things is about which |
 //! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
+//! | `findings` | what a finished call shows of the upstream |
 //! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
 //! | [`client`] | one upstream with all of that |
 //!
@@ -25,6 +26,7 @@ pub mod classify;
 pub mod client;
 pub mod decode;
 pub mod error_texts;
+mod findings;
 mod gate;
 pub mod many;
 mod numbers;

@@ -31,6 +31,7 @@ mod money;
 mod ops;
 mod pause;
 mod pricing;
+mod provider_trouble;
 mod redis;
 mod redis_load;
 mod refill;

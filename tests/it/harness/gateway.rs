@@ -147,6 +147,15 @@ impl Gateway {
         }
     }
 
+    /// Starts the process and kills it so much later, wherever its start has got by then.
+    pub async fn start_and_kill(&mut self, later: std::time::Duration) {
+        assert!(self.child.is_none(), "it runs already");
+        let child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.child = Some(child.unwrap());
+        tokio::time::sleep(later).await;
+        self.kill();
+    }
+
     /// SIGTERM, and waits for its end.
     pub async fn stop(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().unwrap();
@@ -285,6 +294,11 @@ impl Gateway {
     /// The same client for a task of its own.
     pub fn caller(&self) -> Caller {
         Caller { http: self.http.clone(), api: self.api.clone(), key: self.key.clone() }
+    }
+
+    /// The same for another client of that key.
+    pub fn caller_of(&self, key: &str) -> Caller {
+        Caller { key: key.to_owned(), ..self.caller() }
     }
 
     /// The same for another client, once its terms allow it.
