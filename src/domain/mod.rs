@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod params;
 pub mod pricing;
 pub mod refill;
+pub mod search;
 pub mod service_type;
 pub mod status;
 pub mod time;
