@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::domain::catalogue::{Doubts, Identity, UpstreamService};
 use crate::domain::client::{Client, EntryKind};
-use crate::domain::ids::{KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
+use crate::domain::ids::{AttemptNumber, KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
 use crate::domain::money::{Money, Percent};
 use crate::domain::order::{NewOrder, Order};
 use crate::domain::refill::Refill;
@@ -135,6 +135,40 @@ pub struct AttemptRecord {
     pub outcome: Option<String>,
     /// The upstream's words or ID.
     pub detail: Option<String>,
+}
+
+/// An attempt that may have left an order upstream which no order of ours holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostAttempt {
+    /// Its order, as it is now.
+    pub order: Order,
+    /// Which attempt.
+    pub attempt: AttemptNumber,
+    /// By which service there.
+    pub service: UpstreamServiceId,
+    /// When it became durable.
+    pub started_at: Timestamp,
+    /// When it was given up; `None` while it is under way.
+    pub ended_at: Option<Timestamp>,
+    /// How far the search for it has got.
+    pub search: Search,
+}
+
+/// How far the search for a lost attempt's order has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// What the upstream takes for it by its list of that time, in its currency, where that is known.
+    pub cost: Option<Decimal>,
+    /// How often it was searched for.
+    pub tries: u32,
+    /// In how many of them its upstream was asked for IDs.
+    pub scans: u32,
+    /// By how many calls in all.
+    pub calls: u32,
+    /// When the last of them was made.
+    pub asked_at: Option<Timestamp>,
+    /// When it is searched for again; `None` before the first time.
+    pub next_at: Option<Timestamp>,
 }
 
 /// One line of an order's history.

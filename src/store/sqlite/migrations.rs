@@ -8,7 +8,10 @@ use crate::store::{StoreError, StoreResult};
 /// Marks a SQLite file as ours ("toll").
 pub(super) const APPLICATION_ID: i64 = 0x746f_6c6c;
 
-const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("initial", include_str!("migrations/0001_initial.sql")),
+    ("lost attempts", include_str!("migrations/0002_lost_attempts.sql")),
+];
 
 /// The schema that this program writes.
 pub(super) fn wanted_version() -> i64 {
