@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rust_decimal::Decimal;
 
 use super::taken::Taken;
-use super::terms::{ProviderSetup, Terms};
+use super::terms::{ProviderSetup, SearchSetup, Terms};
 use super::*;
 use crate::domain::catalogue::{PricingRules, ServiceDefinition, UpstreamService};
 use crate::domain::client::Client;
@@ -93,6 +93,7 @@ fn terms() -> Terms {
         max_catalogue_age: Duration::from_secs(86_400),
         low_balance: Decimal::ZERO,
         partial_is_final: true,
+        search: SearchSetup::default(),
     };
     Terms {
         currency: "USD".into(),

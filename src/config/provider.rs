@@ -6,6 +6,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::reader::{Field, Section};
+use super::secret::SecretRef;
 use super::sections::markup;
 use super::settings::{PricingSettings, ProviderMode, ProviderSettings, Recover};
 use super::values::{self, TEN_YEARS, boolean, decimal, duration, integer, word};
@@ -24,6 +25,15 @@ pub(super) struct ProviderNames {
     lines: BTreeMap<String, usize>,
     /// Whether an ID could not be read: then no other is called unknown.
     incomplete: bool,
+    /// Whose account is which, and whether it is said to be nobody else's.
+    accounts: Vec<Account>,
+}
+
+struct Account {
+    provider: ProviderId,
+    url: String,
+    key: SecretRef,
+    is_exclusive: bool,
 }
 
 impl ProviderNames {
@@ -36,6 +46,20 @@ impl ProviderNames {
             return None;
         }
         values::expected_one_of(field, "the id of a [[provider]]", name, self.lines.keys().map(String::as_str))
+    }
+
+    /// An account that orders are placed on by two providers is not exclusive to either.
+    fn add_account(&mut self, section: &Section<'_>, account: Account) {
+        let shares = |other: &&Account| other.url == account.url && other.key == account.key;
+        let other = self.accounts.iter().find(shares).filter(|other| other.is_exclusive || account.is_exclusive);
+        if let Some(other) = other {
+            let message = format!(
+                "expected an account of its own, found that of provider \"{}\" (one of the two says exclusive_account = true)",
+                other.provider
+            );
+            section.mistake_at("url", message);
+        }
+        self.accounts.push(account);
     }
 
     fn add(&mut self, section: &mut Section<'_>) -> Option<ProviderId> {
@@ -88,8 +112,12 @@ pub(super) fn provider(
     let low_balance = section.get("low_balance", decimal(Decimal::ZERO)).unwrap_or(Decimal::from(25));
     let partial_is_final = section.get("partial_is_final", boolean).unwrap_or(true);
     let (exclusive_account, recover) = recovery(section);
+    let lists_orders = section.get("lists_orders", boolean).unwrap_or(false);
     let markup = markup(section);
     let rejects = section.get("rejects", rejects).unwrap_or_default();
+    if let (Some(provider), Some(url), Some(key)) = (id.clone(), url.clone(), key.clone()) {
+        names.add_account(section, Account { provider, url, key, is_exclusive: exclusive_account });
+    }
     Some(ProviderSettings {
         id: id?,
         url: url?,
@@ -108,6 +136,7 @@ pub(super) fn provider(
         partial_is_final,
         exclusive_account,
         recover,
+        lists_orders,
         markup,
         rejects,
     })

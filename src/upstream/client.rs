@@ -427,6 +427,9 @@ fn read_finding(result: &Result<Reply, TransportError>, error: Option<&AnswerErr
     if server_failed(result) && !understood { Finding::Failed(text) } else { Finding::Reached }
 }
 
+#[path = "client_search.rs"]
+mod search;
+
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;

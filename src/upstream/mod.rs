@@ -9,6 +9,7 @@
 //! | [`error_texts`] | the table of known error texts |
 //! | [`classify`] | what came of an `add` |
 //! | [`answers`], [`catalogue`] | statuses and balance; services |
+//! | [`listing`] | the list of our orders, and what is said of IDs that may be ours |
 //! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
 //! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
 //! | [`client`] | one upstream with all of that |
@@ -25,6 +26,7 @@ pub mod client;
 pub mod decode;
 pub mod error_texts;
 mod gate;
+pub mod listing;
 mod numbers;
 mod redact;
 pub mod refills;
@@ -40,6 +42,7 @@ pub use catalogue::{ServiceList, decode_services};
 pub use classify::classify_add;
 pub use client::{Health, Upstream, UpstreamOptions};
 pub use gate::{Limits, Permit};
+pub use listing::{LookUp, decode_listing};
 pub use refills::{MultiRefillStatus, classify_refill};
 pub use refusal::Rejects;
 pub use request::MAX_BATCH;
