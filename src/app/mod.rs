@@ -20,6 +20,7 @@ pub mod error;
 mod forward;
 mod freeze;
 mod hasten;
+mod hints;
 mod online;
 mod pauses;
 mod poll;
@@ -31,6 +32,7 @@ pub mod requests;
 pub mod restore;
 mod routes;
 pub mod running;
+mod search;
 mod settle;
 pub mod snapshot;
 mod status;
@@ -69,6 +71,7 @@ use auth::AccessTable;
 use cancel_forward::Retry;
 use freeze::Freezes;
 use hasten::Asked;
+use search::SearchMemory;
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncState;
 use terms::Terms;
@@ -114,6 +117,7 @@ pub struct App {
     /// Providers of whose foreign currency in a status the operator was told.
     foreign_statuses: Mutex<HashSet<ProviderId>>,
     wrong_keys: WrongKeys,
+    search: SearchMemory,
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
@@ -146,6 +150,7 @@ impl App {
         for (id, upstream) in &upstreams {
             upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
         }
+        let started_at = clock.now();
         Ok(Arc::new(Self {
             store,
             cache,
@@ -173,6 +178,7 @@ impl App {
             low_balances: Mutex::default(),
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
+            search: SearchMemory::new(started_at),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),
@@ -192,6 +198,12 @@ impl App {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
         self.recover_refills().await?;
+        let providers: Vec<ProviderId> =
+            self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
+        for provider in providers {
+            // By the stored list, before another takes its place.
+            self.note_costs(&provider).await?;
+        }
         Ok(count)
     }
 

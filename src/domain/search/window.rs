@@ -91,10 +91,16 @@ impl Window {
         }
     }
 
+    /// Attempts that ended before this can't have left an order in it.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.from.minus(LATE)
+    }
+
     /// Whether another attempt may have left an order in it.
     pub(super) fn may_hold(&self, other: &Lost) -> bool {
         let begins_in_time = self.until.is_none_or(|until| other.started_at <= until);
-        let ends_in_time = other.ended_at.is_none_or(|ended| ended.plus(LATE) >= self.from);
+        let ends_in_time = other.ended_at.is_none_or(|ended| ended >= self.since());
         begins_in_time && ends_in_time
     }
 }
