@@ -92,7 +92,12 @@ fn a_provider_has_the_defaults_of_the_contract() {
     ];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 30, 120, 600, 86_400]);
     assert_eq!(provider.low_balance, Decimal::from(25));
-    assert!(!provider.lists_orders && provider.partial_is_final && !provider.exclusive_account && provider.rejects.is_empty());
+    assert!(
+        !provider.lists_orders
+            && provider.partial_is_final
+            && !provider.exclusive_account
+            && provider.rejects.is_empty()
+    );
 }
 
 #[test]

@@ -21,9 +21,10 @@ use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
-    RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
+    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
+    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest,
+    VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -165,8 +166,8 @@ pub trait Store: Send + Sync {
     /// attempts. Not those of before the store was restored: what was placed in the time that is gone is not known.
     async fn due_searches(&self, provider: &ProviderId, now: Timestamp, tries: u32) -> StoreResult<Vec<LostAttempt>>;
 
-    /// Every attempt at a provider that is under way, or that ended at or after `since` with its outcome unknown and
-    /// has not given its order its ID since.
+    /// Every attempt at a provider that is under way, or that ended at or after `since` and whose outcome is not
+    /// known to this day.
     async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>>;
 
     /// Orders of a provider that have IDs: the nearest that were answered up to `started_at`, and the nearest that

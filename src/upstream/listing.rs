@@ -62,11 +62,11 @@ fn items(answer: &Value, depth: usize) -> Option<&[Value]> {
     }
 }
 
-pub(crate) fn read_look_up(answer: Result<Value, AnswerError>, asked: &[UpstreamOrderId]) -> Result<LookUp, AnswerError> {
-    let left_out = || LookUp {
-        items: asked.iter().map(|id| (id.clone(), Item::LeftOut)).collect(),
-        batches: false,
-    };
+pub(crate) fn read_look_up(
+    answer: Result<Value, AnswerError>,
+    asked: &[UpstreamOrderId],
+) -> Result<LookUp, AnswerError> {
+    let left_out = || LookUp { items: asked.iter().map(|id| (id.clone(), Item::LeftOut)).collect(), batches: false };
     let answer = match answer {
         Ok(answer) => answer,
         Err(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)) => return Ok(left_out()),
@@ -184,7 +184,8 @@ mod tests {
             };
             (found.items.iter().map(|(_, item)| kind(item)).collect::<Vec<_>>().join(" "), found.batches)
         };
-        let body = r#"{"1":{"status":"Pending","charge":"1"},"2":{"error":"Incorrect order ID"},"3":"Incorrect order ID"}"#;
+        let body =
+            r#"{"1":{"status":"Pending","charge":"1"},"2":{"error":"Incorrect order ID"},"3":"Incorrect order ID"}"#;
         assert_eq!(kinds(body), ("yes no no -".to_owned(), true));
         assert_eq!(kinds(r#"{"error":"Incorrect request"}"#), ("- - - -".to_owned(), false));
         assert_eq!(kinds(r#"[{"status":"Pending"},{"status":"Pending"}]"#), ("- - - -".to_owned(), false));

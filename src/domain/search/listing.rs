@@ -31,7 +31,8 @@ pub fn find_in_listing(
     if !reaches_back(lost, window, list) {
         return Err(Obstacle::ListTooShort);
     }
-    let fits = |listed: &&Listed| !held.contains(&listed.id) && is_described(lost, listed) && is_in(lost, window, listed);
+    let fits =
+        |listed: &&Listed| !held.contains(&listed.id) && is_described(lost, listed) && is_in(lost, window, listed);
     let fitting: Vec<&Listed> = list.iter().filter(fits).collect();
     let ids = || fitting.iter().map(|listed| listed.id.clone()).collect::<Vec<_>>();
     let [one] = fitting.as_slice() else {
@@ -54,9 +55,7 @@ fn is_described(lost: &Lost, listed: &Listed) -> bool {
 
 fn is_in(lost: &Lost, window: &Window, listed: &Listed) -> bool {
     let ended_at = lost.ended_at.unwrap_or(lost.started_at);
-    let in_time = listed
-        .created_at
-        .is_none_or(|at| at >= lost.started_at.minus(SKEW) && at <= ended_at.plus(SKEW));
+    let in_time = listed.created_at.is_none_or(|at| at >= lost.started_at.minus(SKEW) && at <= ended_at.plus(SKEW));
     in_time && window.takes(&listed.id)
 }
 

@@ -66,9 +66,9 @@ impl Listed {
     fn agrees_with(&self, lost: &Lost) -> bool {
         let service = self.service.as_deref().is_none_or(|service| service == lost.service.as_str());
         let link = self.link.as_deref().is_none_or(|link| link == lost.link);
-        let quantity = self.quantity.is_none_or(|quantity| {
-            lost.is_package || lost.quantity == Some(quantity) || lost.units == quantity
-        });
+        let quantity = self
+            .quantity
+            .is_none_or(|quantity| lost.is_package || lost.quantity == Some(quantity) || lost.units == quantity);
         service && link && quantity
     }
 }

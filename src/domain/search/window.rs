@@ -58,8 +58,7 @@ impl Window {
             return Err(Obstacle::NotInSequence);
         }
         let ended_at = lost.ended_at.unwrap_or(lost.started_at);
-        let below =
-            before.into_iter().filter(|one| one.finished_at <= lost.started_at).max_by_key(|one| one.number);
+        let below = before.into_iter().filter(|one| one.finished_at <= lost.started_at).max_by_key(|one| one.number);
         let above = after.into_iter().filter(|one| one.started_at >= ended_at).min_by_key(|one| one.number);
         if let (Some(below), Some(above)) = (&below, &above)
             && below.number >= above.number

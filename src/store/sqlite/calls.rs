@@ -16,9 +16,10 @@ use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, ProviderRecord,
-    RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
+    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
+    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest,
+    VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, named_params, params};
 
 use super::movements::{Entry, post, terms};
-use super::searches;
 use super::rows::{Columns, count, first, order_id, state_columns, write_json, write_tried};
+use super::searches;
 use crate::domain::client::EntryKind;
 use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId};
 use crate::domain::money::Money;

@@ -75,7 +75,12 @@ fn rows(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> StoreRes
 }
 
 /// See [`crate::store::Store::due_searches`].
-pub(super) fn due(conn: &Connection, provider: &ProviderId, now: Timestamp, tries: u32) -> StoreResult<Vec<LostAttempt>> {
+pub(super) fn due(
+    conn: &Connection,
+    provider: &ProviderId,
+    now: Timestamp,
+    tries: u32,
+) -> StoreResult<Vec<LostAttempt>> {
     let sql = format!(
         "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
          JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
@@ -90,9 +95,7 @@ pub(super) fn in_doubt(conn: &Connection, provider: &ProviderId, since: Timestam
     let lost = format!(
         "SELECT {ROW} FROM lost_attempts AS lost \
          JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
-         JOIN orders ON orders.id = lost.order_id \
-         WHERE lost.provider = ?1 AND lost.ended_at >= ?2 AND NOT (orders.upstream_order IS NOT NULL \
-         AND orders.provider = lost.provider AND orders.attempts = lost.attempt) ORDER BY lost.order_id"
+         WHERE lost.provider = ?1 AND lost.ended_at >= ?2 AND attempts.outcome = 'ambiguous' ORDER BY lost.order_id"
     );
     let sending = format!(
         "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
@@ -201,9 +204,8 @@ pub(super) fn put(conn: &Connection, order: OrderId, attempt: AttemptNumber, sea
 
 /// See [`crate::store::Store::search_calls`].
 pub(super) fn calls(conn: &Connection, provider: &ProviderId, since: Timestamp) -> StoreResult<u64> {
-    let mut statement = conn.prepare_cached(
-        "SELECT coalesce(sum(calls), 0) FROM lost_attempts WHERE provider = ?1 AND asked_at >= ?2",
-    )?;
+    let mut statement = conn
+        .prepare_cached("SELECT coalesce(sum(calls), 0) FROM lost_attempts WHERE provider = ?1 AND asked_at >= ?2")?;
     let calls: i64 = statement.query_row(params![provider.as_str(), since.millis()], |row| row.get(0))?;
     Ok(u64::try_from(calls).unwrap_or(u64::MAX))
 }
