@@ -30,6 +30,7 @@ mod money;
 mod ops;
 mod pause;
 mod pricing;
+mod recovery;
 mod redis;
 mod refill;
 mod reload;
