@@ -202,7 +202,7 @@ impl App {
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
         for provider in providers {
             // By the stored list, before another takes its place.
-            self.note_costs(&provider).await?;
+            self.note_costs(&provider, usize::MAX).await?;
         }
         Ok(count)
     }

@@ -25,6 +25,8 @@ use crate::upstream::{MAX_BATCH, Permit, Priority, Upstream};
 /// How many calls a provider is asked in an hour.
 const CALLS_AN_HOUR: u64 = 30;
 const HOUR: Duration = Duration::from_secs(3600);
+/// How many orders are searched for in one round.
+const ROUND: usize = 20;
 /// How often one order is searched for.
 const TRIES: u32 = 20;
 /// In how many of them its upstream is asked for IDs.
@@ -115,7 +117,7 @@ impl App {
 
     async fn try_find_lost(&self, provider: &ProviderId) -> StoreResult<()> {
         let terms = Arc::clone(&self.snapshot.load().terms);
-        let due = self.note_costs(provider).await?;
+        let due = self.note_costs(provider, ROUND).await?;
         let Some(setup) = terms.provider(provider).filter(|setup| setup.search != SearchSetup::default()) else {
             return Ok(());
         };
@@ -129,9 +131,9 @@ impl App {
     }
 
     /// Writes down what each lost order costs, as long as that is known; gives what is due.
-    pub(super) async fn note_costs(&self, provider: &ProviderId) -> StoreResult<Vec<LostAttempt>> {
+    pub(super) async fn note_costs(&self, provider: &ProviderId, limit: usize) -> StoreResult<Vec<LostAttempt>> {
         let now = self.clock.now();
-        let mut due = self.store.due_searches(provider, now, TRIES).await?;
+        let mut due = self.store.due_searches(provider, now, TRIES, limit).await?;
         for lost in due.iter_mut().filter(|lost| lost.search.next_at.is_none()) {
             lost.search = Search { cost: self.cost_then(provider, lost), next_at: Some(now), ..Search::default() };
             self.store.put_search(lost.order.id, lost.attempt, lost.search.clone()).await?;

@@ -163,8 +163,15 @@ pub trait Store: Send + Sync {
     // === Searches for what was lost ===
 
     /// Uncertain orders of a provider whose search is due and was tried fewer than `tries` times, by their last
-    /// attempts. Not those of before the store was restored: what was placed in the time that is gone is not known.
-    async fn due_searches(&self, provider: &ProviderId, now: Timestamp, tries: u32) -> StoreResult<Vec<LostAttempt>>;
+    /// attempts: so many, those that never were first. Not those of before the store was restored: what was placed in
+    /// the time that is gone is not known.
+    async fn due_searches(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        tries: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LostAttempt>>;
 
     /// Every attempt at a provider that is under way, or that ended at or after `since` and whose outcome is not
     /// known to this day.

@@ -132,9 +132,15 @@ impl Store for SqliteStore {
         self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
     }
 
-    async fn due_searches(&self, provider: &ProviderId, now: Timestamp, tries: u32) -> StoreResult<Vec<LostAttempt>> {
+    async fn due_searches(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        tries: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LostAttempt>> {
         let provider = provider.clone();
-        self.read(move |conn| searches::due(conn, &provider, now, tries)).await
+        self.read(move |conn| searches::due(conn, &provider, now, tries, limit)).await
     }
 
     async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {

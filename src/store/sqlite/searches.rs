@@ -80,14 +80,16 @@ pub(super) fn due(
     provider: &ProviderId,
     now: Timestamp,
     tries: u32,
+    limit: usize,
 ) -> StoreResult<Vec<LostAttempt>> {
     let sql = format!(
         "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
          JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
          WHERE orders.state = 'uncertain' AND orders.provider = ?1 AND coalesce(lost.next_at, 0) <= ?2 \
-         AND lost.tries < ?3 AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) ORDER BY orders.id"
+         AND lost.tries < ?3 AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         ORDER BY coalesce(lost.next_at, 0), orders.id LIMIT ?4"
     );
-    rows(conn, &sql, params![provider.as_str(), now.millis(), tries])
+    rows(conn, &sql, params![provider.as_str(), now.millis(), tries, claims::limit_of(limit)])
 }
 
 /// See [`crate::store::Store::attempts_in_doubt`].
