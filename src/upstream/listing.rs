@@ -76,7 +76,9 @@ pub(crate) fn read_look_up(
     let Some(by_id) = by_id(&answer, &texts, &["order", "order_id"]) else { return Ok(left_out()) };
     let items = asked.iter().map(|id| {
         let item = by_id.get(id.as_str()).map_or(Item::LeftOut, |item| match read_item(item) {
-            Ok(_) => item.as_object().map_or(Item::LeftOut, |object| Item::Known(describe(id.clone(), object))),
+            Ok(_) => {
+                item.as_object().map_or(Item::LeftOut, |object| Item::Known(Box::new(describe(id.clone(), object))))
+            }
             Err(ItemError::UnknownOrder(_)) => Item::Unknown,
             Err(ItemError::Missing | ItemError::Refused(_)) => Item::LeftOut,
         });

@@ -2,6 +2,7 @@
 
 use rusqlite::OptionalExtension;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tollgate::sandbox::{Action, DEFAULT_KEY, Fault, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
@@ -110,10 +111,11 @@ async fn a_scan_goes_on_after_a_kill() {
     neighbour(&gateway, "before").await;
     alpha.script_next(Action::Add, Fault::HangAfter, 1);
     let caller = gateway.caller();
-    let adding = tokio::spawn(async move { caller.add(1, LOST, 100).await });
+    let mut adding = JoinSet::new();
+    adding.spawn(async move { caller.add(1, LOST, 100).await });
     eventually("the order to be there", || async { (accepted(&alpha, LOST) == 1).then_some(()) }).await;
     gateway.kill();
-    adding.await.unwrap().unwrap_err();
+    adding.join_next().await.unwrap().unwrap().unwrap_err();
     gateway.launch().await;
     let lost = gateway.orders().into_iter().find(|order| order["link"] == LOST).unwrap()["order"].as_u64().unwrap();
     gateway.until_state(lost, "uncertain").await;
@@ -434,13 +436,14 @@ async fn an_order_that_is_being_sent_is_not_taken_for_a_lost_one() {
     // The same again: it is there, and its answer is on its way.
     alpha.script_next(Action::Add, Fault::Slow(std::time::Duration::from_secs(4)), 1);
     let caller = gateway.caller();
-    let adding = tokio::spawn(async move { caller.add(1, LOST, 100).await.unwrap() });
+    let mut adding = JoinSet::new();
+    adding.spawn(async move { caller.add(1, LOST, 100).await.unwrap() });
     eventually("the second to be there", || async { (accepted(&alpha, LOST) == 1).then_some(()) }).await;
     alpha.set_lists_orders(true);
     let tried = search(&gateway, lost).0;
     search_now(&gateway);
     until_tried(&gateway, lost, tried + 1).await;
-    let second = adding.await.unwrap()["order"].as_u64().unwrap();
+    let second = adding.join_next().await.unwrap().unwrap()["order"].as_u64().unwrap();
     let story = gateway.until_state(second, "placed").await;
     assert_eq!(story["order"]["upstream_order"], id_of(&alpha, LOST).as_str());
     is_untouched(&alpha, &gateway, lost, 2);

@@ -21,7 +21,7 @@ pub enum Item {
     /// Nothing that can be read.
     LeftOut,
     /// This.
-    Known(Listed),
+    Known(Box<Listed>),
 }
 
 /// How well an order fits.

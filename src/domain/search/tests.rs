@@ -65,7 +65,7 @@ fn answers(known: Vec<Listed>) -> Vec<(UpstreamOrderId, Item)> {
     let item = |number: u64| {
         let wanted = id(&number.to_string());
         let found = known.iter().find(|listed| listed.id == wanted).cloned();
-        (wanted, found.map_or(Item::Unknown, Item::Known))
+        (wanted, found.map_or(Item::Unknown, |listed| Item::Known(Box::new(listed))))
     };
     (11..14).map(item).collect()
 }
@@ -377,7 +377,7 @@ proptest! {
                         let figures = known.map(|listed| Listed {
                             service: None, link: None, quantity: None, created_at: None, ..listed.clone()
                         });
-                        (number, figures.map_or(Item::Unknown, Item::Known))
+                        (number, figures.map_or(Item::Unknown, |listed| Item::Known(Box::new(listed))))
                     })
                     .collect();
                 if let Ok(found) = find_in_gap(lost, &window, &others, &items, &panel.held, "USD") {
@@ -398,7 +398,7 @@ fn a_lone_loss_between_two_orders_is_found_by_either_way() {
     let [before, after] = panel.neighbours.before.as_slice() else { panic!("two") };
     let around = Neighbours { before: vec![before.clone()], after: vec![after.clone()] };
     let window = Window::between(lost, &around).unwrap();
-    let items = [(id("102"), Item::Known(seen("102", report("Pending", Some("0.0902"), None))))];
+    let items = [(id("102"), Item::Known(Box::new(seen("102", report("Pending", Some("0.0902"), None)))))];
     let by_scan = find_in_gap(lost, &window, &[], &items, &panel.held, "USD");
     let by_list = find_in_listing(lost, &window, &[], &panel.known, &panel.held);
     assert_eq!((by_scan.as_ref().ok(), by_list.as_ref().ok()), (truth.as_ref(), truth.as_ref()));
