@@ -28,12 +28,14 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How many orders are searched for in one round.
 const ROUND: usize = 20;
 /// How often one order is searched for.
-const TRIES: u32 = 20;
-/// In how many of them its upstream is asked for IDs.
-const SCANS: u32 = 3;
-/// From the first search to the second; it doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const TRIES: u32 = 10;
+/// For how many of them its upstream tells of all IDs.
+const SCANS: u32 = 5;
+/// From the first search to the second; each pause is four times the one before, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
+/// Until the next look where there was nothing to ask yet; such looks are not counted.
+const WAIT: Duration = Duration::from_secs(10);
 /// How long a call stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
 
@@ -61,7 +63,7 @@ impl SearchMemory {
 enum Failure {
     /// By the list, or by the scan.
     Unproven(&'static str, Obstacle),
-    /// A call that brought nothing, or that could not be made yet.
+    /// A call that brought nothing, or that could not be made.
     Unanswered(String),
 }
 
@@ -74,6 +76,14 @@ impl Failure {
                 Some(Hint { about, seen: format!("searched for it at {provider} by {how}: {obstacle}") })
             }
             _ => None,
+        }
+    }
+
+    /// Whether it goes away by itself.
+    const fn passes(&self) -> bool {
+        match self {
+            Self::Unproven(_, obstacle) => obstacle.passes(),
+            Self::Unanswered(_) => true,
         }
     }
 }
@@ -97,6 +107,7 @@ fn hint_name(how: &str, obstacle: &Obstacle) -> &'static str {
 
 const LIST: &str = "its list of orders";
 const SCAN: &str = "a scan";
+const STOPPING: &str = "the gateway is stopping";
 
 /// One search at one provider for all that is due there.
 struct Round<'a> {
@@ -105,6 +116,8 @@ struct Round<'a> {
     upstream: Arc<Upstream>,
     /// How many calls may still be made.
     left: u64,
+    /// Whether the list was asked for.
+    has_listed: bool,
 }
 
 impl App {
@@ -127,7 +140,7 @@ impl App {
         }
         let made = self.store.search_calls(provider, self.clock.now().minus(HOUR)).await?;
         let left = CALLS_AN_HOUR.saturating_sub(made);
-        Round { app: self, setup, upstream, left }.search(due).await
+        Round { app: self, setup, upstream, left, has_listed: false }.search(due).await
     }
 
     /// Writes down what each lost order costs, as long as that is known; gives what is due.
@@ -168,17 +181,15 @@ impl App {
 }
 
 impl Round<'_> {
-    async fn search(mut self, due: Vec<LostAttempt>) -> StoreResult<()> {
-        let list = if self.setup.search.by_listing { Some(self.list().await) } else { None };
-        for (index, mut lost) in due.into_iter().enumerate() {
-            if self.app.tasks.is_stopping() {
-                return Ok(());
-            }
+    async fn search(mut self, mut due: Vec<LostAttempt>) -> StoreResult<()> {
+        let list = match due.first_mut() {
+            Some(first) if self.setup.search.by_listing => Some(self.list(first).await?),
+            _ => None,
+        };
+        for mut lost in due {
+            let asked_before = lost.search.calls;
             let mut failures = Vec::new();
             if let Some(list) = &list {
-                if index == 0 {
-                    self.count(&mut lost.search);
-                }
                 match self.in_list(&lost, list.as_deref()).await? {
                     Ok(id) => {
                         self.settle(lost, id, Found::Listing).await?;
@@ -196,33 +207,48 @@ impl Round<'_> {
                     Err(failure) => failures.push(failure),
                 }
             }
-            self.put_off(lost, &failures).await?;
+            if self.app.tasks.is_stopping() {
+                return Ok(());
+            }
+            let asked = self.has_listed || lost.search.calls > asked_before;
+            self.put_off(lost, &failures, asked).await?;
         }
         Ok(())
     }
 
-    async fn permit(&mut self) -> Result<Permit, String> {
-        self.left = self.left.checked_sub(1).ok_or("the calls of this hour are used up")?;
-        let permit = self.app.tasks.unless_stopping(self.upstream.permit(Priority::Sync, PERMIT_WAIT)).await;
-        permit.ok_or("the gateway is stopping")?.map_err(|unavailable| unavailable.to_string())
-    }
-
-    /// A call is counted with the order that it was made for, so that the count outlives this process.
-    fn count(&self, search: &mut Search) {
-        search.calls = search.calls.saturating_add(1);
-        search.asked_at = Some(self.app.clock.now());
+    /// The right to make one call for this order, which is counted with it first: the count outlives this process.
+    async fn permit(&mut self, lost: &mut LostAttempt) -> StoreResult<Result<Permit, String>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(Err("the calls of this hour are used up".to_owned()));
+        };
+        let permit = match self.app.tasks.unless_stopping(self.upstream.permit(Priority::Sync, PERMIT_WAIT)).await {
+            Some(Ok(permit)) => permit,
+            Some(Err(unavailable)) => return Ok(Err(unavailable.to_string())),
+            None => return Ok(Err(STOPPING.to_owned())),
+        };
+        self.left = left;
+        lost.search.calls = lost.search.calls.saturating_add(1);
+        lost.search.asked_at = Some(self.app.clock.now());
+        self.app.store.put_search(lost.order.id, lost.attempt, lost.search.clone()).await?;
+        Ok(Ok(permit))
     }
 
     // === By the list of our orders ===
 
-    async fn list(&mut self) -> Result<Vec<Listed>, String> {
-        let permit = self.permit().await?;
+    async fn list(&mut self, first: &mut LostAttempt) -> StoreResult<Result<Vec<Listed>, String>> {
+        let permit = match self.permit(first).await? {
+            Ok(permit) => permit,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.has_listed = true;
         let answer = self.app.tasks.unless_stopping(self.upstream.list_orders(permit, MAX_LISTED)).await;
-        answer.ok_or("the gateway is stopping")?.map_err(|error| {
-            let provider = &self.setup.id;
-            tracing::warn!(%provider, %error, "{provider} gives no list of our orders, although lists_orders says so");
-            format!("no list of our orders: {error}")
-        })
+        Ok(answer.ok_or_else(|| STOPPING.to_owned()).and_then(|answer| {
+            answer.map_err(|error| {
+                let provider = &self.setup.id;
+                tracing::warn!(%provider, %error, "{provider} gives no list of our orders, although lists_orders says so");
+                format!("no list of our orders: {error}")
+            })
+        }))
     }
 
     /// What is known of others is read after the list: whatever is in that has begun by then.
@@ -268,16 +294,17 @@ impl Round<'_> {
             return Ok(Err(Failure::Unanswered("the calls of this hour are used up".to_owned())));
         }
         let mut items = Vec::with_capacity(ids.len());
-        lost.search.scans = lost.search.scans.saturating_add(1);
         for batch in batches {
-            self.count(&mut lost.search);
-            // Durable before the call: a process that ends in it has made it all the same.
-            self.app.store.put_search(lost.order.id, lost.attempt, lost.search.clone()).await?;
-            match self.ask(batch, &below, &above).await {
+            let permit = match self.permit(lost).await? {
+                Ok(permit) => permit,
+                Err(why) => return Ok(Err(Failure::Unanswered(why))),
+            };
+            match self.ask(permit, batch, &below, &above).await {
                 Ok(answered) => items.extend(answered),
                 Err(why) => return Ok(Err(Failure::Unanswered(why))),
             }
         }
+        lost.search.scans = lost.search.scans.saturating_add(1);
         let found = self.judge(&attempt, &window, &items).await?;
         Ok(found.map(|id| (id, Found::Scan { below, above })).map_err(|obstacle| Failure::Unproven(SCAN, obstacle)))
     }
@@ -297,16 +324,16 @@ impl Round<'_> {
     /// Asks for some IDs, together with both neighbours: panels answer with one error where they know none at all,
     /// and one that does not know the neighbours now has nothing to say of what is between them.
     async fn ask(
-        &mut self,
+        &self,
+        permit: Permit,
         batch: &[UpstreamOrderId],
         below: &UpstreamOrderId,
         above: &UpstreamOrderId,
     ) -> Result<Vec<(UpstreamOrderId, Item)>, String> {
         let mut ids = vec![below.clone(), above.clone()];
         ids.extend_from_slice(batch);
-        let permit = self.permit().await?;
         let answer = self.app.tasks.unless_stopping(self.upstream.look_up(permit, &ids)).await;
-        let answer = answer.ok_or("the gateway is stopping")?.map_err(|error| format!("no statuses: {error}"))?;
+        let answer = answer.ok_or(STOPPING)?.map_err(|error| format!("no statuses: {error}"))?;
         if !answer.batches {
             return Err("it can't be asked for many orders at once".to_owned());
         }
@@ -350,10 +377,14 @@ impl Round<'_> {
         Ok(())
     }
 
-    async fn put_off(&self, lost: LostAttempt, failures: &[Failure]) -> StoreResult<()> {
+    async fn put_off(&self, lost: LostAttempt, failures: &[Failure], asked: bool) -> StoreResult<()> {
         let provider = &self.setup.id;
         let mut search = lost.search;
-        let pause = FIRST_PAUSE.saturating_mul(1 << search.tries.min(16)).min(MAX_PAUSE);
+        if !asked && failures.iter().all(Failure::passes) {
+            search.next_at = Some(self.app.clock.now().plus(WAIT));
+            return self.app.store.put_search(lost.order.id, lost.attempt, search).await;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << search.tries.min(8).saturating_mul(2)).min(MAX_PAUSE);
         search.tries = search.tries.saturating_add(1);
         search.next_at = Some(self.app.clock.now().plus(pause));
         if search.scans >= SCANS && !self.setup.search.by_listing {

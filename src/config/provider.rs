@@ -31,9 +31,10 @@ pub(super) struct ProviderNames {
 
 struct Account {
     provider: ProviderId,
-    url: String,
+    host: Option<String>,
     key: SecretRef,
-    is_exclusive: bool,
+    /// Whether an order may be taken for the provider's own because it is on that account.
+    is_searched: bool,
 }
 
 impl ProviderNames {
@@ -48,13 +49,13 @@ impl ProviderNames {
         values::expected_one_of(field, "the id of a [[provider]]", name, self.lines.keys().map(String::as_str))
     }
 
-    /// An account that orders are placed on by two providers is not exclusive to either.
+    /// On an account that orders are placed on by two providers, the one's orders are strangers to the other.
     fn add_account(&mut self, section: &Section<'_>, account: Account) {
-        let shares = |other: &&Account| other.url == account.url && other.key == account.key;
-        let other = self.accounts.iter().find(shares).filter(|other| other.is_exclusive || account.is_exclusive);
+        let shares = |other: &&Account| other.host == account.host && other.key == account.key;
+        let other = self.accounts.iter().find(shares).filter(|other| other.is_searched || account.is_searched);
         if let Some(other) = other {
             let message = format!(
-                "expected an account of its own, found that of provider \"{}\" (one of the two says exclusive_account = true)",
+                "expected an account of its own, found that of provider \"{}\" (one of the two says exclusive_account or lists_orders)",
                 other.provider
             );
             section.mistake_at("url", message);
@@ -116,7 +117,8 @@ pub(super) fn provider(
     let markup = markup(section);
     let rejects = section.get("rejects", rejects).unwrap_or_default();
     if let (Some(provider), Some(url), Some(key)) = (id.clone(), url.clone(), key.clone()) {
-        names.add_account(section, Account { provider, url, key, is_exclusive: exclusive_account });
+        let host = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        names.add_account(section, Account { provider, host, key, is_searched: exclusive_account || lists_orders });
     }
     Some(ProviderSettings {
         id: id?,

@@ -11,6 +11,8 @@ use crate::domain::time::Timestamp;
 
 /// The longest ID that is taken.
 const MAX_ID: usize = 64;
+/// How many orders of a list are read: more than any panel was asked for.
+const MAX_ITEMS: usize = 1000;
 /// How deep a list may be wrapped.
 const MAX_DEPTH: usize = 3;
 /// What a list is wrapped in.
@@ -32,6 +34,7 @@ pub(crate) fn read_listing(answer: &Value) -> Result<Vec<Listed>, AnswerError> {
     let items = items(answer, MAX_DEPTH).ok_or_else(|| AnswerError::unreadable(answer))?;
     let listed: Vec<Listed> = items
         .iter()
+        .take(MAX_ITEMS)
         .filter_map(|item| {
             let object = item.as_object()?;
             let id = NAMES.iter().find_map(|name| field(object, name).and_then(scalar_text))?;

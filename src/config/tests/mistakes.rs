@@ -126,8 +126,8 @@ fn each_mistake_is_shown_with_its_place() {
         (provider("recover = \"scan\""), "5:11: expected \"off\", found \"scan\" (it needs exclusive_account = true"),
         (provider("lists_orders = 1"), "5:16: expected true or false, without quotes, found"),
         (
-            provider("exclusive_account = true\n[[provider]]\nid = \"b\"\nurl = \"https://a.example\"\nkey = \"k\""),
-            "8:7: expected an account of its own, found that of provider \"a\" (one of the two says exclusive_account = true)",
+            provider("lists_orders = true\n[[provider]]\nid = \"b\"\nurl = \"https://a.example/\"\nkey = \"k\""),
+            "8:7: expected an account of its own, found that of provider \"a\" (one of the two says exclusive_account or lists_orders)",
         ),
         (
             provider("currency = \"GBP\""),
