@@ -304,7 +304,8 @@ async fn a_provider_is_asked_so_often_in_an_hour_and_no_oftener() {
     until_put_off(&gateway, lost).await;
     assert_eq!(search(&gateway, lost), (0, 0, 0), "it waits, and that is not counted");
     is_untouched(&alpha, &gateway, lost, 5);
-    gateway.edit_store("UPDATE lost_attempts SET asked_at = asked_at - 200000, next_at = 0 WHERE next_at IS NOT NULL");
+    gateway.edit_store("UPDATE lost_attempts SET asked_at = asked_at - 200000");
+    search_now(&gateway);
     gateway.until_state(lost, "placed").await;
 }
 
