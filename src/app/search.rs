@@ -34,8 +34,9 @@ const SCANS: u32 = 5;
 /// From the first search to the second; each pause is four times the one before, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
-/// Until the next look where there was nothing to ask yet; such looks are not counted.
-const WAIT: Duration = Duration::from_secs(10);
+/// Until the next look where there was nothing to ask yet, which is not counted: a twentieth of the time that it has
+/// been lost, within these.
+const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 /// How long a call stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
 
@@ -381,7 +382,9 @@ impl Round<'_> {
         let provider = &self.setup.id;
         let mut search = lost.search;
         if !asked && failures.iter().all(Failure::passes) {
-            search.next_at = Some(self.app.clock.now().plus(WAIT));
+            let now = self.app.clock.now();
+            let age = now.since(lost.ended_at.unwrap_or(lost.started_at));
+            search.next_at = Some(now.plus((age / 20).clamp(WAIT.0, WAIT.1)));
             return self.app.store.put_search(lost.order.id, lost.attempt, search).await;
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << search.tries.min(8).saturating_mul(2)).min(MAX_PAUSE);

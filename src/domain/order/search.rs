@@ -35,3 +35,58 @@ pub(super) fn hinted(step: &mut Step, hint: &Hint) -> Result<(), Illegal> {
     step.alert(format!("{}{}", hint.opening(), hint.seen));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW, new_order, route};
+    use super::*;
+    use crate::domain::ids::AttemptNumber;
+    use crate::domain::order::{CancelWish, Event, Order};
+    use crate::domain::outcome::Outcome;
+
+    fn uncertain() -> Order {
+        let sent = new_order().step(Event::SendStarted(route("alpha")), NOW).unwrap().order;
+        let outcome = Outcome::Ambiguous("timeout".into());
+        sent.step(Event::Answered { attempt: AttemptNumber(1), outcome }, NOW).unwrap().order
+    }
+
+    fn found() -> Event {
+        let [below, above] = ["10", "14"].map(UpstreamOrderId::new);
+        Event::Found { id: UpstreamOrderId::new("12"), by: Found::Scan { below, above } }
+    }
+
+    fn hinted() -> Event {
+        Event::Hinted(Hint { about: "balance", seen: "it moved".into() })
+    }
+
+    #[test]
+    fn what_is_found_is_placed_and_followed_with_its_wish() {
+        let wished = uncertain().step(Event::CancelRequested, NOW).unwrap().order;
+        let step = wished.step(found(), NOW).unwrap();
+        assert_eq!(step.order.binding().map(|binding| binding.id.as_str()), Some("12"));
+        assert!(step.order.due_at.is_some() && step.refund.is_none());
+        assert_eq!(step.order.cancel, CancelWish::Wished, "its upstream is yet to be told");
+        let told: Vec<&str> = step.notes.iter().map(|note| note.text.as_str()).collect();
+        assert!(told[0].starts_with("settled by a scan: of the IDs between 10 and 14"), "{told:?}");
+        assert_eq!(told[1], "placed by alpha:101 as 12");
+    }
+
+    #[test]
+    fn a_hint_is_a_line_and_nothing_else() {
+        let order = uncertain();
+        let step = order.step(hinted(), NOW).unwrap();
+        assert_eq!(step.order, Order { version: order.version + 1, ..order });
+        let [line] = step.notes.as_slice() else { panic!("{:?}", step.notes) };
+        assert!(line.alert && line.text == "hint (balance): it moved" && Hint::is_in(&line.text));
+    }
+
+    #[test]
+    fn only_an_uncertain_order_is_searched_for() {
+        let queued = new_order();
+        let sending = queued.step(Event::SendStarted(route("alpha")), NOW).unwrap().order;
+        let placed = uncertain().step(found(), NOW).unwrap().order;
+        for order in [queued, sending, placed] {
+            assert!(order.step(found(), NOW).is_err() && order.step(hinted(), NOW).is_err(), "{:?}", order.state);
+        }
+    }
+}
