@@ -1,8 +1,11 @@
 //! Background work: every task is known to the shutdown, and the clock is one that a test can set.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -55,6 +58,25 @@ impl Clock {
             }
         }
     }
+}
+
+/// Work that ended in a panic; the lines of the log before say where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it ended in a panic")]
+pub struct Panicked;
+
+/// What `work` gives, unless it panics: without a task of its own, so that it ends where its caller does.
+///
+/// # Errors
+/// [`Panicked`]
+pub async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
+    let mut work = pin!(work);
+    // Nothing is used again of what a panic may have left half done: `work` is not polled after it.
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
 }
 
 /// Every task of the process, and the word that ends them.

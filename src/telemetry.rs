@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
@@ -89,12 +89,6 @@ pub fn init_logs(format: LogFormat) -> Result<(), TelemetryError> {
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
-impl std::fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Metrics")
-    }
-}
-
 impl Metrics {
     /// Makes this process record its metrics.
     ///
@@ -124,10 +118,95 @@ pub fn count_request(outcome: &'static str) {
     counter!(HTTP_REQUESTS, "outcome" => outcome).increment(1);
 }
 
-/// Records how long the answer to a request took.
-pub fn time_request(took: Duration) {
-    histogram!(HTTP_REQUEST_SECONDS).record(took);
+// What a status passes by keeps its counters in hand: to look one up by its name and labels costs more than to count.
+// They belong to the recorder that is installed when they are made.
+
+/// Counts and times the requests to the public listener.
+#[derive(Clone)]
+pub struct RequestMeter {
+    answered: Counter,
+    seconds: Histogram,
 }
+
+impl Default for RequestMeter {
+    fn default() -> Self {
+        Self { answered: counter!(HTTP_REQUESTS, "outcome" => "answered"), seconds: histogram!(HTTP_REQUEST_SECONDS) }
+    }
+}
+
+impl RequestMeter {
+    /// One request, what became of it, and how long its answer took.
+    pub fn count(&self, outcome: &'static str, took: Duration) {
+        match outcome {
+            "answered" => self.answered.increment(1),
+            other => count_request(other),
+        }
+        self.seconds.record(took);
+    }
+}
+
+/// Counts calls of the API.
+pub struct CallMeter(Vec<(&'static str, Counter, Counter)>);
+
+impl CallMeter {
+    /// For calls with one of these actions, and all others as `other`.
+    #[must_use]
+    pub fn new(actions: &[&'static str]) -> Self {
+        let known = actions.iter().copied().chain(["other"]);
+        let of = |action, outcome| counter!(API_CALLS, "action" => action, "outcome" => outcome);
+        Self(known.map(|action| (action, of(action, "ok"), of(action, "error"))).collect())
+    }
+
+    /// One call, and whether it went well. A caller's invention does not become a label.
+    pub fn count(&self, action: &str, ok: bool) {
+        let known = self.0.iter().find(|(known, ..)| *known == action).or(self.0.last());
+        if let Some((_, went_well, failed)) = known {
+            if ok { went_well } else { failed }.increment(1);
+        }
+    }
+}
+
+/// Counts statuses that were looked for in the cache.
+pub struct CacheMeter {
+    hits: Counter,
+    misses: Counter,
+    errors: Counter,
+}
+
+impl Default for CacheMeter {
+    fn default() -> Self {
+        let of = |outcome| counter!(STATUS_CACHE, "outcome" => outcome);
+        Self { hits: of("hit"), misses: of("miss"), errors: of("error") }
+    }
+}
+
+impl CacheMeter {
+    /// So many were looked for, and so many of them were there.
+    pub fn looked(&self, asked: usize, hits: usize) {
+        self.hits.increment(count(hits));
+        self.misses.increment(count(asked.saturating_sub(hits)));
+    }
+
+    /// So many could not be looked for.
+    pub fn unanswered(&self, asked: usize) {
+        self.errors.increment(count(asked));
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+macro_rules! debug_as_name {
+    ($($name:ident),*) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        })*
+    };
+}
+debug_as_name!(Metrics, RequestMeter, CallMeter, CacheMeter);
 
 fn recorder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
@@ -159,8 +238,7 @@ mod tests {
         let metrics = Metrics(recorder.handle());
         metrics::with_local_recorder(&recorder, || {
             describe();
-            count_request("answered");
-            time_request(Duration::from_millis(3));
+            RequestMeter::default().count("answered", Duration::from_millis(3));
         });
         metrics.run_upkeep();
         let text = metrics.render();

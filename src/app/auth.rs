@@ -52,7 +52,7 @@ impl Caller {
 
 #[derive(Debug)]
 struct Entry {
-    caller: Caller,
+    caller: Arc<Caller>,
     ranges: Vec<IpNet>,
 }
 
@@ -80,7 +80,7 @@ impl AccessTable {
                 }
                 let ranges = access.client.allow_ips.iter().filter_map(|range| parse_range(range)).collect();
                 let allowed = allowed_services(&access.client.allow_services);
-                let caller = Caller { client: access.client, read_only: access.read_only, allowed };
+                let caller = Arc::new(Caller { client: access.client, read_only: access.read_only, allowed });
                 (hash, Entry { caller, ranges })
             })
             .collect();
@@ -97,7 +97,7 @@ impl AccessTable {
     ///
     /// # Errors
     /// What is wrong with its key, its address, or its pace.
-    pub fn admit(&self, key: Option<&str>, ip: IpAddr) -> Result<Caller, ApiError> {
+    pub fn admit(&self, key: Option<&str>, ip: IpAddr) -> Result<Arc<Caller>, ApiError> {
         let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(ApiError::KeyMissing)?;
         let entry = self.entries.get(&hash_key(key)).ok_or(ApiError::KeyUnknown)?;
         let client = &entry.caller.client;
@@ -111,7 +111,7 @@ impl AccessTable {
         if limit.is_some_and(|limit| limit.check_key(&client.id).is_err()) {
             return Err(ApiError::TooManyRequests);
         }
-        Ok(entry.caller.clone())
+        Ok(Arc::clone(&entry.caller))
     }
 }
 

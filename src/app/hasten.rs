@@ -18,8 +18,11 @@ impl<I> Default for Asked<I> {
 }
 
 impl<I: Eq + Hash> Asked<I> {
-    pub(super) fn mark(&self, id: I) {
-        locked(&self.0).insert(id);
+    pub(super) fn mark(&self, ids: impl Iterator<Item = I>) {
+        let mut ids = ids.peekable();
+        if ids.peek().is_some() {
+            locked(&self.0).extend(ids);
+        }
     }
 
     fn take(&self) -> HashSet<I> {

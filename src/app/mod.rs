@@ -66,6 +66,7 @@ use crate::domain::time::Timestamp;
 use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
+use crate::telemetry::CallMeter;
 use crate::upstream::{HealthState, Upstream};
 use auth::AccessTable;
 use cancel_forward::Retry;
@@ -118,6 +119,7 @@ pub struct App {
     foreign_statuses: Mutex<HashSet<ProviderId>>,
     wrong_keys: WrongKeys,
     search: SearchMemory,
+    calls: CallMeter,
     reminded_at: Mutex<Timestamp>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
@@ -179,6 +181,7 @@ impl App {
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
             search: SearchMemory::new(started_at),
+            calls: CallMeter::new(&answers::ACTIONS),
             reminded_at: Mutex::default(),
             health_told: Mutex::default(),
             followers: Mutex::default(),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::freeze::MANY;
 use super::taken::Taken;
 use super::terms::ProviderSetup;
@@ -13,12 +15,14 @@ use crate::domain::ids::{ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, State, Step};
 use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
-use crate::store::records::{Applied, FreezeCause};
+use crate::store::records::{Applied, FreezeCause, PollClaim};
 use crate::telemetry;
 use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 
 /// What one `status` call takes.
 const BATCH: usize = 100;
+/// How many `status` calls are under way at one provider: few enough to leave room for orders.
+const AT_ONCE: usize = 4;
 /// How long a claimed order is left alone where its poll brought no news.
 const CLAIM: Duration = Duration::from_secs(120);
 /// How long a poll stands in the provider's queue.
@@ -27,44 +31,73 @@ const PERMIT_WAIT: Duration = Duration::from_secs(30);
 /// What an upstream said of each order: a report, or why not; nothing where it was not asked or did not answer.
 pub(super) type News = HashMap<UpstreamOrderId, Result<StatusReport, ItemError>>;
 
+/// Orders that are claimed for one call.
+struct Batch {
+    setup: ProviderSetup,
+    upstream: Arc<Upstream>,
+    permit: Permit,
+    orders: Vec<Order>,
+}
+
 impl App {
-    /// Polls what is due at one provider, batch after batch.
+    /// Polls what is due at one provider, a few calls at a time, so that one that answers slowly is followed as fast
+    /// as its limits allow. Ends when nothing is due and every answer is taken over.
     pub(super) async fn poll_due(self: Arc<Self>, provider: ProviderId) {
-        loop {
-            match self.poll_batch(&provider).await {
-                Ok(BATCH) if !self.tasks.is_stopping() => {}
-                Ok(_) => return,
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        while !self.tasks.is_stopping() {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            match self.next_batch(&provider).await {
+                Ok(Some(batch)) => {
+                    let app = Arc::clone(&self);
+                    drop(self.tasks.spawn(async move {
+                        app.poll_batch(batch).await;
+                        drop(place);
+                    }));
+                }
+                Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%provider, %error, "orders at {provider} are followed later: the store failed");
-                    return;
+                    break;
                 }
             }
         }
+        let _all = room.acquire_many(u32::try_from(AT_ONCE).unwrap_or(u32::MAX)).await;
     }
 
-    /// Gives how many orders were polled. The permit comes first: while calls have to wait, more orders come due,
-    /// and go along in one call.
-    async fn poll_batch(&self, provider: &ProviderId) -> StoreResult<usize> {
+    /// The next orders to be asked for, with leave to ask. The permit comes first: while calls have to wait, more
+    /// orders come due. A call is made for what is due only, but not for that alone: what is placed and not fresh
+    /// goes along, and so is asked for less often by itself.
+    async fn next_batch(&self, provider: &ProviderId) -> StoreResult<Option<Batch>> {
         let snapshot = self.snapshot.load_full();
-        let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return Ok(0) };
-        let Some(upstream) = self.upstream(provider) else { return Ok(0) };
+        let setup = snapshot.terms.provider(provider).filter(|setup| setup.is_called);
+        let (Some(setup), Some(upstream)) = (setup, self.upstream(provider)) else { return Ok(None) };
         if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
-            return Ok(0);
+            return Ok(None);
         }
         if !self.store.has_due_polls(provider, self.clock.now()).await? {
-            return Ok(0);
+            return Ok(None);
         }
-        let Some(permit) = self.poll_permit(&upstream).await else { return Ok(0) };
+        let Some(permit) = self.poll_permit(&upstream).await else { return Ok(None) };
         let now = self.clock.now();
-        let orders = self.store.claim_polls(provider, now, now.plus(CLAIM), BATCH).await?;
-        let Some(_taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return Ok(0) };
+        let along_before = now.minus(snapshot.terms.status_ttl);
+        let claim = PollClaim { now, until: now.plus(CLAIM), limit: BATCH, along_before };
+        let orders = self.store.claim_polls(provider, claim).await?;
+        Ok((!orders.is_empty()).then(|| Batch { setup: setup.clone(), upstream, permit, orders }))
+    }
+
+    async fn poll_batch(&self, batch: Batch) {
+        let Batch { setup, upstream, permit, orders } = batch;
+        let Some(_taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return };
         let news = self.ask_for(&upstream, permit, &orders).await;
         // What is not believed is asked again when the claims end.
-        if !self.believes(setup, &orders, &news).await {
-            return Ok(0);
+        if !self.believes(&setup, &orders, &news).await {
+            return;
         }
-        self.take_over(&orders, &news, setup).await?;
-        Ok(orders.len())
+        if let Err(error) = self.take_over(&orders, &news, &setup).await {
+            let provider = upstream.provider();
+            tracing::warn!(%provider, %error, "what {provider} said of orders is asked again: the store failed");
+        }
     }
 
     async fn poll_permit(&self, upstream: &Upstream) -> Option<Permit> {

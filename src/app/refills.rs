@@ -224,7 +224,7 @@ impl App {
         for refill in self.store.refills_of(caller.client.id, ids).await? {
             let followed = matches!(refill.state, RefillState::Accepted(_));
             if followed && refill.polled_at.unwrap_or(refill.created_at) <= old {
-                self.asked_refills.mark(refill.id);
+                self.asked_refills.mark(std::iter::once(refill.id));
             }
             shown.insert(refill.id, refill.status.as_str());
         }

@@ -14,6 +14,7 @@ use super::sync::SyncReport;
 use super::taken::Taken;
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Resolution, State};
+use crate::domain::status::StatusReport;
 use crate::store::StoreResult;
 use crate::store::records::StoredRequest;
 use crate::upstream::Priority;
@@ -87,6 +88,13 @@ pub enum Reply {
     Checked(BTreeMap<String, Result<OnlineReport, String>>),
     /// The order is settled; its state's word.
     Resolved(String),
+    /// The order is settled as the upstream's order that the operator named.
+    Bound {
+        /// Its state's word.
+        state: String,
+        /// What the upstream said of that order.
+        upstream: Confirmed,
+    },
     /// Some of many are settled.
     ResolvedMany {
         /// These.
@@ -96,6 +104,39 @@ pub enum Reply {
     },
     /// Nothing was done, and why.
     Refused(String),
+}
+
+/// What an upstream said of an order of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Which upstream.
+    pub provider: String,
+    /// Its order's ID there.
+    pub upstream_order: String,
+    /// Its status: one of the six where it is known, else the upstream's own word.
+    pub status: String,
+    /// What the upstream charges for it, in its own currency.
+    pub charge: Option<String>,
+    /// That currency, as the upstream calls it.
+    pub currency: Option<String>,
+    /// Its counter at the start.
+    pub start_count: Option<u64>,
+    /// What is still to be delivered.
+    pub remains: Option<u64>,
+}
+
+impl Confirmed {
+    fn new(provider: &ProviderId, id: &UpstreamOrderId, report: StatusReport) -> Self {
+        Self {
+            provider: provider.to_string(),
+            upstream_order: id.to_string(),
+            status: report.status.word().to_owned(),
+            charge: report.charge.map(|charge| charge.normalize().to_string()),
+            currency: report.currency,
+            start_count: report.start_count,
+            remains: report.remains,
+        }
+    }
 }
 
 impl App {
@@ -213,21 +254,25 @@ impl App {
         if order.attempts.0 != attempt {
             return Ok(Reply::Refused(format!("order {} was sent again meanwhile: look at it first", order.id)));
         }
-        let resolution = match how {
-            How::NotPlaced => Resolution::NotPlaced,
-            How::Refund => Resolution::Refund,
+        let (resolution, confirmed) = match how {
+            How::NotPlaced => (Resolution::NotPlaced, None),
+            How::Refund => (Resolution::Refund, None),
             How::Placed(text) => {
                 let upstream_order = UpstreamOrderId::new(text.trim());
-                if let Err(why) = self.check_exists(&route.provider, &upstream_order).await {
-                    return Ok(Reply::Refused(why));
+                match self.check_exists(&route.provider, &upstream_order).await {
+                    Ok(confirmed) => (Resolution::Placed(upstream_order), Some(confirmed)),
+                    Err(why) => return Ok(Reply::Refused(why)),
                 }
-                Resolution::Placed(upstream_order)
             }
         };
         Ok(match self.decide(order, Event::Resolved(resolution)).await? {
             Stepped::Done(order) => {
                 self.forward_nudge.notify_one();
-                Reply::Resolved(order.state.name().to_owned())
+                let state = order.state.name().to_owned();
+                match confirmed {
+                    Some(upstream) => Reply::Bound { state, upstream },
+                    None => Reply::Resolved(state),
+                }
             }
             Stepped::NotApplicable(order) | Stepped::Stale(order) => {
                 Reply::Refused(format!("order {} is {} by now: look at it first", order.id, order.state.name()))
@@ -237,7 +282,7 @@ impl App {
     }
 
     /// An ID that the operator names must be one that the upstream knows on our account.
-    async fn check_exists(&self, provider: &ProviderId, id: &UpstreamOrderId) -> Result<(), String> {
+    async fn check_exists(&self, provider: &ProviderId, id: &UpstreamOrderId) -> Result<Confirmed, String> {
         let upstream = self.upstream(provider).ok_or_else(|| format!("provider {provider} is not called"))?;
         let ask = async {
             let permit =
@@ -246,7 +291,9 @@ impl App {
         };
         let stopping = || "the gateway is stopping".to_owned();
         let report = self.tasks.unless_stopping(ask).await.ok_or_else(stopping)??;
-        report.map(drop).map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
+        report
+            .map(|report| Confirmed::new(provider, id, report))
+            .map_err(|error| format!("{provider} does not confirm order {id}: {error}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `status`: from the cache, else from the store, never from an upstream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -17,8 +18,9 @@ use crate::domain::ids::OrderId;
 /// [`ApiError::TooManyIds`] over [`MAX_IDS`] of them.
 pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
     let mut ids: Vec<&str> = Vec::new();
-    for id in list.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-        if !ids.contains(&id) {
+    let mut seen = HashSet::with_capacity_and_hasher(MAX_IDS, foldhash::fast::RandomState::default());
+    for id in each_id(list) {
+        if seen.insert(id) {
             ids.push(id);
         }
         if ids.len() > MAX_IDS {
@@ -26,6 +28,20 @@ pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
         }
     }
     Ok(ids)
+}
+
+fn each_id(list: &str) -> impl Iterator<Item = &str> {
+    // By bytes: a comma is never part of another character, and to look for a character costs more.
+    let parts = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    parts.filter(|part| !part.is_empty()).filter_map(|part| std::str::from_utf8(part).ok())
+}
+
+/// Whether these may be of texts that repeat. To sort numbers costs far less than to compare texts, and hardly any
+/// script asks for one order twice.
+fn may_repeat(ids: &[Option<OrderId>]) -> bool {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
 }
 
 /// An ID in a list of answers: a number where it was written as one, else the text.
@@ -37,25 +53,32 @@ pub(super) fn as_asked(id: &str) -> Value {
 impl App {
     pub(super) async fn status(&self, caller: &Caller, order: &str) -> Result<Bytes, ApiError> {
         let id: OrderId = order.parse().map_err(|_| ApiError::OrderUnknown)?;
-        let found = self.statuses(caller, &[id]).await?;
-        found.into_values().next().ok_or(ApiError::OrderUnknown)
+        let mut found = self.statuses(caller, &[id]).await?;
+        let cached = found.pop().flatten().ok_or(ApiError::OrderUnknown)?;
+        Ok(Bytes::copy_from_slice(&cached.body))
     }
 
     /// One object with every ID that was asked for, under the string it was asked by.
     pub(super) async fn multi_status(&self, caller: &Caller, orders: &str) -> Result<Bytes, ApiError> {
-        let asked = split_ids(orders)?;
-        let ids: Vec<OrderId> = asked.iter().filter_map(|text| text.parse().ok()).collect();
-        let found = self.statuses(caller, &ids).await?;
+        let mut asked: Vec<&str> = Vec::with_capacity(MAX_IDS);
+        asked.extend(each_id(orders));
+        let mut ids: Vec<Option<OrderId>> = asked.iter().map(|text| text.parse().ok()).collect();
+        if asked.len() > MAX_IDS || may_repeat(&ids) {
+            asked = split_ids(orders)?;
+            ids = asked.iter().map(|text| text.parse().ok()).collect();
+        }
+        let known: Vec<OrderId> = ids.iter().copied().flatten().collect();
+        let mut found = self.statuses(caller, &known).await?.into_iter();
         let mut body = Vec::with_capacity(asked.len().saturating_mul(128).saturating_add(2));
         body.push(b'{');
-        for (index, text) in asked.iter().enumerate() {
-            if index > 0 {
+        for (text, id) in asked.iter().zip(ids) {
+            if body.len() > 1 {
                 body.push(b',');
             }
-            body.extend_from_slice(Value::from(*text).to_string().as_bytes());
+            write_key(&mut body, text);
             body.push(b':');
-            match text.parse().ok().and_then(|id: OrderId| found.get(&id)) {
-                Some(view) => body.extend_from_slice(view),
+            match id.and_then(|_| found.next().flatten()) {
+                Some(cached) => body.extend_from_slice(&cached.body),
                 None => body.extend_from_slice(br#"{"error":"Incorrect order ID"}"#),
             }
         }
@@ -63,39 +86,39 @@ impl App {
         Ok(body.into())
     }
 
-    /// The rendered statuses of those orders that are this client's.
-    async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<HashMap<OrderId, Bytes>, ApiError> {
+    /// The statuses of these orders, in their order; nothing for those that are not this client's.
+    async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Arc<Cached>>>, ApiError> {
         let client = caller.client.id;
-        let mut found = HashMap::with_capacity(ids.len());
-        let mut missing = Vec::new();
-        for (id, cached) in ids.iter().zip(self.cache.get_many(client, ids).await) {
-            match cached {
-                Some(cached) => {
-                    self.note_interest(*id, &cached);
-                    found.insert(*id, cached.body);
-                }
-                None => missing.push(*id),
+        let mut found = self.cache.get_many(client, ids).await;
+        let absent = |(id, entry): (&OrderId, &Option<Arc<Cached>>)| entry.is_none().then_some(*id);
+        let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
+        if !missing.is_empty() {
+            let read = self.store.orders_of(client, &missing).await?;
+            let read: HashMap<OrderId, Cached> = read.iter().map(|order| (order.id, self.cached(order))).collect();
+            for (id, entry) in ids.iter().zip(&mut found) {
+                *entry = entry.take().or_else(|| read.get(id).cloned().map(Arc::new));
             }
+            self.cache.put(read.into_iter().collect()).await;
         }
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let read = self.store.orders_of(client, &missing).await?;
-        let rendered: Vec<(OrderId, Cached)> = read.iter().map(|order| (order.id, self.cached(order))).collect();
-        for (id, cached) in &rendered {
-            self.note_interest(*id, cached);
-            found.insert(*id, cached.body.clone());
-        }
-        self.cache.put(rendered).await;
+        self.note_interest(ids, &found);
         Ok(found)
     }
 
     /// What is asked for and old is polled soon; nobody waits for it here.
-    fn note_interest(&self, id: OrderId, cached: &Cached) {
-        let ttl = self.snapshot.load().terms.status_ttl;
-        if cached.polled_at.is_some_and(|polled_at| self.clock.now().since(polled_at) >= ttl) {
-            self.asked.mark(id);
-        }
+    fn note_interest(&self, ids: &[OrderId], found: &[Option<Arc<Cached>>]) {
+        let old = self.clock.now().minus(self.snapshot.load().terms.status_ttl);
+        let is_old = |entry: &Option<Arc<Cached>>| entry.as_ref()?.polled_at.filter(|at| *at <= old);
+        self.asked.mark(ids.iter().zip(found).filter(|(_, entry)| is_old(entry).is_some()).map(|(id, _)| *id));
+    }
+}
+
+fn write_key(body: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        body.push(b'"');
+        body.extend_from_slice(text.as_bytes());
+        body.push(b'"');
+    } else {
+        body.extend_from_slice(Value::from(text).to_string().as_bytes());
     }
 }
 

@@ -13,7 +13,6 @@ use super::*;
 use crate::domain::catalogue::{PricingRules, ServiceDefinition, UpstreamService};
 use crate::domain::client::Client;
 use crate::domain::ids::{ClientId, KeyHash, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
-use crate::domain::money::Money;
 use crate::domain::order::{Event, NewOrder, Order, Resolution, State};
 use crate::domain::outcome::Outcome;
 use crate::domain::params::OrderParams;
@@ -129,17 +128,7 @@ async fn bench() -> Bench {
     };
     let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
     store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
-    let terms_of_client = Client {
-        id: ClientId(0),
-        name: "ann".into(),
-        markup: None,
-        rps: None,
-        credit: Money::ZERO,
-        daily_limit: None,
-        allow_ips: Vec::new(),
-        allow_services: Vec::new(),
-        disabled: false,
-    };
+    let terms_of_client = Client::named("ann");
     let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
     let deposit = "100".parse().unwrap();
     let account = store.create_client(NewClient { terms: terms_of_client, key, deposit }, NOW).await.unwrap();
@@ -150,6 +139,7 @@ async fn bench() -> Bench {
         key: "key".to_owned().into(),
         limits: Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 },
         rejects: Vec::new(),
+        treat_503_as_not_placed: false,
     });
     let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
     let cache = Cache::local(1 << 20);

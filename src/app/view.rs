@@ -1,8 +1,8 @@
 //! What a client is shown of its order: plain decimal strings, one of six statuses, nothing of an upstream.
 
-use bytes::Bytes;
 use serde::Serialize;
 
+use crate::cache::Body;
 use crate::domain::order::Order;
 
 #[derive(Serialize)]
@@ -16,7 +16,7 @@ struct StatusView<'a> {
 
 /// The `status` answer for one order.
 #[must_use]
-pub fn render_status(order: &Order, currency: &str) -> Bytes {
+pub fn render_status(order: &Order, currency: &str) -> Body {
     let view = StatusView {
         charge: order.net_charge().to_string(),
         start_count: order.progress.start_count.unwrap_or(0).to_string(),
@@ -25,5 +25,5 @@ pub fn render_status(order: &Order, currency: &str) -> Bytes {
         currency,
     };
     // Serializing strings into memory has no way to fail.
-    serde_json::to_vec(&view).unwrap_or_default().into()
+    serde_json::to_vec(&view).unwrap_or_default()[..].into()
 }

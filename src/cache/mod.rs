@@ -3,6 +3,7 @@
 //! Losing it is never wrong, only slower: every failure of a shared cache is a miss. What it holds belongs to
 //! one client, and an entry is never replaced by one of an older version of its order.
 
+mod body;
 mod breaker;
 mod entry;
 mod local;
@@ -11,15 +12,14 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
-use metrics::counter;
 
 use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
-use crate::telemetry::STATUS_CACHE;
+use crate::telemetry::CacheMeter;
 
+pub use body::Body;
 pub use shared::SharedOptions;
 
 /// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.
@@ -31,7 +31,7 @@ pub struct Cached {
     /// Whose order it is.
     pub owner: ClientId,
     /// The JSON object of one status answer.
-    pub body: Bytes,
+    pub body: Body,
     /// The order's version that it shows.
     pub version: u64,
     /// When the upstream was last asked about it.
@@ -46,9 +46,16 @@ pub enum CacheError {
     BadUrl,
 }
 
+/// Rendered statuses, and how often they were found.
+#[derive(Debug)]
+pub struct Cache {
+    place: Place,
+    meter: CacheMeter,
+}
+
 /// Where the statuses are held.
 #[derive(Debug)]
-pub enum Cache {
+enum Place {
     /// In this process.
     Local(local::Local),
     /// In a Redis, for several gateways.
@@ -59,7 +66,7 @@ impl Cache {
     /// In this process, in `max_bytes` of memory at most.
     #[must_use]
     pub fn local(max_bytes: u64) -> Self {
-        Self::Local(local::Local::new(max_bytes))
+        Self { place: Place::Local(local::Local::new(max_bytes)), meter: CacheMeter::default() }
     }
 
     /// In the Redis at `url`, which need not be there yet. `store_id` keeps apart what gateways with different
@@ -68,45 +75,45 @@ impl Cache {
     /// # Errors
     /// [`CacheError::BadUrl`]
     pub fn shared(url: &str, store_id: &str, options: SharedOptions) -> Result<Self, CacheError> {
-        shared::Shared::new(url, store_id, options).map(|shared| Self::Shared(Box::new(shared)))
+        let shared = shared::Shared::new(url, store_id, options)?;
+        Ok(Self { place: Place::Shared(Box::new(shared)), meter: CacheMeter::default() })
     }
 
     /// The statuses of these orders, in their order; nothing for those that are not held or are another
     /// client's.
-    pub async fn get_many(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
-        let (found, ok) = match self {
-            Self::Local(local) => (local.get_many(ids), true),
-            Self::Shared(shared) => {
-                shared.get_many(ids).await.map_or_else(|_| (vec![None; ids.len()], false), |found| (found, true))
-            }
+    pub async fn get_many(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Arc<Cached>>> {
+        let mut found = match &self.place {
+            Place::Local(local) => local.get_many(ids),
+            Place::Shared(shared) => match shared.get_many(ids).await {
+                Ok(found) => found,
+                Err(shared::Unavailable) => {
+                    self.meter.unanswered(ids.len());
+                    return vec![None; ids.len()];
+                }
+            },
         };
-        let mine: Vec<_> = found.into_iter().map(|entry| entry.filter(|entry| entry.owner == owner)).collect();
-        let hits = mine.iter().flatten().count();
-        counter!(STATUS_CACHE, "outcome" => "hit").increment(count(hits));
-        let missing = if ok { "miss" } else { "error" };
-        counter!(STATUS_CACHE, "outcome" => missing).increment(count(mine.len().saturating_sub(hits)));
-        mine
+        for entry in &mut found {
+            entry.take_if(|entry| entry.owner != owner);
+        }
+        self.meter.looked(found.len(), found.iter().flatten().count());
+        found
     }
 
     /// Holds these, as they were read; not where a newer version is held.
     pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
-        match self {
-            Self::Local(local) => local.put(entries),
+        match &self.place {
+            Place::Local(local) => local.put(entries),
             // What is not held is a miss, and the operator was told.
-            Self::Shared(shared) => drop(shared.put(&entries).await),
+            Place::Shared(shared) => drop(shared.put(&entries).await),
         }
     }
 
     /// The same for orders that have just changed: what is held of them is not believed any more, even where the
     /// shared cache can't be told now.
     pub async fn changed(&self, entries: Vec<(OrderId, Cached)>) {
-        match self {
-            Self::Local(local) => local.put(entries),
-            Self::Shared(shared) => shared.changed(&entries).await,
+        match &self.place {
+            Place::Local(local) => local.put(entries),
+            Place::Shared(shared) => shared.changed(&entries).await,
         }
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::IntoConnectionInfo;
@@ -80,7 +80,8 @@ impl Shared {
         let client = redis::Client::open(info).map_err(|_| CacheError::BadUrl)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(options.timeout))
-            .set_response_timeout(Some(options.timeout))
+            // Each call has a limit of its own, which holds for the wait for a connection too.
+            .set_response_timeout(None)
             .set_number_of_retries(0)
             .set_pipeline_buffer_size(1024);
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| CacheError::BadUrl)?;
@@ -93,7 +94,7 @@ impl Shared {
         })
     }
 
-    pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
+    pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Arc<Cached>>>, Unavailable> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -105,7 +106,7 @@ impl Shared {
         let values: Vec<Option<Vec<u8>>> = self.ask(&command).await?;
         let owed = self.owed();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
-            value.filter(|_| !owed.orders.contains_key(id)).and_then(entry::decode)
+            value.filter(|_| !owed.orders.contains_key(id)).and_then(|bytes| entry::decode(&bytes)).map(Arc::new)
         };
         Ok(values.into_iter().zip(ids).map(believed).collect())
     }

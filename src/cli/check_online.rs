@@ -74,9 +74,7 @@ async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
         match reply {
             Reply::Checked(more) => answers.extend(more),
             Reply::Refused(why) => bail!(why),
-            Reply::Synced(_) | Reply::Resolved(_) | Reply::ResolvedMany { .. } => {
-                bail!("the gateway answered something else: is it another version?")
-            }
+            _ => bail!("the gateway answered something else: is it another version?"),
         }
     }
     Ok(answers)

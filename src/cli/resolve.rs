@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::printable;
 use super::{Call, ExitStatus, ask, now, values};
-use crate::app::requests::{How, Reply, Request, Uncertain};
+use crate::app::requests::{Confirmed, How, Reply, Request, Uncertain};
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::store::records::OrderFilter;
 
@@ -64,6 +64,8 @@ pub(super) async fn resolve(call: &Call, options: ResolveOptions) -> anyhow::Res
 struct ResolvedDocument {
     order: u32,
     state: String,
+    /// With `--placed`: what the upstream said of the order that is bound now.
+    upstream: Option<Confirmed>,
 }
 
 async fn one(call: &Call, id: OrderId, how: How) -> anyhow::Result<ExitStatus> {
@@ -71,14 +73,37 @@ async fn one(call: &Call, id: OrderId, how: How) -> anyhow::Result<ExitStatus> {
     let order = call.store()?.order(id).await?;
     let attempt = order.with_context(|| format!("there is no order {id}"))?.attempts.0;
     match ask::ask(&settings, Request::Resolve { order: id.get(), attempt, how }).await? {
-        Reply::Resolved(state) => {
-            let document = ResolvedDocument { order: id.get(), state };
-            call.output.print(&document, || format!("order {id} is settled: {}", document.state))?;
-            Ok(ExitStatus::Done)
+        Reply::Resolved(state) => settled(call, ResolvedDocument { order: id.get(), state, upstream: None }),
+        Reply::Bound { state, upstream } => {
+            settled(call, ResolvedDocument { order: id.get(), state, upstream: Some(upstream) })
         }
         Reply::Refused(why) => bail!(why),
         _ => bail!(ANOTHER_VERSION),
     }
+}
+
+fn settled(call: &Call, document: ResolvedDocument) -> anyhow::Result<ExitStatus> {
+    call.output.print(&document, || {
+        let said = format!("order {} is settled: {}", document.order, document.state);
+        match &document.upstream {
+            Some(upstream) => printable(&format!("{said} as {}", described(upstream))),
+            None => said,
+        }
+    })?;
+    Ok(ExitStatus::Done)
+}
+
+/// The upstream's order in one line, so that an operator who mistyped its ID sees it.
+fn described(upstream: &Confirmed) -> String {
+    let Confirmed { provider, upstream_order, status, charge, currency, start_count, remains } = upstream;
+    let mut line = format!("{provider}'s order {upstream_order}, which is {status} there");
+    if let Some(charge) = charge {
+        line.push_str(&format!(", charge {charge}"));
+        line.extend(currency.iter().map(|currency| format!(" {currency}")));
+    }
+    line.extend(start_count.map(|count| format!(", start count {count}")));
+    line.extend(remains.map(|remains| format!(", remains {remains}")));
+    line
 }
 
 /// What came of settling many.

@@ -1,7 +1,6 @@
 //! `tollgate sandbox`: one simulated upstream.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -28,9 +27,9 @@ pub(super) struct SandboxOptions {
     /// How it misbehaves, such as `close-after@add:0.3`; the list of faults is in the long help.
     #[arg(long, value_name = "SPEC")]
     faults: Option<Faults>,
-    /// How many times faster orders advance.
+    /// How many times faster orders advance; at 0 they stand still.
     #[arg(long, value_name = "N", default_value = "1")]
-    speed: NonZeroU32,
+    speed: u32,
     /// Where accepted orders are written down.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,

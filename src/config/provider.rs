@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::reader::{Field, Section};
 use super::secret::SecretRef;
 use super::sections::markup;
-use super::settings::{PricingSettings, ProviderMode, ProviderSettings, Recover};
+use super::settings::{PricingSettings, ProviderMode, ProviderSettings, Recover, Treat503};
 use super::values::{self, TEN_YEARS, boolean, decimal, duration, integer, word};
 use crate::domain::ids::ProviderId;
 use crate::domain::outcome::RejectKind;
@@ -17,6 +17,8 @@ const MODES: [(&str, ProviderMode); 3] =
     [("on", ProviderMode::On), ("drain", ProviderMode::Drain), ("off", ProviderMode::Off)];
 
 const RECOVERIES: [(&str, Recover); 2] = [("off", Recover::Off), ("scan", Recover::Scan)];
+
+const ANSWERS_OF_503: [(&str, Treat503); 2] = [("ambiguous", Treat503::Ambiguous), ("not-placed", Treat503::NotPlaced)];
 
 /// Which providers the file names, so that routes can be held against them.
 #[derive(Default)]
@@ -120,6 +122,7 @@ pub(super) fn provider(
         let host = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
         names.add_account(section, Account { provider, host, key, is_searched: exclusive_account || lists_orders });
     }
+    let treat_503_as = section.get("treat_503_as", word(&ANSWERS_OF_503)).unwrap_or(Treat503::Ambiguous);
     Some(ProviderSettings {
         id: id?,
         url: url?,
@@ -141,6 +144,7 @@ pub(super) fn provider(
         lists_orders,
         markup,
         rejects,
+        treat_503_as,
     })
 }
 

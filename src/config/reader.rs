@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::mistake::Place;
 use super::secret::SecretRef;
@@ -68,6 +68,14 @@ pub(super) struct Field<'r> {
 impl<'r> Field<'r> {
     fn new(report: &'r Report<'r>, value: &'r Spanned<DeValue<'r>>) -> Self {
         Self { report, value: value.get_ref(), offset: value.span().start }
+    }
+
+    /// Of a key. The parser puts a value of its own, which stands nowhere in the file, where it could read none:
+    /// such a one stands where its key does.
+    fn of(report: &'r Report<'r>, key: &'r Spanned<DeString<'r>>, value: &'r Spanned<DeValue<'r>>) -> Self {
+        let stands_nowhere = value.span().is_empty();
+        let field = Self::new(report, value);
+        if stands_nowhere { Self { offset: key.span().start, ..field } } else { field }
     }
 
     /// Reports that this is not what it should be; gives nothing.
@@ -159,7 +167,11 @@ impl<'r> Section<'r> {
 
     fn field(&mut self, key: &'static str) -> Option<Field<'r>> {
         self.asked.push(key);
-        self.table?.get(key).map(|value| Field::new(self.report, value))
+        self.find(key)
+    }
+
+    fn find(&self, key: &str) -> Option<Field<'r>> {
+        self.table?.get_key_value(key).map(|(key, value)| Field::of(self.report, key, value))
     }
 
     /// Whether the key is there, readable or not.
@@ -187,8 +199,7 @@ impl<'r> Section<'r> {
     }
 
     pub(super) fn offset_of(&self, key: &str) -> usize {
-        let value = self.table.and_then(|table| table.get(key));
-        value.map_or(self.offset, |value| value.span().start)
+        self.find(key).map_or(self.offset, |field| field.offset)
     }
 
     /// Every key with its own offset and value, for a table whose keys are an operator's to choose.
@@ -200,7 +211,7 @@ impl<'r> Section<'r> {
     fn entries(&self) -> impl Iterator<Item = (&'r str, usize, Field<'r>)> + use<'r> {
         let report = self.report;
         let entries = self.table.into_iter().flat_map(|table| table.iter());
-        entries.map(move |(key, value)| (key.get_ref().as_ref(), key.span().start, Field::new(report, value)))
+        entries.map(move |(key, value)| (key.get_ref().as_ref(), key.span().start, Field::of(report, key, value)))
     }
 
     /// Reads a `[table]`; one that is not there as an empty one.

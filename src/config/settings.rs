@@ -194,6 +194,15 @@ pub enum Recover {
     Scan,
 }
 
+/// What a 503 to an `add` says where its body says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Treat503 {
+    /// The order may exist.
+    Ambiguous,
+    /// The operator vouches that this panel created nothing.
+    NotPlaced,
+}
+
 /// `[[provider]]`
 #[derive(Debug, Clone)]
 pub struct ProviderSettings {
@@ -238,4 +247,6 @@ pub struct ProviderSettings {
     /// Error texts of this provider that the table does not know: lower-case text that an answer contains,
     /// and what it means. Written `rejects = [{ text = "…", kind = "service" }]`.
     pub rejects: Vec<(String, RejectKind)>,
+    /// `treat_503_as`
+    pub treat_503_as: Treat503,
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 use secrecy::ExposeSecret;
 
-use super::settings::{CacheUrl, ProviderMode, Recover, StoreUrl};
+use super::settings::{CacheUrl, ProviderMode, Recover, StoreUrl, Treat503};
 use super::*;
 use crate::domain::outcome::RejectKind;
 use crate::domain::service_type::ServiceType;
@@ -98,6 +98,7 @@ fn a_provider_has_the_defaults_of_the_contract() {
             && !provider.exclusive_account
             && provider.rejects.is_empty()
     );
+    assert_eq!(provider.treat_503_as, Treat503::Ambiguous);
 }
 
 #[test]
@@ -120,6 +121,7 @@ exclusive_account = true
 recover = "scan"
 lists_orders = true
 rejects = [{ text = "Service Is Closed", kind = "service" }, { text = "double", kind = "duplicate-link" }]
+treat_503_as = "not-placed"
 markup_percent = "40"
 [[service]]
 id = 2147483647
@@ -146,6 +148,7 @@ type = "default"
     assert_eq!(provider.requests_per_second, Decimal::new(5, 1));
     assert_eq!((provider.mode, provider.recover), (ProviderMode::Drain, Recover::Scan));
     assert!(provider.exclusive_account && provider.lists_orders);
+    assert_eq!(provider.treat_503_as, Treat503::NotPlaced);
     let rejects =
         [("service is closed".to_owned(), RejectKind::Service), ("double".to_owned(), RejectKind::DuplicateLink)];
     assert_eq!(provider.rejects, rejects);

@@ -26,6 +26,24 @@ pub struct Client {
     pub disabled: bool,
 }
 
+impl Client {
+    /// One of that name with no terms of its own, not stored yet: the store gives it its row.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            id: ClientId(0),
+            name: name.into(),
+            markup: None,
+            rps: None,
+            credit: Money::ZERO,
+            daily_limit: None,
+            allow_ips: Vec::new(),
+            allow_services: Vec::new(),
+            disabled: false,
+        }
+    }
+}
+
 /// The kinds of ledger entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKind {

@@ -40,7 +40,10 @@ use crate::app::console::{View, ViewQuery};
 
 /// What answers the calls of the public API.
 pub trait Api: Send + Sync + 'static {
-    /// The answer to a call that came from `ip`. Runs to its end whether or not the client waits for it.
+    /// Whether this call changes nothing, so that it may be given up where its client does not wait for the answer.
+    fn only_reads(&self, params: &Params) -> bool;
+
+    /// The answer to a call that came from `ip`.
     fn answer(&self, params: Params, ip: IpAddr) -> impl Future<Output = Answer> + Send;
 }
 

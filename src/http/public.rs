@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::body::{BodyError, BodyReader};
 use super::{Api, Respond, TrustedProxies, decode, reply};
 use crate::app::call::{Answer, Params};
-use crate::task::Tasks;
-use crate::telemetry;
+use crate::task::{Panicked, Tasks, caught};
+use crate::telemetry::RequestMeter;
 
 /// Large bodies held at once: 32 MiB in all.
 const LARGE_BODIES: usize = 32;
@@ -29,16 +29,17 @@ pub struct PublicApi<A> {
     proxies: Arc<TrustedProxies>,
     tasks: Tasks,
     bodies: BodyReader,
+    meter: RequestMeter,
 }
 
 type Reply = (&'static str, Response<Full<Bytes>>);
 
 impl<A: Api> PublicApi<A> {
-    /// Calls run as tasks of `tasks`, so that a client that hangs up cuts none of them in half.
+    /// Calls that change something run as tasks of `tasks`, so that a client that hangs up cuts none of them in half.
     #[must_use]
     pub fn new(api: Arc<A>, proxies: Arc<TrustedProxies>, tasks: Tasks) -> Self {
         let bodies = BodyReader { large: Arc::new(Semaphore::new(LARGE_BODIES)), within: BODY_WITHIN };
-        Self { api, proxies, tasks, bodies }
+        Self { api, proxies, tasks, bodies, meter: RequestMeter::default() }
     }
 
     /// Gives bodies this long to arrive, in place of 30 s.
@@ -72,10 +73,15 @@ impl<A: Api> PublicApi<A> {
     }
 
     async fn call(&self, params: Params, ip: IpAddr) -> (&'static str, Answer) {
-        let api = Arc::clone(&self.api);
-        match self.tasks.spawn(async move { api.answer(params, ip).await }).await {
+        let answered = if self.api.only_reads(&params) {
+            caught(self.api.answer(params, ip)).await
+        } else {
+            let api = Arc::clone(&self.api);
+            self.tasks.spawn(async move { api.answer(params, ip).await }).await.map_err(|_| Panicked)
+        };
+        match answered {
             Ok(answer) => ("answered", answer),
-            Err(_) => {
+            Err(Panicked) => {
                 tracing::error!("a call ended in a panic; the lines above say where. This is a bug, please report it");
                 ("panicked", Answer::error("Internal error"))
             }
@@ -87,8 +93,7 @@ impl<A: Api> Respond for PublicApi<A> {
     async fn respond(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let (outcome, response) = self.reply(request, peer).await;
-        telemetry::count_request(outcome);
-        telemetry::time_request(began.elapsed());
+        self.meter.count(outcome, began.elapsed());
         response
     }
 }

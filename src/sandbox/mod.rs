@@ -49,7 +49,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use rust_decimal::Decimal;
@@ -82,8 +81,8 @@ pub struct Options {
     pub services: Vec<SandboxService>,
     /// How it misbehaves.
     pub faults: Faults,
-    /// How many times faster than usual orders advance.
-    pub speed: NonZeroU32,
+    /// How many times faster than usual orders advance; at 0 they stand still.
+    pub speed: u32,
     /// Where accepted orders are written down.
     pub journal: Option<PathBuf>,
     /// What is on the account.
@@ -108,7 +107,7 @@ impl Default for Options {
             key: DEFAULT_KEY.to_owned(),
             services: default_services(),
             faults: Faults::default(),
-            speed: NonZeroU32::MIN,
+            speed: 1,
             journal: None,
             balance: Money::from_units(10_000 * 100_000_000),
             currency: "USD".to_owned(),

@@ -66,7 +66,7 @@ impl Panel {
             duplicate_lock: options.duplicate_lock,
             dedupe: options.dedupe,
             lists_orders: options.lists_orders,
-            speed: options.speed.get(),
+            speed: options.speed,
             started: Instant::now(),
             refunds_due: BinaryHeap::new(),
             latest: HashMap::new(),

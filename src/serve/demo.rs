@@ -10,8 +10,6 @@ use crate::app::auth::{hash_key, new_key};
 use crate::app::terms::Terms;
 use crate::config;
 use crate::domain::client::Client;
-use crate::domain::ids::ClientId;
-use crate::domain::money::Money;
 use crate::sandbox::{self, Options, Sandbox};
 use crate::store::records::{NewClient, NewKey};
 use crate::task::Clock;
@@ -104,17 +102,7 @@ markup_percent = "30"
 
 async fn add_client(gateway: &Gateway) -> anyhow::Result<String> {
     let key = new_key().context("the machine gives no random bytes")?;
-    let terms = Client {
-        id: ClientId(0),
-        name: "demo".to_owned(),
-        markup: None,
-        rps: None,
-        credit: Money::ZERO,
-        daily_limit: None,
-        allow_ips: Vec::new(),
-        allow_services: Vec::new(),
-        disabled: false,
-    };
+    let terms = Client::named("demo");
     let key_record = NewKey { hash: hash_key(&key), label: "demo".to_owned(), read_only: false };
     let deposit = DEPOSIT.parse().context("the deposit")?;
     let account =

@@ -188,6 +188,10 @@ fn told_to_reload() -> anyhow::Result<Signal> {
 struct Public(Arc<App>);
 
 impl Api for Public {
+    fn only_reads(&self, params: &Params) -> bool {
+        App::only_reads(params)
+    }
+
     async fn answer(&self, params: Params, ip: IpAddr) -> Answer {
         self.0.answer(&params, ip).await
     }

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Upstreams};
 use crate::cache::{Cache, SharedOptions};
-use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl};
+use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
 use crate::store::sqlite::{OpenMode, SqliteStore};
@@ -81,7 +81,8 @@ pub(super) fn next_upstreams(
             Some((upstream, old)) => {
                 let same_wire = wire_options(old) == wire_options(provider);
                 let same_key = key(before.1, old).expose_secret() == key(next.1, provider).expose_secret();
-                if same_wire && same_key && limits(old) == limits(provider) && old.rejects == provider.rejects {
+                let same_words = old.rejects == provider.rejects && old.treat_503_as == provider.treat_503_as;
+                if same_wire && same_key && limits(old) == limits(provider) && same_words {
                     Arc::clone(upstream)
                 } else {
                     let wire = if same_wire { upstream.wire() } else { new_wire(provider)? };
@@ -102,6 +103,7 @@ fn upstream_options(provider: &ProviderSettings, secrets: &Secrets, wire: Arc<dy
         key: key(secrets, provider),
         limits: limits(provider),
         rejects: provider.rejects.clone(),
+        treat_503_as_not_placed: provider.treat_503_as == Treat503::NotPlaced,
     }
 }
 
@@ -216,7 +218,13 @@ mod tests {
         for lines in ["", "mode = \"drain\"", "sync_every = \"1h\"\nmarkup_percent = \"9\""] {
             assert_eq!(next(read("a.test/api", "first-key", lines)), (true, true, true), "{lines}");
         }
-        for (key, lines) in [("other-key", ""), ("first-key", "burst = 3"), ("first-key", "requests_per_second = 1")] {
+        for (key, lines) in [
+            ("other-key", ""),
+            ("first-key", "burst = 3"),
+            ("first-key", "requests_per_second = 1"),
+            ("first-key", "rejects = [{ text = \"x\", kind = \"service\" }]"),
+            ("first-key", "treat_503_as = \"not-placed\""),
+        ] {
             assert_eq!(next(read("a.test/api", key, lines)), (false, true, true), "{key} {lines}");
         }
         assert_eq!(next(read("a.test/api", "first-key", "timeout = \"9s\"")), (false, false, true));

@@ -57,6 +57,7 @@ macro_rules! conformance {
             claims::a_queued_order_is_claimed_once,
             claims::the_oldest_are_claimed_first,
             claims::polls_are_claimed_by_provider,
+            claims::what_is_not_fresh_goes_along_with_what_is_due,
             claims::a_claim_does_not_spoil_a_step,
             claims::polls_are_hastened_unless_they_were_fresh,
             claims::a_restart_finds_what_was_left,
@@ -139,17 +140,7 @@ pub(crate) fn new_key() -> NewKey {
 }
 
 pub(crate) fn new_client(name: &str, deposit: &str) -> NewClient {
-    let terms = Client {
-        id: ClientId(0),
-        name: name.into(),
-        markup: None,
-        rps: None,
-        credit: Money::ZERO,
-        daily_limit: None,
-        allow_ips: vec![],
-        allow_services: vec![],
-        disabled: false,
-    };
+    let terms = Client::named(name);
     NewClient { terms, key: new_key(), deposit: money(deposit) }
 }
 

@@ -23,8 +23,8 @@ use crate::domain::time::Timestamp;
 use records::{
     AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
     Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
+    StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -110,18 +110,13 @@ pub trait Store: Send + Sync {
     /// Whether a provider has placed or watched orders whose poll is due.
     async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool>;
 
-    /// Placed and watched orders of a provider whose poll is due, oldest due first, put off until `until` and
-    /// marked as polled `now`.
-    async fn claim_polls(
-        &self,
-        provider: &ProviderId,
-        now: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> StoreResult<Vec<Order>>;
+    /// Placed and watched orders of a provider whose poll is due, oldest due first, put off and marked as polled.
+    /// Where some are due, but fewer than the limit, others that may go along follow them, soonest due first.
+    async fn claim_polls(&self, provider: &ProviderId, claim: PollClaim) -> StoreResult<Vec<Order>>;
 
-    /// Makes the polls of these orders due at `now`, where they are placed and were last polled before
-    /// `polled_before` (or never).
+    /// Makes the polls of these orders due, where they are placed and were last polled before `polled_before` (or
+    /// never): as of the time when their news became that old, `now` at the latest, so that they come before those
+    /// polled at the same time that nobody asks for.
     async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()>;
 
     /// Makes every queued order due at `now`, whatever it was put off for.

@@ -1,13 +1,18 @@
 //! What goes into a store and comes out of it, beside orders and steps.
 
-use std::collections::BTreeSet;
+mod accounts;
+mod providers;
+mod reports;
+
+pub use accounts::{
+    Access, AccessList, Account, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
+};
+pub use providers::{Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
+pub use reports::{AlertRecord, ReportBy, ReportFilter, ReportRow, VerifyReport};
 
 use rust_decimal::Decimal;
 
-use crate::domain::catalogue::{Doubts, Identity, UpstreamService};
-use crate::domain::client::{Client, EntryKind};
-use crate::domain::ids::{AttemptNumber, KeyHash, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
-use crate::domain::money::{Money, Percent};
+use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
 use crate::domain::order::{NewOrder, Order};
 use crate::domain::refill::Refill;
 use crate::domain::time::Timestamp;
@@ -43,6 +48,19 @@ pub struct Placement {
     pub now: Timestamp,
     /// Until then whoever places it also sends it; later anybody may claim it.
     pub claimed_until: Timestamp,
+}
+
+/// Which polls are taken, and what becomes of them.
+#[derive(Debug, Clone, Copy)]
+pub struct PollClaim {
+    /// The present; what is taken counts as polled now.
+    pub now: Timestamp,
+    /// It is due again then, if nothing is heard of it.
+    pub until: Timestamp,
+    /// Orders at most.
+    pub limit: usize,
+    /// Placed orders that are not due yet may go along where they were last polled before this.
+    pub along_before: Timestamp,
 }
 
 /// What came of a [`Placement`].
@@ -199,233 +217,6 @@ pub struct OrderStory {
     pub ledger: Vec<LedgerRecord>,
 }
 
-/// One ledger entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerRecord {
-    /// When.
-    pub at: Timestamp,
-    /// Its kind.
-    pub kind: EntryKind,
-    /// Signed: charges and withdrawals are below zero.
-    pub amount: Money,
-    /// The client's balance after it.
-    pub balance: Money,
-    /// The order it belongs to.
-    pub order: Option<OrderId>,
-    /// The operator's reference.
-    pub reference: Option<String>,
-    /// The operator's note.
-    pub note: Option<String>,
-}
-
-/// A client to be made.
-#[derive(Debug, Clone)]
-pub struct NewClient {
-    /// Its terms; the ID is ignored.
-    pub terms: Client,
-    /// Its first key.
-    pub key: NewKey,
-    /// A first deposit; zero for none.
-    pub deposit: Money,
-}
-
-/// A key to be stored: never itself.
-#[derive(Debug, Clone)]
-pub struct NewKey {
-    /// SHA-256 of the key.
-    pub hash: KeyHash,
-    /// The operator's name for it.
-    pub label: String,
-    /// Whether it may not spend.
-    pub read_only: bool,
-}
-
-/// A key as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRecord {
-    /// Its number.
-    pub id: i64,
-    /// The operator's name for it.
-    pub label: String,
-    /// Whether it may not spend.
-    pub read_only: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// A client as the operator sees it.
-#[derive(Debug, Clone)]
-pub struct Account {
-    /// Its terms.
-    pub client: Client,
-    /// Its balance.
-    pub balance: Money,
-    /// Sums over its ledger, each above or at zero.
-    pub deposits: Money,
-    /// See `deposits`.
-    pub withdrawals: Money,
-    /// See `deposits`.
-    pub charges: Money,
-    /// See `deposits`.
-    pub refunds: Money,
-    /// Its keys that are not revoked.
-    pub keys: Vec<KeyRecord>,
-}
-
-/// Changes to a client's terms; `None` leaves a term as it is, `Some(None)` takes it away.
-#[derive(Debug, Clone, Default)]
-pub struct ClientChange {
-    /// See [`Client::markup`].
-    pub markup: Option<Option<Percent>>,
-    /// See [`Client::rps`].
-    pub rps: Option<Option<u32>>,
-    /// See [`Client::credit`].
-    pub credit: Option<Money>,
-    /// See [`Client::daily_limit`].
-    pub daily_limit: Option<Option<Money>>,
-    /// See [`Client::allow_ips`].
-    pub allow_ips: Option<Vec<String>>,
-    /// See [`Client::allow_services`].
-    pub allow_services: Option<Vec<String>>,
-    /// See [`Client::disabled`].
-    pub disabled: Option<bool>,
-}
-
-/// Money that the operator moves.
-#[derive(Debug, Clone)]
-pub struct Movement {
-    /// Deposit, withdrawal or correction.
-    pub kind: EntryKind,
-    /// Signed as in the ledger: a withdrawal is below zero.
-    pub amount: Money,
-    /// Unique with the client; a repeat changes nothing.
-    pub reference: Option<String>,
-    /// For the ledger.
-    pub note: Option<String>,
-}
-
-/// What came of a [`Movement`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Moved {
-    /// Written; the balance after it.
-    Done(Money),
-    /// The reference was used before; nothing was written.
-    Repeat {
-        /// The balance as it is.
-        balance: Money,
-        /// The amount of the earlier movement, signed.
-        earlier: Money,
-    },
-    /// A withdrawal of more than there is; the balance as it is.
-    NotEnoughFunds(Money),
-}
-
-/// Whom a key lets in, and how far.
-#[derive(Debug, Clone)]
-pub struct Access {
-    /// The client.
-    pub client: Client,
-    /// The key's number.
-    pub key: i64,
-    /// Whether it may not spend.
-    pub read_only: bool,
-}
-
-/// Every key, with the version that [`super::Store::access_version`] had then.
-#[derive(Debug, Clone, Default)]
-pub struct AccessList {
-    /// The version.
-    pub version: i64,
-    /// By the key's hash.
-    pub keys: Vec<(KeyHash, Access)>,
-}
-
-/// A provider's catalogue as it was last fetched.
-#[derive(Debug, Clone)]
-pub struct StoredCatalogue {
-    /// Whose.
-    pub provider: ProviderId,
-    /// When it was fetched.
-    pub fetched_at: Timestamp,
-    /// In its order there.
-    pub services: Vec<UpstreamService>,
-    /// What of it is off sale until somebody has looked.
-    pub doubts: Doubts,
-}
-
-/// A provider's catalogue as it was fetched, with what that changed.
-#[derive(Debug, Clone, Default)]
-pub struct NewCatalogue {
-    /// When it was fetched.
-    pub fetched_at: Timestamp,
-    /// In its order there.
-    pub services: Vec<UpstreamService>,
-    /// Services of it that are taken for what they say they are, where that is new.
-    pub learnt: Vec<(UpstreamServiceId, Identity)>,
-    /// Services whose losses no longer count.
-    pub mended: Vec<UpstreamServiceId>,
-}
-
-/// Why a provider seems to be another account's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FreezeCause {
-    /// Its balance is in this currency, and not in that of the configuration.
-    Currency(String),
-    /// It knows most of our active orders no more.
-    UnknownOrders,
-}
-
-/// A provider that gets no order, and of which no order changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freeze {
-    /// Which.
-    pub provider: ProviderId,
-    /// Why.
-    pub cause: FreezeCause,
-    /// Since when.
-    pub since: Timestamp,
-    /// When the operator said that the account is the right one; the freeze is over then.
-    pub lifted_at: Option<Timestamp>,
-}
-
-/// A provider as the running gateway last saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderRecord {
-    /// Which.
-    pub provider: ProviderId,
-    /// A word: `on`, `drain`, `off`, `paused` (by the operator), `resting` (as it asked), `key_rejected`, `unreachable` …
-    pub state: String,
-    /// Our balance there, in its currency.
-    pub balance: Option<Decimal>,
-    /// Its currency.
-    pub currency: String,
-    /// When its catalogue was last fetched.
-    pub last_sync_at: Option<Timestamp>,
-    /// How many services it lists.
-    pub services: u64,
-    /// Calls under way.
-    pub in_flight: u64,
-    /// Failed calls since the gateway's start.
-    pub failures: u64,
-}
-
-/// Where the operator lets no order leave.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pauses {
-    /// Everywhere.
-    pub everywhere: bool,
-    /// To these.
-    pub providers: BTreeSet<ProviderId>,
-}
-
-impl Pauses {
-    /// Whether no order leaves for this provider.
-    #[must_use]
-    pub fn hold(&self, provider: &ProviderId) -> bool {
-        self.everywhere || self.providers.contains(provider)
-    }
-}
-
 /// A request from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRequest {
@@ -433,66 +224,4 @@ pub struct StoredRequest {
     pub number: i64,
     /// JSON.
     pub body: String,
-}
-
-/// What a verification saw.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// How many of each thing were looked at.
-    pub checked: Vec<(&'static str, u64)>,
-    /// What does not hold; empty where all is well.
-    pub failures: Vec<String>,
-}
-
-/// What a report is divided by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportBy {
-    /// Where the orders are placed, or being sent; those that no upstream has are a group of their own.
-    Provider,
-    /// The service of ours.
-    Service,
-    /// The client.
-    Client,
-    /// The UTC day on which the orders were accepted.
-    Day,
-}
-
-/// Which orders a report is about.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ReportFilter {
-    /// Accepted at or after.
-    pub from: Option<Timestamp>,
-    /// Accepted before.
-    pub to: Option<Timestamp>,
-    /// In groups, or all together.
-    pub by: Option<ReportBy>,
-}
-
-/// The sums over one group of orders.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReportRow {
-    /// Which group; `None` where there are no groups, and for orders at no provider.
-    pub key: Option<String>,
-    /// How many.
-    pub orders: u64,
-    /// What was charged for them.
-    pub charged: Money,
-    /// What was given back of it by now.
-    pub refunded: Money,
-    /// What upstreams really charged, as far as that is known.
-    pub cost: Money,
-    /// How many may have a cost that is not known: all without one, but those that ended without ever being
-    /// placed.
-    pub unknown_cost: u64,
-}
-
-/// A line of an order's history that somebody had to look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertRecord {
-    /// Of which order.
-    pub order: OrderId,
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub text: String,
 }

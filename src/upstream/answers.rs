@@ -1,7 +1,6 @@
 //! What the reading calls answer: an order's status, many statuses, the balance. See `docs/protocol.md`,
 //! "Statuses" and "Decoding".
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 use super::classify::MAX_TEXT;
 use super::decode::{Decoded, cut, decode, field, scalar_text};
 use super::error_texts::Meaning;
+use super::many::{ItemError, Many, read_many};
 use super::numbers::{count, decimal};
 use super::refusal::{Refusal, Rejects, is_challenge, meaning_of, unreached};
 use super::wire::{Reply, TransportError};
@@ -192,25 +192,8 @@ pub(crate) fn report(object: &Map<String, Value>) -> Option<StatusReport> {
     })
 }
 
-/// Why one order of a multi-status answer has no report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ItemError {
-    /// No order with that ID on our account there.
-    UnknownOrder(String),
-    /// Not in the answer, or without content: no news.
-    Missing,
-    /// Another error, in the upstream's words.
-    Refused(String),
-}
-
-/// A multi-status answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MultiStatus {
-    /// One for each ID that was asked for, in that order.
-    pub reports: Vec<(UpstreamOrderId, Result<StatusReport, ItemError>)>,
-    /// False: the answer shows that this upstream cannot be asked for many at once; ask singly.
-    pub batches: bool,
-}
+/// Many orders' statuses.
+pub type MultiStatus = Many<UpstreamOrderId, StatusReport>;
 
 /// Many orders' statuses, matched by ID only.
 ///
@@ -224,61 +207,7 @@ pub(crate) fn read_statuses(
     answer: Result<Value, AnswerError>,
     asked: &[UpstreamOrderId],
 ) -> Result<MultiStatus, AnswerError> {
-    let unsupported = || MultiStatus {
-        reports: asked.iter().map(|id| (id.clone(), Err(ItemError::Missing))).collect(),
-        batches: false,
-    };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)) => return Ok(unsupported()),
-        Err(error) => return Err(error),
-    };
-    let texts: Vec<&str> = asked.iter().map(UpstreamOrderId::as_str).collect();
-    let Some(items) = by_id(&answer, &texts, &["order", "order_id"]) else { return Ok(unsupported()) };
-    let reports = asked
-        .iter()
-        .map(|id| (id.clone(), items.get(id.as_str()).map_or(Err(ItemError::Missing), |item| read_item(item))))
-        .collect();
-    Ok(MultiStatus { reports, batches: true })
-}
-
-/// The items of the answer by the ID each is for, which it says under one of `names`; `None` where they cannot be
-/// told apart.
-pub(crate) fn by_id<'v>(answer: &'v Value, asked: &[&str], names: &[&str]) -> Option<HashMap<&'v str, &'v Value>> {
-    match answer {
-        Value::Array(items) if items.is_empty() => Some(HashMap::new()),
-        Value::Array(items) => {
-            let named: HashMap<_, _> = items
-                .iter()
-                .filter_map(|item| own_id(item, names).or_else(|| own_id(item, &["id"])).map(|id| (id, item)))
-                .collect();
-            (!named.is_empty()).then_some(named)
-        }
-        Value::Object(map) => {
-            let wrapped = ["data", "orders", "refills", "result"].iter().find_map(|name| field(map, name));
-            let is_asked = |key: &str| asked.contains(&key.trim());
-            if !map.keys().any(|key| is_asked(key)) {
-                match wrapped {
-                    Some(inner @ (Value::Object(_) | Value::Array(_))) => return by_id(inner, asked, names),
-                    _ if field(map, "status").is_some() => return None,
-                    _ => {}
-                }
-            }
-            // PHP numbers the items of some maps from 0; then an item's own ID counts, and a key that
-            // contradicts it does not.
-            let named = map.iter().filter_map(|(key, item)| match own_id(item, names) {
-                Some(own) if own != key.trim() => (!is_asked(key)).then_some((own, item)),
-                _ => Some((key.trim(), item)),
-            });
-            Some(named.collect())
-        }
-        _ => None,
-    }
-}
-
-fn own_id<'v>(item: &'v Value, names: &[&str]) -> Option<&'v str> {
-    let object = item.as_object()?;
-    names.iter().find_map(|name| field(object, name).and_then(scalar_text))
+    read_many(answer, asked, UpstreamOrderId::as_str, &["order", "order_id"], read_item)
 }
 
 pub(crate) fn read_item(item: &Value) -> Result<StatusReport, ItemError> {

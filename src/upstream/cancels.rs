@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::answers::{AnswerError, by_id};
+use super::answers::AnswerError;
 use super::decode::{field, scalar_text};
+use super::many::by_id;
 use super::refusal::Refusal;
 use crate::domain::ids::UpstreamOrderId;
 

@@ -21,6 +21,23 @@ const MAX_ID: usize = 64;
 /// Another order is active on that link there.
 const DUPLICATE: Meaning = Meaning::Rejected(RejectKind::DuplicateLink);
 
+/// What one provider's answers mean beside what holds for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Dialect<'p> {
+    /// Its own error texts, in lower case.
+    pub(crate) rejects: &'p Rejects,
+    /// The operator's word about its 503.
+    pub(crate) treat_503_as_not_placed: bool,
+}
+
+impl Dialect<'_> {
+    /// Whether the status alone says that nothing was created, by the operator's word; not where an ID stands in
+    /// the body.
+    fn vouches_for(self, reply: &Reply) -> bool {
+        self.treat_503_as_not_placed && reply.status == 503 && !holds_an_id(&reply.body)
+    }
+}
+
 /// An outcome with its texts uncut, and whether it says that our account there is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Judgement {
@@ -32,7 +49,9 @@ pub(crate) struct Judgement {
 /// cut to [`MAX_TEXT`] characters; the API key is not looked for in them (see `Upstream::add`).
 #[must_use]
 pub fn classify_add(result: &Result<Reply, TransportError>, rejects: &Rejects) -> Outcome {
-    with_texts(judge_add(result, rejects).outcome, |text| cut(text, MAX_TEXT))
+    with_texts(judge_add(result, Dialect { rejects, treat_503_as_not_placed: false }).outcome, |text| {
+        cut(text, MAX_TEXT)
+    })
 }
 
 /// `outcome` with its text passed through `change`.
@@ -45,34 +64,38 @@ pub(crate) fn with_texts(outcome: Outcome, change: impl Fn(&str) -> String) -> O
     }
 }
 
-pub(crate) fn judge_add(result: &Result<Reply, TransportError>, rejects: &Rejects) -> Judgement {
+pub(crate) fn judge_add(result: &Result<Reply, TransportError>, dialect: Dialect<'_>) -> Judgement {
     let reply = match result {
         Ok(reply) => reply,
         Err(TransportError::NotSent(text)) => return Outcome::NotSent(text.clone()).into(),
         Err(TransportError::Unknown(text)) => return Outcome::Ambiguous(text.clone()).into(),
     };
+    let vouched = dialect.vouches_for(reply);
     match decode(&reply.body) {
-        Decoded::Json(Value::Object(answer)) => judge_object(reply, &answer, true, rejects),
-        Decoded::Salvaged { value: Value::Object(answer), alone } => judge_object(reply, &answer, alone, rejects),
-        Decoded::Text(text) => match meaning_of(&text, listed_for(reply.status, rejects)) {
+        Decoded::Json(Value::Object(answer)) => judge_object(reply, &answer, true, dialect),
+        Decoded::Salvaged { value: Value::Object(answer), alone } => judge_object(reply, &answer, alone, dialect),
+        Decoded::Text(text) => match meaning_of(&text, listed_for(reply.status, dialect.rejects)) {
             Some(meaning) => by_meaning(reply, meaning, text),
-            None => by_status(reply, None, &text).into(),
+            None => by_status(reply, None, &text, vouched).into(),
         },
-        Decoded::Html(page) => match listed_in_page(&page, listed_for(reply.status, rejects)) {
+        Decoded::Html(page) => match listed_in_page(&page, listed_for(reply.status, dialect.rejects)) {
             Some(kind) => rejected(kind, page).into(),
-            None => by_status(reply, Some(&page), &page).into(),
+            None => by_status(reply, Some(&page), &page, vouched).into(),
         },
-        Decoded::Json(list) | Decoded::Salvaged { value: list, .. } => by_status(reply, None, &list.to_string()).into(),
-        Decoded::Empty => by_status(reply, None, "an empty body").into(),
+        Decoded::Json(list) | Decoded::Salvaged { value: list, .. } => {
+            by_status(reply, None, &list.to_string(), vouched).into()
+        }
+        Decoded::Empty => by_status(reply, None, "an empty body", vouched).into(),
     }
 }
 
 /// `alone`: nothing around the object could hold another answer.
-fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, rejects: &Rejects) -> Judgement {
+fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, dialect: Dialect<'_>) -> Judgement {
     let refusal = Refusal::of(answer);
+    let vouched = alone && dialect.vouches_for(reply);
     match (named_order(answer), refusal) {
         // It may name the order that is in the way.
-        (Named::Order(id), Some(refusal)) if refusal.meaning(rejects) == Some(DUPLICATE) => {
+        (Named::Order(id), Some(refusal)) if refusal.meaning(dialect.rejects) == Some(DUPLICATE) => {
             unclear(reply, &format!("order {id} beside a duplicate: {}", refusal.text())).into()
         }
         (Named::Order(id), _) | (Named::Elsewhere(id), None) => Outcome::Accepted(id).into(),
@@ -82,20 +105,20 @@ fn judge_object(reply: &Reply, answer: &Map<String, Value>, alone: bool, rejects
         (Named::Unusable, _) => {
             unclear(reply, &format!("an order ID that cannot be one: {}", Value::Object(answer.clone()))).into()
         }
-        (Named::Nothing, Some(refusal)) => match refusal.meaning(rejects) {
+        (Named::Nothing, Some(refusal)) => match refusal.meaning(dialect.rejects) {
             Some(_) if !alone || holds_an_id(&reply.body) => {
                 unclear(reply, &format!("an error among other answers: {}", refusal.text())).into()
             }
             Some(meaning) => by_meaning(reply, meaning, refusal.text()),
-            None => by_status_and_text(reply, &refusal.text()).into(),
+            None => by_status_and_text(reply, &refusal.text(), vouched).into(),
         },
         // The panel's own code answered: whatever the status says of the way there does not hold.
         (Named::Nothing, None)
-            if reply.status != 429 && !(alone && says_not_found(answer) && !holds_an_id(&reply.body)) =>
+            if reply.status != 429 && !vouched && !(alone && says_not_found(answer) && !holds_an_id(&reply.body)) =>
         {
             unclear(reply, &Value::Object(answer.clone()).to_string()).into()
         }
-        (Named::Nothing, None) => by_status(reply, None, &Value::Object(answer.clone()).to_string()).into(),
+        (Named::Nothing, None) => by_status(reply, None, &Value::Object(answer.clone()).to_string(), vouched).into(),
     }
 }
 
@@ -183,14 +206,15 @@ fn is_not_found(text: &str) -> bool {
 
 /// An error in the API's own form whose words nobody knows: it came from the panel's code, so that a 404 says
 /// nothing about the path, unless those are its only words.
-fn by_status_and_text(reply: &Reply, text: &str) -> Outcome {
+fn by_status_and_text(reply: &Reply, text: &str, vouched: bool) -> Outcome {
     if reply.status == 404 && !is_not_found(text) {
         return unclear(reply, &format!("an error that nobody knows: {text}"));
     }
-    by_status(reply, None, text)
+    by_status(reply, None, text, vouched)
 }
 
-fn by_status(reply: &Reply, html: Option<&str>, seen: &str) -> Outcome {
+/// `vouched`: see [`Dialect::vouches_for`].
+fn by_status(reply: &Reply, html: Option<&str>, seen: &str, vouched: bool) -> Outcome {
     if reply.status == 429 {
         return rejected(RejectKind::RateLimit, format!("HTTP 429: {seen}"));
     }
@@ -200,6 +224,12 @@ fn by_status(reply: &Reply, html: Option<&str>, seen: &str) -> Outcome {
     if let Some(why) = unreached(reply.status) {
         let to = reply.location.as_deref().map(|to| format!(" to {to}")).unwrap_or_default();
         return rejected(RejectKind::Maintenance, format!("HTTP {}{to}: {why}", reply.status));
+    }
+    if vouched {
+        return rejected(
+            RejectKind::Maintenance,
+            format!("HTTP 503, which this panel answers without placing anything: {seen}"),
+        );
     }
     unclear(reply, seen)
 }

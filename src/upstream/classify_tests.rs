@@ -1,3 +1,6 @@
+#[path = "classify_tests/texts.rs"]
+mod texts;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -21,150 +24,17 @@ fn reply(status: u16, body: &str) -> Reply {
 }
 
 fn check(reply: Reply, rejects: &Rejects, wanted: &Is) {
+    check_by(reply, Dialect { rejects, treat_503_as_not_placed: false }, wanted);
+}
+
+fn check_by(reply: Reply, dialect: Dialect<'_>, wanted: &Is) {
     let shown = format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body));
-    let outcome = classify_add(&Ok(reply), rejects);
+    let outcome = judge_add(&Ok(reply), dialect).outcome;
     match (&outcome, wanted) {
         (Outcome::Accepted(id), Accepted(wanted)) => assert_eq!(id.as_str(), *wanted, "{shown}"),
         (Outcome::Rejected(rejection), Rejected(kind)) => assert_eq!(rejection.kind, *kind, "{shown}"),
         (Outcome::Ambiguous(_), Ambiguous) => {}
         _ => panic!("{shown}: {outcome:?}, not {wanted:?}"),
-    }
-}
-
-/// Every error text of the documentation, as it is spelt there. Each is tried with HTTP 200, 400, 422 and 500,
-/// in other case, with a full stop, in a form, as plain text, and after a PHP warning.
-const TEXTS: &[(&str, Is)] = &[
-    ("Invalid API key", Rejected(Key)),
-    ("Incorrect API key", Rejected(Key)),
-    ("API key invalid", Rejected(Key)),
-    ("API key hatali", Rejected(Key)),
-    ("API key hatalı", Rejected(Key)),
-    ("Incorrect request or API key", Rejected(Key)),
-    ("API is Disable for this user or User Not Found! Contact the Support", Rejected(Key)),
-    ("Your account has been suspended.", Ambiguous),
-    ("Your account is not active", Ambiguous),
-    ("Your account is inactive", Ambiguous),
-    ("neworder.error.account_banned", Ambiguous),
-    ("Account suspended", Ambiguous),
-    ("API key is required", Rejected(Protocol)),
-    ("Missing API key", Rejected(Protocol)),
-    ("Missing data", Rejected(Protocol)),
-    ("Eksik veri", Rejected(Protocol)),
-    ("Incorrect request", Rejected(Protocol)),
-    ("This action is Invalid", Rejected(Protocol)),
-    ("Incorrect action", Rejected(Protocol)),
-    ("Incorrect parameters", Rejected(Protocol)),
-    ("Missing required parameter: link", Rejected(Protocol)),
-    ("The Request Not Found", Rejected(Protocol)),
-    ("The selected action is invalid.", Rejected(Protocol)),
-    ("Method Not Allowed", Rejected(Protocol)),
-    ("Incorrect service ID", Rejected(Service)),
-    ("error.incorrect_service_id", Rejected(Service)),
-    ("neworder.error.incorrect_service_id", Rejected(Service)),
-    ("Invalid Service Id", Rejected(Service)),
-    ("Service ID does not exists", Rejected(Service)),
-    ("Service not found or inactive", Rejected(Service)),
-    ("Servis pasif ya da bulunamadi", Rejected(Service)),
-    ("neworder.error.service_not_found", Rejected(Service)),
-    ("neworder.error.service_inactive", Rejected(Service)),
-    ("error.invalid_service", Rejected(Service)),
-    ("incorrect service type", Rejected(Service)),
-    ("Disabled service ID", Rejected(Service)),
-    ("Service temporarily disabled", Rejected(Service)),
-    ("Not enough funds on balance", Rejected(Balance)),
-    ("neworder.error.not_enough_funds", Rejected(Balance)),
-    ("neworder.error.insufficient_balance", Rejected(Balance)),
-    ("Insufficient balance", Rejected(Balance)),
-    ("Your balance is insufficient.", Rejected(Balance)),
-    ("Bakiyeniz yetersiz", Rejected(Balance)),
-    ("Balance is not enough", Rejected(Balance)),
-    ("Quantity less than minimal 100", Rejected(Input)),
-    ("Quantity more than maximum 10000", Rejected(Input)),
-    ("Quantity less than maximum 10000", Rejected(Input)),
-    ("neworder.error.min_quantity", Rejected(Input)),
-    ("neworder.error.max_quantity", Rejected(Input)),
-    ("Minimum quantity is 50", Rejected(Input)),
-    ("Maximum quantity is 5,000", Rejected(Input)),
-    ("Quantity must be between 10 and 500", Rejected(Input)),
-    ("Quantity out of bounds", Rejected(Input)),
-    ("Quantity must to be greater than or equal to minimum amount 10", Rejected(Input)),
-    ("Enter a value above the minimum number.", Rejected(Input)),
-    ("Maximum number exceed.", Rejected(Input)),
-    ("Maximum number exceeded.", Rejected(Input)),
-    ("Incorrect quantity", Rejected(Input)),
-    ("neworder.error.invalid_quantity", Rejected(Input)),
-    ("neworder.error.not_enough_quantity", Rejected(Input)),
-    ("Bad link", Rejected(Input)),
-    ("Incorrect link", Rejected(Input)),
-    ("Invalid link", Rejected(Input)),
-    ("neworder.error.link", Rejected(Input)),
-    ("neworder.error.invalid_link", Rejected(Input)),
-    ("neworder.error.link_not_found", Rejected(Input)),
-    ("Link is required", Rejected(Input)),
-    ("Instagram profile is hidden.", Rejected(Input)),
-    ("private account", Rejected(Input)),
-    ("Comments field is required", Rejected(Input)),
-    ("neworder.error.comment", Rejected(Input)),
-    ("Invalid comments", Rejected(Input)),
-    ("You must fill in the required fields.", Rejected(Input)),
-    ("Quantity is required", Rejected(Input)),
-    ("Runs is required", Rejected(Input)),
-    ("Interval time is required", Rejected(Input)),
-    ("This services does not support Dripfeed feature!", Rejected(Input)),
-    ("Minimum number can not be much than maximum number.", Rejected(Input)),
-    ("You have active order with this link. Please wait until order being completed.", Rejected(DuplicateLink)),
-    ("neworder.error.link_duplicate", Rejected(DuplicateLink)),
-    ("You cannot start a new order with the same link that is active processing order.", Rejected(DuplicateLink)),
-    ("Active order with this link exists", Rejected(DuplicateLink)),
-    ("error.duplicate_order", Rejected(DuplicateLink)),
-    ("Duplicate order", Rejected(DuplicateLink)),
-    ("neworder.error.too_many_orders", Rejected(DuplicateLink)),
-    ("Too many requests", Rejected(RateLimit)),
-    ("Too many requests. Limit 50/minute.", Rejected(RateLimit)),
-    ("Rate limit exceeded. Max 60 requests per minute.", Rejected(RateLimit)),
-    ("processing another transaction", Rejected(RateLimit)),
-    ("There was an error processing your request. Please try again later", Ambiguous),
-    ("There was an error while creating your order", Ambiguous),
-    ("Siparisiniz verilirken hata olustu", Ambiguous),
-    ("Failed to place order", Rejected(Protocol)),
-    ("Invalid payment", Rejected(Protocol)),
-    ("Internal server error", Ambiguous),
-    ("Server Error", Ambiguous),
-    ("Maintenance", Rejected(Maintenance)),
-    ("System under maintenance", Rejected(Maintenance)),
-    ("Payload too large (max 500KB)", Rejected(Protocol)),
-    ("Incorrect order ID", Ambiguous),
-    ("A text that nobody has ever documented", Ambiguous),
-];
-
-#[test]
-fn every_documented_text_is_judged_in_every_wrapping() {
-    for (text, wanted) in TEXTS {
-        let quoted = serde_json::to_string(text).unwrap();
-        for body in [
-            format!("{{\"error\":{quoted}}}"),
-            format!("\u{feff}\r\n{{ \"error\" : {quoted} }}\n"),
-            format!("{{\"Error\":{quoted}}}"),
-            format!("{{\"error\":{}}}", serde_json::to_string(&format!(" {} ", text.to_uppercase())).unwrap()),
-            format!("{{\"error\":{}}}", serde_json::to_string(text.trim_end_matches('.')).unwrap()),
-            format!("{{\"errors\":[{quoted}]}}"),
-            format!("{{\"errors\":{{\"field\":[{quoted}]}}}}"),
-            format!("{{\"error\":{{\"code\":7,\"message\":{quoted}}}}}"),
-            format!("{{\"error\":true,\"message\":{quoted}}}"),
-            format!("{{\"status\":\"error\",\"msg\":{quoted}}}"),
-            format!("{{\"status\":\"fail\",\"message\":{quoted}}}"),
-            format!("{{\"status\":false,\"message\":{quoted}}}"),
-            format!("{{\"order\":null,\"error\":{quoted}}}"),
-            format!("{{\"order\":0,\"error\":{quoted}}}"),
-            format!("<br />\n<b>Warning</b>: foo() in [x] on line <b>3</b><br />\n{{\"error\":{quoted}}}"),
-            form_urlencoded::Serializer::new(String::new()).append_pair("error", text).finish(),
-            (*text).to_owned(),
-            quoted.clone(),
-        ] {
-            for status in [200, 201, 400, 401, 403, 405, 413, 422, 500] {
-                check(reply(status, &body), &[], wanted);
-            }
-        }
     }
 }
 
@@ -318,6 +188,32 @@ fn what_the_body_leaves_open_the_http_status_settles() {
     ] {
         check(reply(status, body), &[], &wanted);
     }
+    let vouching = Dialect { rejects: &[], treat_503_as_not_placed: true };
+    for (status, body, wanted) in [
+        (503, page, Rejected(Maintenance)),
+        (503, "", Rejected(Maintenance)),
+        (503, "Service Unavailable", Rejected(Maintenance)),
+        (503, "[]", Rejected(Maintenance)),
+        (503, unknown, Rejected(Maintenance)),
+        (503, "{\"message\":\"Service Unavailable\"}", Rejected(Maintenance)),
+        (503, "Warning: x\n{\"message\":\"Service Unavailable\"}", Rejected(Maintenance)),
+        (503, challenge, Rejected(Maintenance)),
+        // What the body says comes first.
+        (503, "{\"error\":\"Bad link\"}", Rejected(Input)),
+        (503, "{\"error\":\"Server Error\"}", Ambiguous),
+        (503, "{\"order\":5}", Accepted("5")),
+        (503, "{\"order\":{\"id\":5}}", Ambiguous),
+        (503, "{\"error\":\"something new\",\"result\":{\"order\":5}}", Ambiguous),
+        (503, "{\"order\":5}{\"message\":\"Service Unavailable\"}", Ambiguous),
+        (503, "<html><script>var made = {\"order\":5}</script></html>", Ambiguous),
+        // And nothing else is vouched for.
+        (500, page, Ambiguous),
+        (502, page, Ambiguous),
+        (504, "", Ambiguous),
+        (200, page, Ambiguous),
+    ] {
+        check_by(reply(status, body), vouching, &wanted);
+    }
     let mitigated = Reply { cf_mitigated: Some("challenge".into()), ..reply(200, page) };
     check(mitigated, &[], &Rejected(Maintenance));
 }
@@ -369,7 +265,10 @@ fn an_edge_s_page_is_not_the_provider_s_text() {
 #[test]
 fn a_blocked_account_is_ambiguous_and_said_so() {
     for (body, blocked) in [("{\"error\":\"Account suspended\"}", true), ("{\"error\":\"Invalid API key\"}", false)] {
-        assert_eq!(judge_add(&Ok(reply(200, body)), &[]).account_blocked, blocked);
+        assert_eq!(
+            judge_add(&Ok(reply(200, body)), Dialect { rejects: &[], treat_503_as_not_placed: false }).account_blocked,
+            blocked
+        );
     }
 }
 
@@ -390,9 +289,9 @@ proptest! {
     }
 
     #[test]
-    fn a_rejection_never_hides_an_order(order in 1_u32.., text in 0..TEXTS.len(), first: bool, status in 200_u16..600) {
+    fn a_rejection_never_hides_an_order(order in 1_u32.., text in 0..texts::TEXTS.len(), first: bool, status in 200_u16..600) {
         let order = format!("\"order\":{order}");
-        let error = format!("\"error\":{}", serde_json::to_string(TEXTS[text].0).unwrap());
+        let error = format!("\"error\":{}", serde_json::to_string(texts::TEXTS[text].0).unwrap());
         let (a, b) = if first { (order, error) } else { (error, order) };
         for body in [format!("{{{a},{b}}}"), format!("{{{a}}}{{{b}}}"), format!("{{{a}}} x {{{b}}}"), format!("x{{{a},\"y\":{{{b}}}"), format!("{{{a},\"y\":{{{b}}}}}"), format!("{{{a},{b},\"order\":null}}")] {
             let outcome = classify_add(&Ok(reply(status, &body)), &[]);

@@ -8,13 +8,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, ItemError, MultiStatus};
+use super::answers::{AnswerError, Balance, DEFAULT_PAUSE, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
 use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
 use super::catalogue::{ServiceList, read_services};
-use super::classify::{Judgement, MAX_TEXT, judge_add, with_texts};
+use super::classify::{Dialect, Judgement, MAX_TEXT, judge_add, with_texts};
 use super::decode::cut;
 use super::gate::{Gate, Limits, Permit};
+use super::many::ItemError;
 use super::redact::Key;
 use super::refills::{MultiRefillStatus, judge_refill, read_refill_status, read_refill_statuses};
 use super::request;
@@ -44,6 +45,8 @@ pub struct UpstreamOptions {
     pub limits: Limits,
     /// Error texts of its own, in lower case, and what they mean.
     pub rejects: Vec<(String, RejectKind)>,
+    /// Whether its 503 to an `add` says that nothing was created, where its body does not say otherwise.
+    pub treat_503_as_not_placed: bool,
 }
 
 /// One provider's panel. All calls to it go through here.
@@ -52,6 +55,7 @@ pub struct Upstream {
     wire: Arc<dyn Wire>,
     key: Key,
     rejects: Vec<(String, RejectKind)>,
+    treat_503_as_not_placed: bool,
     limits: Limits,
     gate: Arc<Gate>,
     /// The gate's number of the key.
@@ -89,6 +93,7 @@ impl Upstream {
             wire: options.wire,
             key: Key::new(options.key),
             rejects: options.rejects,
+            treat_503_as_not_placed: options.treat_503_as_not_placed,
             limits: options.limits,
             gate,
             key_number,
@@ -153,7 +158,7 @@ impl Upstream {
     pub async fn add(&self, permit: Permit, params: &[(Cow<'static, str>, String)]) -> Outcome {
         let form = request::form(&self.key, CallKind::Add, params);
         let (result, started) = self.send(form, CallKind::Add).await;
-        let Judgement { outcome, account_blocked } = judge_add(&result, &self.rejects);
+        let Judgement { outcome, account_blocked } = judge_add(&result, self.dialect());
         let outcome = self.without_key(outcome);
         permit.settle(add_finding(&result, &outcome, account_blocked), self.key_number);
         self.measure(CallKind::Add, outcome.name().as_str(), started);
@@ -309,6 +314,10 @@ impl Upstream {
         permit.settle(read_finding(&result, answer.as_ref().err()), self.key_number);
         self.measure(kind, answer.as_ref().err().map_or("ok", AnswerError::name), started);
         answer
+    }
+
+    fn dialect(&self) -> Dialect<'_> {
+        Dialect { rejects: &self.rejects, treat_503_as_not_placed: self.treat_503_as_not_placed }
     }
 
     async fn send(&self, form: Form, kind: CallKind) -> (Result<Reply, TransportError>, Instant) {

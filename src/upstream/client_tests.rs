@@ -38,6 +38,7 @@ fn upstream(answers: impl IntoIterator<Item = Result<Reply, TransportError>>) ->
         key: KEY.to_owned().into(),
         limits: Limits { requests_per_second: 1000.into(), burst: 100, max_in_flight: 10 },
         rejects: vec![("token".to_owned(), RejectKind::Key)],
+        treat_503_as_not_placed: false,
     });
     (upstream, wire)
 }
@@ -245,6 +246,7 @@ async fn a_call_that_is_dropped_half_way_gives_its_place_back() {
         key: KEY.to_owned().into(),
         limits: Limits { requests_per_second: 1000.into(), burst: 10, max_in_flight: 1 },
         rejects: Vec::new(),
+        treat_503_as_not_placed: false,
     });
     let call = add(&upstream);
     assert!(tokio::time::timeout(Duration::from_secs(1), call).await.is_err());
@@ -260,6 +262,7 @@ fn with_key(upstream: &Upstream, key: &str) -> Upstream {
         key: key.to_owned().into(),
         limits: upstream.limits,
         rejects: vec![],
+        treat_503_as_not_placed: false,
     })
 }
 

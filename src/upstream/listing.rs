@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::answers::{AnswerError, ItemError, by_id, read_item, report};
+use super::answers::{AnswerError, read_item, report};
 use super::decode::{field, scalar_text};
+use super::many::{ItemError, by_id};
 use super::numbers::count;
 use crate::domain::ids::UpstreamOrderId;
 use crate::domain::search::{Item, Listed};

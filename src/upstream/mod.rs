@@ -10,6 +10,7 @@
 //! | [`classify`] | what came of an `add` |
 //! | [`answers`], [`catalogue`] | statuses and balance; services |
 //! | [`listing`] | the list of our orders, and what is said of IDs that may be ours |
+//! | [`many`] | which part of an answer about many things is about which |
 //! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
 //! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
 //! | [`client`] | one upstream with all of that |
@@ -27,6 +28,7 @@ pub mod decode;
 pub mod error_texts;
 mod gate;
 pub mod listing;
+pub mod many;
 mod numbers;
 mod redact;
 pub mod refills;
@@ -36,13 +38,14 @@ pub mod standing;
 pub mod transport;
 pub mod wire;
 
-pub use answers::{AnswerError, Balance, ItemError, MultiStatus, decode_balance, decode_status, decode_statuses};
+pub use answers::{AnswerError, Balance, MultiStatus, decode_balance, decode_status, decode_statuses};
 pub use cancels::{CancelAnswer, MultiCancel};
 pub use catalogue::{ServiceList, decode_services};
 pub use classify::classify_add;
 pub use client::{Health, Upstream, UpstreamOptions};
 pub use gate::{Limits, Permit};
 pub use listing::{LookUp, decode_listing};
+pub use many::ItemError;
 pub use refills::{MultiRefillStatus, classify_refill};
 pub use refusal::Rejects;
 pub use request::MAX_BATCH;

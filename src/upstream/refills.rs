@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::answers::{AnswerError, ItemError, by_id, read_reply, refused_item};
+use super::answers::{AnswerError, read_reply, refused_item};
 use super::classify::named_id;
 use super::decode::{field, scalar_text};
 use super::error_texts::{Meaning, is_about_refill, known};
+use super::many::{ItemError, Many, read_many};
 use super::refusal::{Refusal, Rejects, meaning_of, unreached};
 use super::wire::{Reply, TransportError};
 use crate::domain::ids::UpstreamRefillId;
@@ -110,14 +111,8 @@ fn single(answer: &Value) -> Option<&Map<String, Value>> {
 
 // === Its status ===
 
-/// An answer about many refills.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MultiRefillStatus {
-    /// One for each ID that was asked for, in that order.
-    pub reports: Vec<(UpstreamRefillId, Result<RefillReport, ItemError>)>,
-    /// False: the answer shows that this upstream cannot be asked for many at once; ask singly.
-    pub batches: bool,
-}
+/// Many refills' statuses.
+pub type MultiRefillStatus = Many<UpstreamRefillId, RefillReport>;
 
 /// One refill's status.
 ///
@@ -142,23 +137,11 @@ pub(crate) fn read_refill_statuses(
     answer: Result<Value, AnswerError>,
     asked: &[UpstreamRefillId],
 ) -> Result<MultiRefillStatus, AnswerError> {
-    let unsupported = || MultiRefillStatus {
-        reports: asked.iter().map(|id| (id.clone(), Err(ItemError::Missing))).collect(),
-        batches: false,
-    };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(AnswerError::UnknownOrder(_) | AnswerError::Refused(_)) => return Ok(unsupported()),
-        Err(error) => return Err(error),
-    };
-    let texts: Vec<&str> = asked.iter().map(UpstreamRefillId::as_str).collect();
-    let Some(items) = by_id(&answer, &texts, &NAMES) else { return Ok(unsupported()) };
-    let report = |id: &UpstreamRefillId| match items.get(id.as_str()) {
-        Some(Value::Object(item)) => read_item(item),
-        Some(Value::String(word)) => Ok(RefillReport::read(word.trim())),
+    read_many(answer, asked, UpstreamRefillId::as_str, &NAMES, |item| match item {
+        Value::Object(item) => read_item(item),
+        Value::String(word) => Ok(RefillReport::read(word.trim())),
         _ => Err(ItemError::Missing),
-    };
-    Ok(MultiRefillStatus { reports: asked.iter().map(|id| (id.clone(), report(id))).collect(), batches: true })
+    })
 }
 
 fn read_item(item: &Map<String, Value>) -> Result<RefillReport, ItemError> {

@@ -2,7 +2,6 @@
 //! lost, nothing was bought twice, and every amount is exact.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,7 +102,7 @@ async fn check_money(gateway: &Gateway, orders: &[Value], deposit: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_bought_twice_however_often_the_gateway_is_killed() {
     let faults = "close-after:0.1,close-before:0.05,hang-after:0.02,half-body:0.02,empty:0.02";
-    let speed = NonZeroU32::new(20).unwrap();
+    let speed = 20;
     let options = Options { speed, seed: SEED, faults: faults.parse().unwrap(), ..Options::default() };
     let alpha = upstream_with(options).await;
     let config = Config::new("[dispatch]\nwait = \"300ms\"")

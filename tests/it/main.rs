@@ -42,3 +42,4 @@ mod sandbox;
 mod service_types;
 mod spine;
 mod store_file;
+mod unknown_answers;

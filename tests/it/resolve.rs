@@ -1,7 +1,7 @@
 //! How the operator settles an order whose placement is uncertain.
 
 use serde_json::json;
-use tollgate::sandbox::{Action, Fault, Sandbox};
+use tollgate::sandbox::{Action, Fault, OrderChange, Sandbox};
 
 use crate::harness::gateway::DEPOSIT;
 use crate::harness::{Config, Gateway, accepted, eventually, upstream};
@@ -42,7 +42,14 @@ async fn an_id_is_checked_before_it_is_bound() {
     assert!(said.contains(&format!("belongs to order {other}")), "{said}");
     assert_eq!(gateway.story(order)["order"]["state"], "uncertain");
 
-    resolve(&gateway, order, &["--placed", &lost]).unwrap();
+    assert!(alpha.set_order(&lost, OrderChange { remains: Some("37".into()), ..OrderChange::status("In progress") }));
+    let said = resolve(&gateway, order, &["--placed", &lost]).unwrap();
+    let shown = format!("order {order} is settled: placed as alpha's order {lost}, which is In progress there");
+    assert!(
+        said.starts_with(&shown) && said.contains(", charge 0.09 USD, ") && said.contains(", remains 37"),
+        "{said}"
+    );
+    assert!(alpha.set_order(&lost, OrderChange::status("Completed")));
     let story = gateway.story(order);
     assert_eq!(story["order"]["upstream_order"], lost.as_str());
     gateway.until_status(order, "Completed").await;

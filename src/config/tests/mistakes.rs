@@ -137,6 +137,8 @@ fn each_mistake_is_shown_with_its_place() {
             provider("rejects = [{ text = \"x\", kind = \"bad\" }]"),
             "5:33: expected \"input\", \"duplicate-link\", \"balance\"",
         ),
+        (provider("treat_503_as = \"placed\""), "5:16: expected \"ambiguous\" or \"not-placed\", found \"placed\""),
+        (provider("treat_503_as = true"), "5:16: expected \"ambiguous\" or \"not-placed\", found true"),
         (provider("rejects = [{ text = \"x\" }]"), "5:12: expected the key `kind` in { text, kind }, found none"),
         (provider("rejects = [\"x\"]"), "5:12: expected { text, kind }, found \"x\""),
         (
@@ -196,6 +198,8 @@ fn each_mistake_is_shown_with_its_place() {
         ("[server]\nlisten".into(), "2:7: not valid TOML: key with no value"),
         ("[server]\nlisten = on".into(), "2:10: expected a value (text goes in quotes), found something else"),
         ("[server]\n[cache]\n[server]".into(), "3:2: expected each key and table once, found it again"),
+        ("[server]\nlisten = = \"127.0.0.1:1\"".into(), "2:10: not valid TOML: extra `=`, expected nothing"),
+        (provider("[[service]]\nid = = 2\nroutes = [\"a:1\"]"), "6:6: not valid TOML: extra `=`, expected nothing"),
         (
             "[[provider]]\nid = \"a\"\nurl \"https://a.example\"\nkey = \"k\"".into(),
             "3:5: not valid TOML: key with no value",

@@ -1,6 +1,6 @@
 //! By which route an order goes next.
 
-use super::Order;
+use super::{Order, Tried, TriedEnd};
 use crate::domain::ids::Route;
 
 /// Why a route cannot be used now.
@@ -52,7 +52,7 @@ pub fn choose(order: &Order, candidates: &[Candidate]) -> Choice {
             }
             (None, Some(tried)) => {
                 may_pass |= tried.may_pass;
-                reasons.push(format!("{}: refused it", candidate.route));
+                reasons.push(format!("{}: {}", candidate.route, what_happened(tried)));
             }
         }
     }
@@ -60,4 +60,13 @@ pub fn choose(order: &Order, candidates: &[Candidate]) -> Choice {
         reasons.push("the service has no route".to_owned());
     }
     Choice::NoRoute { may_pass, reason: reasons.join("; ") }
+}
+
+const fn what_happened(tried: &Tried) -> &'static str {
+    match tried.end {
+        Some(TriedEnd::Refused) => "refused it",
+        Some(TriedEnd::NotSent) => "it could not be sent",
+        Some(TriedEnd::NotPlaced) => "did not get it",
+        None => "did not take it",
+    }
 }

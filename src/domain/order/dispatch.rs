@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AttemptChange, Binding, CancelWish, Event, Illegal, Resolution, State, Step, Tried, cancel, search};
+use super::{
+    AttemptChange, Binding, CancelWish, Event, Illegal, Resolution, State, Step, Tried, TriedEnd, cancel, search,
+};
 use crate::domain::ids::{AttemptNumber, Route, UpstreamOrderId};
 use crate::domain::order::schedule::{CLAIM, FIRST_POLL_AFTER};
 use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
@@ -82,7 +84,7 @@ fn answered(step: &mut Step, attempt: AttemptNumber, outcome: Outcome, now: Time
         }
         Outcome::NotSent(why) => {
             finish(step, attempt, name, why.as_str());
-            next_route(step, route, true, now, &format!("not sent: {why}"));
+            next_route(step, route, (true, TriedEnd::NotSent), now, &format!("not sent: {why}"));
         }
         Outcome::Ambiguous(seen) => {
             finish(step, attempt, name, seen.as_str());
@@ -148,7 +150,7 @@ fn rejected(step: &mut Step, route: Route, rejection: Rejection, now: Timestamp)
         RejectKind::DuplicateLink => refuse(step, ACTIVE_ON_LINK, &told, now),
         RejectKind::Input if rejection.quotable => refuse(step, &rejection.text, &told, now),
         RejectKind::Input => refuse(step, REFUSED_INPUT, &told, now),
-        kind => next_route(step, route, kind.may_pass(), now, &told),
+        kind => next_route(step, route, (kind.may_pass(), TriedEnd::Refused), now, &told),
     }
 }
 
@@ -160,8 +162,8 @@ fn refuse(step: &mut Step, to_client: &str, why: &str, now: Timestamp) {
 
 /// Back to the queue, this route set aside for the present round; or closed where the client wished it. Whoever
 /// wrote the outcome goes on with it; should that one die, it is due to anybody a while later.
-fn next_route(step: &mut Step, route: Route, may_pass: bool, now: Timestamp, why: &str) {
-    remember_tried(step, route, may_pass);
+fn next_route(step: &mut Step, route: Route, (may_pass, end): (bool, TriedEnd), now: Timestamp, why: &str) {
+    remember_tried(step, route, may_pass, end);
     if step.order.cancel != CancelWish::None {
         step.close_refunded(now, format!("{why}; canceled by its client"));
         return;
@@ -172,10 +174,10 @@ fn next_route(step: &mut Step, route: Route, may_pass: bool, now: Timestamp, why
 }
 
 /// The last tried route stands last; each stands once.
-fn remember_tried(step: &mut Step, route: Route, may_pass: bool) {
+fn remember_tried(step: &mut Step, route: Route, may_pass: bool, end: TriedEnd) {
     let order = &mut step.order;
     order.tried.retain(|tried| tried.route != route);
-    order.tried.push(Tried { route, round: order.round, may_pass });
+    order.tried.push(Tried { route, round: order.round, may_pass, end: Some(end) });
 }
 
 /// See `docs/protocol.md`, "De-duplication": such an ID is an answer about another order.
@@ -252,7 +254,7 @@ fn resolved(step: &mut Step, resolution: Resolution, now: Timestamp) -> Result<(
         }
         Resolution::NotPlaced => {
             step.note("settled by the operator: not placed");
-            next_route(step, route, true, now, "back in the queue");
+            next_route(step, route, (true, TriedEnd::NotPlaced), now, "back in the queue");
             if step.order.state == State::Queued {
                 step.order.round = step.order.round.saturating_add(1);
                 step.order.queued_at = now;

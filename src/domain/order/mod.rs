@@ -22,6 +22,8 @@ mod search;
 mod step;
 
 #[cfg(test)]
+mod follow_tests;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tests;
@@ -99,6 +101,34 @@ pub struct Tried {
     pub round: u32,
     /// Whether what stood in the way may pass by itself.
     pub may_pass: bool,
+    /// How that try ended; `None` where it was not kept.
+    pub end: Option<TriedEnd>,
+}
+
+/// How a try by a route ended, where it did not place the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriedEnd {
+    /// The upstream refused it.
+    Refused,
+    /// No byte of the request left.
+    NotSent,
+    /// Nobody knew, until the operator said that it was not placed.
+    NotPlaced,
+}
+
+impl TriedEnd {
+    /// Every end.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::NotSent, Self::NotPlaced];
+
+    /// The stored word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::NotSent => "not_sent",
+            Self::NotPlaced => "not_placed",
+        }
+    }
 }
 
 /// What an upstream last said about an order.

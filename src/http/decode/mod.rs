@@ -117,13 +117,13 @@ impl Fields {
     }
 
     fn into_params(self) -> Params {
+        let named = |name: &str| self.list.iter().any(|field| field.name == name);
+        let aliases: Vec<_> = ALIASES.into_iter().filter(|(alias, right)| named(alias) && !named(right)).collect();
         let mut params = Params::default();
-        let names: Vec<String> = self.list.iter().map(|field| field.name.clone()).collect();
         for Field { name, text, .. } in self.list {
-            let right = ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, right)| *right);
-            match right {
-                Some(right) if !names.iter().any(|name| name == right) => params.set(right.to_owned(), text),
-                _ => params.set(name, text),
+            match aliases.iter().find(|(alias, _)| *alias == name) {
+                Some((_, right)) => params.set((*right).to_owned(), text),
+                None => params.set(name, text),
             }
         }
         params

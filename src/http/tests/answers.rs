@@ -141,8 +141,10 @@ async fn other_paths_and_methods_are_refused() {
 async fn a_panic_is_an_error_like_any_other() {
     let server = start(Limits::default(), &[]).await;
     let mut client = Client::connect(&server).await;
-    client.send(post("/api/v2", "", "action=panic")).await;
-    client.get().await.unwrap().is_error(200);
+    for call in ["action=panic", "action=panic&write=1"] {
+        client.send(post("/api/v2", "", call)).await;
+        client.get().await.unwrap().is_error(200);
+    }
     client.send(post("/api/v2", "", "order=1")).await;
     assert_eq!(client.get().await.unwrap().param("order"), "1", "the connection goes on");
 }

@@ -29,6 +29,10 @@ struct Echo {
 }
 
 impl Api for Echo {
+    fn only_reads(&self, params: &Params) -> bool {
+        params.get("action") != Some("slow") && params.get("write").is_none()
+    }
+
     async fn answer(&self, params: Params, ip: IpAddr) -> Answer {
         match params.get("action") {
             Some("panic") => panic!("as asked"),

@@ -29,7 +29,7 @@ impl Caller {
     }
 
     async fn fast(speed: u32) -> Self {
-        Self::new(Options { speed: NonZeroU32::new(speed).unwrap(), ..Options::default() }).await
+        Self::new(Options { speed, ..Options::default() }).await
     }
 
     fn faults(&self, spec: &str) {

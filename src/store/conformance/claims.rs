@@ -7,6 +7,12 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::domain::ids::OrderId;
 use crate::domain::order::State;
+use crate::store::records::PollClaim;
+
+/// A claim of what is due `now`, in seconds, and of nothing else.
+fn due(now: u64, until: u64, limit: usize) -> PollClaim {
+    PollClaim { now: after(now), until: after(until), limit, along_before: Timestamp::from_millis(0) }
+}
 
 fn ids(orders: &[Order]) -> Vec<OrderId> {
     orders.iter().map(|order| order.id).collect()
@@ -62,18 +68,40 @@ pub(crate) async fn polls_are_claimed_by_provider(store: &AnyStore) {
     assert!(watched.due_at > one.due_at && one.due_at > two.due_at);
 
     let alpha = ProviderId::new("alpha");
-    assert!(store.claim_polls(&alpha, after(59), after(999), 9).await.unwrap().is_empty());
+    assert!(store.claim_polls(&alpha, due(59, 999, 9)).await.unwrap().is_empty());
     assert!(!store.has_due_polls(&alpha, after(59)).await.unwrap());
     assert!(store.has_due_polls(&alpha, after(100)).await.unwrap());
-    let first = store.claim_polls(&alpha, after(100), after(999), 1).await.unwrap();
+    let first = store.claim_polls(&alpha, due(100, 999, 1)).await.unwrap();
     assert_eq!(ids(&first), [two.id]);
     let mut taken = Order { due_at: Some(after(999)), ..two };
     taken.progress.polled_at = Some(after(100));
     assert_eq!(first[0], taken, "asked for now, whatever comes of it");
     store.hasten_polls(&[taken.id], after(100), after(101)).await.unwrap();
-    assert_eq!(ids(&store.claim_polls(&alpha, after(101), after(999), 9).await.unwrap()), [one.id]);
-    let late = store.claim_polls(&ProviderId::new("beta"), after(9999), after(19_999), 9).await.unwrap();
+    assert_eq!(ids(&store.claim_polls(&alpha, due(101, 999, 9)).await.unwrap()), [one.id]);
+    let late = store.claim_polls(&ProviderId::new("beta"), due(9999, 19_999, 9)).await.unwrap();
     assert_eq!(ids(&late), [watched.id]);
+}
+
+pub(crate) async fn what_is_not_fresh_goes_along_with_what_is_due(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let alpha = ProviderId::new("alpha");
+    let mut orders = Vec::new();
+    for (id, polled_at) in [("1", 10), ("2", 80), ("3", 40), ("4", 90), ("5", 50)] {
+        let order = forwarded(store, ann, "alpha", id).await;
+        orders.push(step(store, &order, reported("In progress", None), after(polled_at)).await);
+    }
+    let closed = forwarded(store, ann, "alpha", "6").await;
+    step(store, &closed, reported("Completed", None), after(5)).await;
+    let elsewhere = forwarded(store, ann, "beta", "1").await;
+    step(store, &elsewhere, reported("In progress", None), after(5)).await;
+    let claim = |limit| PollClaim { along_before: after(60), ..due(75, 999, limit) };
+    let idle = PollClaim { along_before: after(60), ..due(65, 999, 9) };
+    assert!(store.claim_polls(&alpha, idle).await.unwrap().is_empty(), "nothing is due, so nothing goes along");
+    let taken = store.claim_polls(&alpha, claim(2)).await.unwrap();
+    assert_eq!(ids(&taken), [orders[0].id, orders[2].id], "the one that is due, and the next one while there is room");
+    assert_eq!(taken[1].progress.polled_at, Some(after(75)));
+    store.hasten_polls(&[orders[4].id], after(60), after(75)).await.unwrap();
+    assert_eq!(ids(&store.claim_polls(&alpha, claim(9)).await.unwrap()), [orders[4].id], "the others are fresh");
 }
 
 pub(crate) async fn a_claim_does_not_spoil_a_step(store: &AnyStore) {
@@ -98,14 +126,14 @@ pub(crate) async fn polls_are_hastened_unless_they_were_fresh(store: &AnyStore) 
     let asked = [never.id, stale.id, fresh.id, closed.id];
     store.hasten_polls(&asked, after(20), after(40)).await.unwrap();
     let due = async |order: &Order| store.order(order.id).await.unwrap().unwrap();
-    assert_eq!(due(&never).await, Order { due_at: Some(after(40)), ..never.clone() });
-    assert_eq!(due(&stale).await.due_at, Some(after(40)));
+    assert_eq!(due(&never).await, Order { due_at: Some(after(20)), ..never.clone() });
+    assert_eq!(due(&stale).await.due_at, Some(after(25)), "since its news became old");
     for order in [fresh, closed, untouched] {
         assert_eq!(due(&order).await, order);
     }
     // Never put off.
     store.hasten_polls(&asked, after(20), after(50)).await.unwrap();
-    assert_eq!(due(&never).await.due_at, Some(after(40)));
+    assert_eq!(due(&never).await.due_at, Some(after(20)));
 }
 
 pub(crate) async fn a_restart_finds_what_was_left(store: &AnyStore) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{AnyStore, NOW, after, client, forwarded, order, reported, step};
 use crate::domain::ids::ProviderId;
 use crate::domain::order::Event;
-use crate::store::records::Pauses;
+use crate::store::records::{Pauses, PollClaim};
 
 pub(crate) async fn pauses_are_kept_apart(store: &AnyStore) {
     let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
@@ -50,7 +50,13 @@ pub(crate) async fn closed_orders_of_one_provider_are_no_longer_watched(store: &
     }
     store.stop_watching(&alpha).await.unwrap();
     let far = after(20 * 86_400);
-    let due: Vec<_> = store.claim_polls(&alpha, far, far, 10).await.unwrap().iter().map(|order| order.id).collect();
+    let due: Vec<_> = store
+        .claim_polls(&alpha, PollClaim { now: far, until: far, limit: 10, along_before: NOW })
+        .await
+        .unwrap()
+        .iter()
+        .map(|order| order.id)
+        .collect();
     assert_eq!(due, [open.id], "what has not ended is followed");
     assert!(store.has_due_polls(&beta, far).await.unwrap());
 }

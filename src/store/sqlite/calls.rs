@@ -18,8 +18,8 @@ use crate::domain::time::Timestamp;
 use crate::store::records::{
     AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
     Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue, StoredRequest,
-    VerifyReport,
+    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
+    StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -58,19 +58,13 @@ impl Store for SqliteStore {
         self.read(move |conn| Ok(!claims::due_polls(conn, &provider, now, 1)?.is_empty())).await
     }
 
-    async fn claim_polls(
-        &self,
-        provider: &ProviderId,
-        now: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> StoreResult<Vec<Order>> {
+    async fn claim_polls(&self, provider: &ProviderId, claim: PollClaim) -> StoreResult<Vec<Order>> {
         let provider = provider.clone();
-        let due = self.read(move |conn| claims::due_polls(conn, &provider, now, limit)).await?;
-        if due.is_empty() {
+        let found = self.read(move |conn| claims::polls(conn, &provider, &claim)).await?;
+        if found.is_empty() {
             return Ok(Vec::new());
         }
-        self.write(move |conn| claims::take_polls(conn, &due, now, until)).await
+        self.write(move |conn| claims::take_polls(conn, &found, &claim)).await
     }
 
     async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {

@@ -10,6 +10,7 @@ use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::Order;
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::records::PollClaim;
 
 /// Queued orders that are due, oldest first.
 pub(super) fn due_queued(conn: &Connection, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderId>> {
@@ -26,16 +27,24 @@ pub(super) fn take_queued(
     now: Timestamp,
     until: Timestamp,
 ) -> StoreResult<Vec<Order>> {
-    take(
-        conn,
-        concat!(
-            "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state = 'queued' RETURNING ",
-            columns!()
-        ),
-        ids,
-        now,
-        until,
-    )
+    let mut statement = conn.prepare_cached(concat!(
+        "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state = 'queued' RETURNING ",
+        columns!()
+    ))?;
+    let mut taken = Vec::with_capacity(ids.len());
+    for id in ids {
+        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
+    }
+    Ok(taken)
+}
+
+/// What a [`PollClaim`] is for: the polls of a provider that are due, and what may go along.
+pub(super) fn polls(conn: &Connection, provider: &ProviderId, claim: &PollClaim) -> StoreResult<Vec<OrderId>> {
+    let mut found = due_polls(conn, provider, claim.now, claim.limit)?;
+    if !found.is_empty() {
+        found.extend(polls_to_go_along(conn, provider, claim, claim.limit.saturating_sub(found.len()))?);
+    }
+    Ok(found)
 }
 
 /// Placed and watched orders of a provider whose poll is due, oldest due first: IDs only.
@@ -52,32 +61,38 @@ pub(super) fn due_polls(
     collect(&mut statement, params![provider.as_str(), now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
 }
 
-/// Takes those of `ids` whose poll is still due, as asked for now: whatever comes of it, no client's question
-/// makes it due again at once.
-pub(super) fn take_polls(
+/// How many orders are looked at for those that may go along, however few of them may.
+const LOOKED_AT: u32 = 1000;
+
+fn polls_to_go_along(
     conn: &Connection,
-    ids: &[OrderId],
-    now: Timestamp,
-    until: Timestamp,
-) -> StoreResult<Vec<Order>> {
-    take(
-        conn,
-        concat!(
-            "UPDATE orders SET due_at = ?3, polled_at = ?2 \
-             WHERE id = ?1 AND due_at <= ?2 AND state IN ('placed', 'closed') RETURNING ",
-            columns!()
-        ),
-        ids,
-        now,
-        until,
-    )
+    provider: &ProviderId,
+    claim: &PollClaim,
+    room: usize,
+) -> StoreResult<Vec<OrderId>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id FROM (SELECT id, due_at, state, coalesce(polled_at, created_at) AS polled_at \
+         FROM orders INDEXED BY orders_polled WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
+         AND provider = ?1 AND due_at > ?2 ORDER BY due_at LIMIT ?5) \
+         WHERE state = 'placed' AND polled_at < ?3 ORDER BY due_at, id LIMIT ?4",
+    )?;
+    let (now, before) = (claim.now.millis(), claim.along_before.millis());
+    let of_along = params![provider.as_str(), now, before, limit_of(room), LOOKED_AT];
+    collect(&mut statement, of_along, |row| order_id(row.get(0)?))
 }
 
-fn take(conn: &Connection, sql: &str, ids: &[OrderId], now: Timestamp, until: Timestamp) -> StoreResult<Vec<Order>> {
-    let mut statement = conn.prepare_cached(sql)?;
+/// Takes those of `ids` that the claim is still for, as asked for now: whatever comes of it, no client's question
+/// makes them due again at once.
+pub(super) fn take_polls(conn: &Connection, ids: &[OrderId], claim: &PollClaim) -> StoreResult<Vec<Order>> {
+    let mut statement = conn.prepare_cached(concat!(
+        "UPDATE orders SET due_at = ?3, polled_at = ?2 WHERE id = ?1 AND state IN ('placed', 'closed') \
+         AND (due_at <= ?2 OR state = 'placed' AND coalesce(polled_at, created_at) < ?4) RETURNING ",
+        columns!()
+    ))?;
+    let (now, until, before) = (claim.now.millis(), claim.until.millis(), claim.along_before.millis());
     let mut taken = Vec::with_capacity(ids.len());
     for id in ids {
-        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
+        taken.extend(first(&mut statement, params![id.get(), now, until, before], read_order)?);
     }
     Ok(taken)
 }
@@ -103,10 +118,12 @@ pub(super) fn can_be_hastened(
     collect(&mut statement, params![id_list(ids)?, polled_before.millis(), now.millis()], |row| order_id(row.get(0)?))
 }
 
-/// Makes the polls of `ids` due at `now`, under the same condition as [`can_be_hastened`].
+/// Makes the polls of `ids` due, under the same condition as [`can_be_hastened`]: since their news became old, so that
+/// they come before those polled at the same time that nobody asks for.
 pub(super) fn hasten(conn: &Connection, ids: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
     conn.prepare_cached(
-        "UPDATE orders SET due_at = ?3 WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'placed' \
+        "UPDATE orders SET due_at = min(?3, coalesce(polled_at, created_at) + ?3 - ?2) \
+         WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'placed' \
          AND due_at > ?3 AND (polled_at IS NULL OR polled_at < ?2)",
     )?
     .execute(params![id_list(ids)?, polled_before.millis(), now.millis()])?;

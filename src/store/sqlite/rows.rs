@@ -9,7 +9,7 @@ use crate::domain::ids::{
     AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
 use crate::domain::money::Money;
-use crate::domain::order::{Binding, CancelWish, Order, Progress, Silence, State, Tried};
+use crate::domain::order::{Binding, CancelWish, Order, Progress, Silence, State, Tried, TriedEnd};
 use crate::domain::service_type::ServiceType;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -131,6 +131,9 @@ struct TriedRow {
     service: String,
     round: u32,
     may_pass: bool,
+    /// Not in what earlier versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
 }
 
 /// The stored form of [`Order::tried`].
@@ -142,6 +145,7 @@ pub(super) fn write_tried(tried: &[Tried]) -> StoreResult<String> {
             service: tried.route.service.as_str().to_owned(),
             round: tried.round,
             may_pass: tried.may_pass,
+            end: tried.end.map(|end| end.as_str().to_owned()),
         })
         .collect();
     write_json(&rows)
@@ -149,8 +153,13 @@ pub(super) fn write_tried(tried: &[Tried]) -> StoreResult<String> {
 
 fn read_tried(text: &str) -> Option<Vec<Tried>> {
     let rows: Vec<TriedRow> = serde_json::from_str(text).ok()?;
-    let tried =
-        |row: TriedRow| Tried { route: route(row.provider, row.service), round: row.round, may_pass: row.may_pass };
+    let end = |word: &str| TriedEnd::ALL.into_iter().find(|end| end.as_str() == word);
+    let tried = |row: TriedRow| Tried {
+        route: route(row.provider, row.service),
+        round: row.round,
+        may_pass: row.may_pass,
+        end: row.end.as_deref().and_then(end),
+    };
     Some(rows.into_iter().map(tried).collect())
 }
 
@@ -270,4 +279,19 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
         refusal: columns.take()?,
         due_at: columns.maybe_time()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tried_routes_come_back_as_they_were_and_those_of_earlier_versions_too() {
+        let tried = |end| Tried { route: route("alpha".into(), "101".into()), round: 3, may_pass: true, end };
+        let all: Vec<Tried> = TriedEnd::ALL.into_iter().map(Some).chain([None]).map(tried).collect();
+        assert_eq!(read_tried(&write_tried(&all).unwrap()), Some(all));
+        let earlier = r#"[{"provider":"alpha","service":"101","round":3,"may_pass":true}]"#;
+        assert_eq!(read_tried(earlier), Some(vec![tried(None)]));
+        assert_eq!(write_tried(&[tried(None)]).unwrap(), earlier);
+    }
 }

@@ -1,7 +1,5 @@
 //! A whole session with a troublesome upstream, and nothing of that upstream in any answer.
 
-use std::num::NonZeroU32;
-
 use tollgate::sandbox::{Action, DEFAULT_KEY, Fault, Options, OrderChange, Sandbox};
 
 use crate::harness::{Config, Gateway, RawAnswer, eventually, post_raw, upstream_with};
@@ -41,8 +39,7 @@ impl Session {
 }
 
 async fn troublesome() -> (Sandbox, Session) {
-    let options =
-        Options { speed: NonZeroU32::new(20).unwrap(), balance: "7654.321".parse().unwrap(), ..Options::default() };
+    let options = Options { speed: 20, balance: "7654.321".parse().unwrap(), ..Options::default() };
     let upstream = upstream_with(options).await;
     let config = Config::new("")
         .provider("zanzibar", &upstream, "rejects = [{ text = \"bad profile\", kind = \"input\" }]")

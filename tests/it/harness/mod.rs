@@ -20,13 +20,11 @@ pub use redis::Redis;
 pub use traces::Traces;
 pub use wait::eventually;
 
-use std::num::NonZeroU32;
-
 use tollgate::sandbox::{self, Options, Sandbox};
 
 /// An upstream whose orders pass through their life `speed` times faster than the usual 20 seconds.
 pub async fn upstream(speed: u32) -> Sandbox {
-    upstream_with(Options { speed: NonZeroU32::new(speed).unwrap(), ..Options::default() }).await
+    upstream_with(Options { speed, ..Options::default() }).await
 }
 
 /// How often the upstream accepted an order with that link.
