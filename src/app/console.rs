@@ -1,10 +1,13 @@
 //! What the operators' web pages show: the same documents as the command line's.
 
+use std::collections::BTreeMap;
+
 use super::App;
-use super::documents::{OrderDocument, ProviderDocument, StoryDocument, time};
+use super::documents::{HistoryDocument, OrderDocument, ProviderDocument, StoryDocument, time};
 use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::order::Hint;
 use crate::store::StoreResult;
-use crate::store::records::OrderFilter;
+use crate::store::records::{OrderFilter, OrderStory};
 
 /// Orders on one page.
 pub const PAGE: usize = 100;
@@ -51,7 +54,7 @@ pub enum View {
     /// See [`ViewQuery::Order`].
     Order(Box<StoryDocument>),
     /// See [`ViewQuery::Uncertain`].
-    Uncertain(OrderPage),
+    Uncertain(OrderPage, BTreeMap<u32, InDoubt>),
     /// See [`ViewQuery::Providers`].
     Providers(Vec<ProviderDocument>),
 }
@@ -88,6 +91,24 @@ pub struct Alert {
     pub text: String,
 }
 
+/// What is known of an uncertain order.
+#[derive(Debug, Default)]
+pub struct InDoubt {
+    /// When its last attempt was given up.
+    pub since: Option<String>,
+    /// What was seen of it that proves nothing, oldest first.
+    pub hints: Vec<HistoryDocument>,
+}
+
+impl InDoubt {
+    fn of(story: OrderStory) -> Self {
+        Self {
+            since: story.attempts.last().and_then(|attempt| attempt.finished_at).map(time),
+            hints: story.history.into_iter().filter(|line| Hint::is_in(&line.text)).map(Into::into).collect(),
+        }
+    }
+}
+
 /// Up to [`PAGE`] orders.
 #[derive(Debug)]
 pub struct OrderPage {
@@ -113,10 +134,21 @@ impl App {
             }
             ViewQuery::Uncertain(below) => {
                 let query = OrderQuery { state: Some("uncertain".to_owned()), below, ..OrderQuery::default() };
-                View::Uncertain(self.order_page(query).await?)
+                let page = self.order_page(query).await?;
+                let doubts = self.doubts_of(&page).await?;
+                View::Uncertain(page, doubts)
             }
             ViewQuery::Providers => View::Providers(self.provider_documents()),
         }))
+    }
+
+    async fn doubts_of(&self, page: &OrderPage) -> StoreResult<BTreeMap<u32, InDoubt>> {
+        let mut doubts = BTreeMap::new();
+        for id in page.orders.iter().map(|order| order.order) {
+            let Ok(order) = OrderId::new(i64::from(id)) else { continue };
+            doubts.extend(self.store.order_story(order).await?.map(|story| (id, InDoubt::of(story))));
+        }
+        Ok(doubts)
     }
 
     async fn overview(&self) -> StoreResult<Overview> {

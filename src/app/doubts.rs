@@ -69,6 +69,8 @@ impl App {
         let before = list.map_or(&[][..], |list| list.services.as_slice());
         check_plausible(before, &services)?;
         let mut report = compare(before, &services);
+        let repriced = report.repriced.iter().map(|(service, ..)| service.as_str());
+        self.search.repriced(provider, repriced, self.clock.now());
         let comparison = Comparison::of(self.store.known_services(provider).await?, &services);
         let mut doubts = comparison.doubts;
         let (losses, mended) = losses(list.map_or(&[][..], |list| &list.doubts), &services);

@@ -172,6 +172,7 @@ impl App {
             Ok(changed) => return Ok(changed.into_order()),
             Err(error) => return self.not_begun(id, attempt, error).await,
         };
+        self.search.hints.sent(upstream.provider(), order.id);
         let outcome = upstream.add(permit, &form).await;
         Ok(self.settle(order, outcome).await)
     }

@@ -21,6 +21,7 @@ pub mod error;
 mod forward;
 mod freeze;
 mod hasten;
+mod hints;
 mod online;
 mod pauses;
 mod poll;
@@ -32,6 +33,7 @@ pub mod requests;
 pub mod restore;
 mod routes;
 pub mod running;
+mod search;
 mod settle;
 pub mod snapshot;
 mod status;
@@ -72,6 +74,7 @@ use auth::AccessTable;
 use cancel_forward::Retry;
 use freeze::Freezes;
 use hasten::Asked;
+use search::SearchMemory;
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncState;
 use terms::Terms;
@@ -117,6 +120,7 @@ pub struct App {
     /// Providers of whose foreign currency in a status the operator was told.
     foreign_statuses: Mutex<HashSet<ProviderId>>,
     wrong_keys: WrongKeys,
+    search: SearchMemory,
     calls: CallMeter,
     reminded_at: Mutex<Timestamp>,
     stepping: Mutex<clock_steps::Stepping>,
@@ -151,6 +155,7 @@ impl App {
         for (id, upstream) in &upstreams {
             upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
         }
+        let started_at = clock.now();
         Ok(Arc::new(Self {
             store,
             cache: Arc::new(cache),
@@ -178,6 +183,7 @@ impl App {
             low_balances: Mutex::default(),
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
+            search: SearchMemory::new(started_at),
             calls: CallMeter::new(&answers::ACTIONS),
             reminded_at: Mutex::default(),
             stepping: Mutex::default(),
@@ -199,6 +205,12 @@ impl App {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
         self.recover_refills().await?;
+        let providers: Vec<ProviderId> =
+            self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
+        for provider in providers {
+            // By the stored list, before another takes its place.
+            self.note_costs(&provider, usize::MAX).await?;
+        }
         Ok(count)
     }
 

@@ -188,6 +188,7 @@ impl App {
             self.follow(&provider, &stop, Duration::from_secs(1), &self.poll_nudge, Self::poll_refills);
             self.follow(&provider, &stop, Duration::from_secs(5), &idle, Self::sync_if_due);
             self.follow(&provider, &stop, Duration::from_secs(1), &idle, Self::probe);
+            self.follow(&provider, &stop, Duration::from_secs(2), &idle, Self::find_lost);
         }
     }
 

@@ -19,7 +19,11 @@ impl App {
     /// process end first, the next start finds the order as it was sent, and makes it uncertain.
     pub(super) async fn settle(&self, order: Order, outcome: Outcome) -> Order {
         let (id, attempt) = (order.id, order.attempts);
-        if let State::Sending { route } = &order.state {
+        let sent_by = match &order.state {
+            State::Sending { route } => Some(route.clone()),
+            _ => None,
+        };
+        if let Some(route) = &sent_by {
             let (provider, outcome) = (route.provider.to_string(), outcome.name().as_str());
             metrics::counter!(crate::telemetry::ATTEMPTS, "provider" => provider, "outcome" => outcome).increment(1);
         }
@@ -28,7 +32,12 @@ impl App {
         loop {
             let event = Event::Answered { attempt, outcome: outcome.clone() };
             match self.settle_once(order.clone(), event, &outcome).await {
-                Ok(settled) => return settled,
+                Ok(settled) => {
+                    if let Some(route) = &sent_by {
+                        self.hint_by_outcome(&settled, route, &outcome).await;
+                    }
+                    return settled;
+                }
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::error!(

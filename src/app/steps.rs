@@ -68,6 +68,7 @@ impl App {
     /// After a step is durable: the log, the metrics, the cache, and whoever waits.
     pub(super) async fn announce(&self, step: &Step) {
         let order = &step.order;
+        self.search.hints.see(step);
         for note in &step.notes {
             if note.alert {
                 metrics::counter!(crate::telemetry::ALERTS).increment(1);

@@ -218,6 +218,7 @@ impl App {
     /// Takes note of a balance that was read.
     pub(super) async fn took_balance(&self, setup: &ProviderSetup, balance: &Balance) {
         locked(&self.balances).insert(setup.id.clone(), balance.amount);
+        self.hint_by_balance(setup, balance.amount).await;
         self.judge_balance(setup, balance).await;
     }
 }

@@ -61,6 +61,17 @@ pub struct ProviderSetup {
     pub low_balance: Decimal,
     /// False where Partial may be a pause.
     pub partial_is_final: bool,
+    /// How an order whose ID was lost there is searched for.
+    pub search: SearchSetup,
+}
+
+/// How an order whose ID was lost is searched for at a provider.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SearchSetup {
+    /// In its list of our orders.
+    pub by_listing: bool,
+    /// Among the IDs between its neighbours: only where nobody else places orders on that account.
+    pub by_scan: bool,
 }
 
 impl Terms {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::reader::{Field, Section};
+use super::secret::SecretRef;
 use super::sections::markup;
 use super::settings::{PricingSettings, ProviderMode, ProviderSettings, Recover, Treat503};
 use super::values::{self, TEN_YEARS, boolean, decimal, duration, integer, word};
@@ -26,6 +27,16 @@ pub(super) struct ProviderNames {
     lines: BTreeMap<String, usize>,
     /// Whether an ID could not be read: then no other is called unknown.
     incomplete: bool,
+    /// Whose account is which, and whether it is said to be nobody else's.
+    accounts: Vec<Account>,
+}
+
+struct Account {
+    provider: ProviderId,
+    host: Option<String>,
+    key: SecretRef,
+    /// Whether an order may be taken for the provider's own because it is on that account.
+    is_searched: bool,
 }
 
 impl ProviderNames {
@@ -38,6 +49,20 @@ impl ProviderNames {
             return None;
         }
         values::expected_one_of(field, "the id of a [[provider]]", name, self.lines.keys().map(String::as_str))
+    }
+
+    /// On an account that orders are placed on by two providers, the one's orders are strangers to the other.
+    fn add_account(&mut self, section: &Section<'_>, account: Account) {
+        let shares = |other: &&Account| other.host == account.host && other.key == account.key;
+        let other = self.accounts.iter().find(shares).filter(|other| other.is_searched || account.is_searched);
+        if let Some(other) = other {
+            let message = format!(
+                "expected an account of its own, found that of provider \"{}\" (one of the two says exclusive_account or lists_orders)",
+                other.provider
+            );
+            section.mistake_at("url", message);
+        }
+        self.accounts.push(account);
     }
 
     fn add(&mut self, section: &mut Section<'_>) -> Option<ProviderId> {
@@ -90,8 +115,13 @@ pub(super) fn provider(
     let low_balance = section.get("low_balance", decimal(Decimal::ZERO)).unwrap_or(Decimal::from(25));
     let partial_is_final = section.get("partial_is_final", boolean).unwrap_or(true);
     let (exclusive_account, recover) = recovery(section);
+    let lists_orders = section.get("lists_orders", boolean).unwrap_or(false);
     let markup = markup(section);
     let rejects = section.get("rejects", rejects).unwrap_or_default();
+    if let (Some(provider), Some(url), Some(key)) = (id.clone(), url.clone(), key.clone()) {
+        let host = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        names.add_account(section, Account { provider, host, key, is_searched: exclusive_account || lists_orders });
+    }
     let treat_503_as = section.get("treat_503_as", word(&ANSWERS_OF_503)).unwrap_or(Treat503::Ambiguous);
     Some(ProviderSettings {
         id: id?,
@@ -111,6 +141,7 @@ pub(super) fn provider(
         partial_is_final,
         exclusive_account,
         recover,
+        lists_orders,
         markup,
         rejects,
         treat_503_as,

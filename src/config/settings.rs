@@ -242,6 +242,8 @@ pub struct ProviderSettings {
     pub exclusive_account: bool,
     /// `recover`
     pub recover: Recover,
+    /// Its API has an action `orders` that lists our orders: a lost one may be looked for there.
+    pub lists_orders: bool,
     /// Markup of this provider's services, where neither client, service nor import sets it.
     pub markup: Markup,
     /// Error texts of this provider that the table does not know: lower-case text that an answer contains,

@@ -93,7 +93,12 @@ fn a_provider_has_the_defaults_of_the_contract() {
     ];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 30, 120, 600, 86_400]);
     assert_eq!(provider.low_balance, Decimal::from(25));
-    assert!(provider.partial_is_final && !provider.exclusive_account && provider.rejects.is_empty());
+    assert!(
+        !provider.lists_orders
+            && provider.partial_is_final
+            && !provider.exclusive_account
+            && provider.rejects.is_empty()
+    );
     assert_eq!(provider.treat_503_as, Treat503::Ambiguous);
 }
 
@@ -115,6 +120,7 @@ mode = "drain"
 requests_per_second = "0.5"
 exclusive_account = true
 recover = "scan"
+lists_orders = true
 rejects = [{ text = "Service Is Closed", kind = "service" }, { text = "double", kind = "duplicate-link" }]
 treat_503_as = "not-placed"
 markup_percent = "40"
@@ -142,6 +148,7 @@ type = "default"
     let provider = &settings.providers[0];
     assert_eq!(provider.requests_per_second, Decimal::new(5, 1));
     assert_eq!((provider.mode, provider.recover), (ProviderMode::Drain, Recover::Scan));
+    assert!(provider.exclusive_account && provider.lists_orders);
     assert_eq!(provider.treat_503_as, Treat503::NotPlaced);
     let rejects =
         [("service is closed".to_owned(), RejectKind::Service), ("double".to_owned(), RejectKind::DuplicateLink)];
@@ -156,8 +163,7 @@ type = "default"
     assert!(!filter.name.as_ref().unwrap().is_match("likes"));
     assert!(filter.exclude_category.as_ref().unwrap().is_match("Test 1"));
     assert!(filter.kind.as_ref().unwrap().is_match("Default"));
-    let [warning] = settings.warnings.as_slice() else { panic!("{:?}", settings.warnings) };
-    assert!(warning.contains("recover = \"scan\" is not in this version"), "{warning}");
+    assert_eq!(settings.warnings, [""; 0]);
 }
 
 #[test]

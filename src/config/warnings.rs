@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use rust_decimal::Decimal;
 
-use super::settings::{CacheUrl, ProviderSettings, Recover, Settings};
+use super::settings::{CacheUrl, ProviderSettings, Settings};
 use super::values;
 use crate::domain::money::Rate;
 use crate::domain::pricing::Markup;
@@ -69,11 +69,6 @@ fn provider(provider: &ProviderSettings) -> Vec<String> {
     let plain = Url::parse(&provider.url).is_ok_and(|url| url.scheme() == "http" && !values::is_loopback(&url));
     if plain {
         found.push(format!("provider {id}: its url is http, so the key travels where others can read it: use https"));
-    }
-    if provider.recover == Recover::Scan {
-        found.push(format!(
-            "provider {id}: recover = \"scan\" is not in this version: uncertain orders are settled by `tollgate orders resolve`"
-        ));
     }
     for (longer, name, shorter, under) in [
         (provider.add_timeout, "add_timeout", provider.timeout, "timeout"),

@@ -16,6 +16,7 @@ pub mod params;
 mod price_laws;
 pub mod pricing;
 pub mod refill;
+pub mod search;
 pub mod service_type;
 pub mod status;
 pub mod time;

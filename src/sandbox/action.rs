@@ -17,14 +17,24 @@ pub enum Action {
     RefillStatus,
     /// A cancel of many orders.
     Cancel,
+    /// The list of the account's orders, which few panels give.
+    Orders,
     /// The account's balance.
     Balance,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] =
-        [Self::Services, Self::Add, Self::Status, Self::Refill, Self::RefillStatus, Self::Cancel, Self::Balance];
+    pub const ALL: [Self; 8] = [
+        Self::Services,
+        Self::Add,
+        Self::Status,
+        Self::Refill,
+        Self::RefillStatus,
+        Self::Cancel,
+        Self::Orders,
+        Self::Balance,
+    ];
 
     /// The word on the wire.
     #[must_use]
@@ -36,6 +46,7 @@ impl Action {
             Self::Refill => "refill",
             Self::RefillStatus => "refill_status",
             Self::Cancel => "cancel",
+            Self::Orders => "orders",
             Self::Balance => "balance",
         }
     }

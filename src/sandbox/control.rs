@@ -121,9 +121,11 @@ fn set_account(panel: &mut Panel, params: &Params) -> Done {
         Some(_) => Err(bad(format!("`{name}` is true or false"))),
     };
     let (duplicate_lock, dedupe) = (switch("duplicate_lock")?, switch("dedupe")?);
+    let lists_orders = switch("lists_orders")?;
     panel.balance = balance.unwrap_or(panel.balance);
     panel.duplicate_lock = duplicate_lock.unwrap_or(panel.duplicate_lock);
     panel.dedupe = dedupe.unwrap_or(panel.dedupe);
+    panel.lists_orders = lists_orders.unwrap_or(panel.lists_orders);
     if let Some(currency) = params.get("currency") {
         currency.clone_into(&mut panel.currency);
     }

@@ -25,7 +25,7 @@
 //! | `POST /sandbox/order` | form: `id`, then `status`, `remains`, `charge`, `start_count`, `runs` | forces what is given (see [`OrderChange`]); the rest goes on by itself |
 //! | `POST /sandbox/services` | an array in the format of the `services` answer | replaces the services |
 //! | `POST /sandbox/rate` | form: `service`, `rate` | changes one rate |
-//! | `POST /sandbox/account` | form: `balance`, `currency`, `duplicate_lock`, `dedupe` | changes what is given |
+//! | `POST /sandbox/account` | form: `balance`, `currency`, `duplicate_lock`, `dedupe`, `lists_orders` | changes what is given |
 //! | `GET /sandbox/orders` | | the accepted orders: a line of the journal each, with `status`, and as `now` the `status` answer |
 //! | `GET /sandbox/calls` | | how many calls came in, by action |
 
@@ -95,6 +95,8 @@ pub struct Options {
     pub duplicate_lock: bool,
     /// Whether the same service, link and quantity within 120 seconds get the ID of the order before, and no new order.
     pub dedupe: bool,
+    /// Whether `action=orders` lists the account's orders, as few panels do.
+    pub lists_orders: bool,
 }
 
 /// A well-behaved panel on any free port of 127.0.0.1, with 10000 USD on the account.
@@ -112,6 +114,7 @@ impl Default for Options {
             seed: 1,
             duplicate_lock: false,
             dedupe: false,
+            lists_orders: false,
         }
     }
 }
@@ -257,6 +260,11 @@ impl Sandbox {
     /// Whether a repeated order within 120 seconds gets the ID of the first.
     pub fn set_dedupe(&self, on: bool) {
         self.shared.panel().dedupe = on;
+    }
+
+    /// Whether `action=orders` lists the account's orders.
+    pub fn set_lists_orders(&self, on: bool) {
+        self.shared.panel().lists_orders = on;
     }
 
     /// Stops the panel and waits until its port is free and its connections are closed.

@@ -41,6 +41,7 @@ pub(super) struct Panel {
     pub(super) currency: String,
     pub(super) duplicate_lock: bool,
     pub(super) dedupe: bool,
+    pub(super) lists_orders: bool,
     speed: u32,
     started: Instant,
     /// When which order may give money back by itself.
@@ -64,6 +65,7 @@ impl Panel {
             currency: options.currency,
             duplicate_lock: options.duplicate_lock,
             dedupe: options.dedupe,
+            lists_orders: options.lists_orders,
             speed: options.speed,
             started: Instant::now(),
             refunds_due: BinaryHeap::new(),
@@ -95,7 +97,8 @@ impl Panel {
             Some(Action::RefillStatus) => self.refill_status(params, now),
             Some(Action::Cancel) => self.cancel(params, now),
             Some(Action::Balance) => Ok(self.show_balance(faults)),
-            None => Err("Incorrect request".to_owned()),
+            Some(Action::Orders) if self.lists_orders => Ok(self.list_orders(params, now)),
+            Some(Action::Orders) | None => Err("Incorrect request".to_owned()),
         };
         answer.unwrap_or_else(|text| error(&text))
     }
@@ -225,6 +228,23 @@ impl Panel {
             return Ok(Value::Array(answers.map(|(_, answer)| answer).collect()));
         }
         Ok(Value::Object(answers.collect::<Map<_, _>>()))
+    }
+
+    /// The latest orders, newest first. See `docs/protocol.md`, "Listing orders".
+    fn list_orders(&self, params: &Params, now: Duration) -> Value {
+        let limit = params.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(MOST_IDS).min(MOST_IDS);
+        let shown = self.orders.iter().rev().take(limit).map(|order| {
+            let mut shown = order.to_json(now, &self.currency, false);
+            if let Value::Object(fields) = &mut shown {
+                fields.insert("order".to_owned(), id_value(&order.id));
+                fields.insert("service".to_owned(), order.placing.service.into());
+                fields.insert("link".to_owned(), order.placing.link.as_str().into());
+                fields.insert("quantity".to_owned(), order.placing.quantity.into());
+                fields.insert("created_at".to_owned(), order.at.to_string().into());
+            }
+            shown
+        });
+        Value::Array(shown.collect())
     }
 
     // === Cancels and refills ===

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::app::terms::{ProviderSetup, Terms};
+use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Upstreams};
 use crate::cache::{Cache, SharedOptions};
-use crate::config::settings::{ProviderMode, ProviderSettings, StoreUrl, Treat503};
+use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
 use crate::store::sqlite::{OpenMode, SqliteStore};
@@ -175,6 +175,10 @@ fn provider_setup(settings: &Settings, provider: &ProviderSettings) -> Option<Pr
         max_catalogue_age: provider.max_catalogue_age,
         low_balance: provider.low_balance,
         partial_is_final: provider.partial_is_final,
+        search: SearchSetup {
+            by_listing: provider.lists_orders,
+            by_scan: provider.exclusive_account && provider.recover == Recover::Scan,
+        },
     })
 }
 

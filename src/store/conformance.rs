@@ -12,6 +12,7 @@ pub(crate) mod operation;
 pub(crate) mod placing;
 pub(crate) mod refills;
 pub(crate) mod reports;
+pub(crate) mod searches;
 pub(crate) mod steps;
 
 use std::sync::Arc;
@@ -91,6 +92,11 @@ macro_rules! conformance {
             doubts::a_loss_stands_until_it_is_mended,
             doubts::freezes_are_remembered,
             doubts::a_provider_that_moved_is_forgotten_whole,
+            searches::what_is_lost_is_due_until_it_is_settled,
+            searches::what_was_in_doubt_stays_so_unless_its_outcome_is_known,
+            searches::neighbours_are_those_with_ids_on_either_side,
+            searches::an_id_is_held_by_whoever_has_it_or_was_told_it,
+            searches::calls_are_counted_by_provider,
             operation::pauses_are_kept_apart,
             operation::the_last_served_is_kept,
             operation::queued_orders_are_hastened,

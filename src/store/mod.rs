@@ -12,15 +12,19 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::domain::catalogue::{Identity, Loss};
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
+use crate::domain::ids::{
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamOrderId, UpstreamServiceId,
+};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
+use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, PollClaim,
-    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
+    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
+    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
+    StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -150,6 +154,45 @@ pub trait Store: Send + Sync {
 
     /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first.
     async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>>;
+
+    // === Searches for what was lost ===
+
+    /// Uncertain orders of a provider whose search is due and was tried fewer than `tries` times, by their last
+    /// attempts: so many, those that never were first. Not those of before the store was restored: what was placed in
+    /// the time that is gone is not known.
+    async fn due_searches(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        tries: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LostAttempt>>;
+
+    /// Every attempt at a provider that is under way, or that ended at or after `since` and whose outcome is not
+    /// known to this day.
+    async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>>;
+
+    /// Orders of a provider that have IDs: the nearest that were answered up to `started_at`, and the nearest that
+    /// were sent from `ended_at` on. None from before the store was restored.
+    async fn neighbours(
+        &self,
+        provider: &ProviderId,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+    ) -> StoreResult<Neighbours>;
+
+    /// Those of `ids` that an order of ours holds at this provider, or that a late answer named.
+    async fn held_upstream_orders(
+        &self,
+        provider: &ProviderId,
+        ids: Vec<UpstreamOrderId>,
+    ) -> StoreResult<Vec<UpstreamOrderId>>;
+
+    /// Keeps how far a search has got.
+    async fn put_search(&self, order: OrderId, attempt: AttemptNumber, search: Search) -> StoreResult<()>;
+
+    /// How many calls were made for the searches at a provider that last made one at or after `since`.
+    async fn search_calls(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<u64>;
 
     // === Refills ===
 

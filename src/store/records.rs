@@ -10,7 +10,9 @@ pub use accounts::{
 pub use providers::{Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
 pub use reports::{AlertRecord, ReportBy, ReportFilter, ReportRow, VerifyReport};
 
-use crate::domain::ids::{OrderId, ProviderId, RefillId, Route, ServiceId};
+use rust_decimal::Decimal;
+
+use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, RefillId, Route, ServiceId, UpstreamServiceId};
 use crate::domain::order::{NewOrder, Order};
 use crate::domain::refill::Refill;
 use crate::domain::time::Timestamp;
@@ -151,6 +153,40 @@ pub struct AttemptRecord {
     pub outcome: Option<String>,
     /// The upstream's words or ID.
     pub detail: Option<String>,
+}
+
+/// An attempt that may have left an order upstream which no order of ours holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostAttempt {
+    /// Its order, as it is now.
+    pub order: Order,
+    /// Which attempt.
+    pub attempt: AttemptNumber,
+    /// By which service there.
+    pub service: UpstreamServiceId,
+    /// When it became durable.
+    pub started_at: Timestamp,
+    /// When it was given up; `None` while it is under way.
+    pub ended_at: Option<Timestamp>,
+    /// How far the search for it has got.
+    pub search: Search,
+}
+
+/// How far the search for a lost attempt's order has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// What the upstream takes for it by its list of that time, in its currency, where that is known.
+    pub cost: Option<Decimal>,
+    /// How often it was searched for.
+    pub tries: u32,
+    /// In how many of them its upstream was asked for IDs.
+    pub scans: u32,
+    /// By how many calls in all.
+    pub calls: u32,
+    /// When the last of them was made.
+    pub asked_at: Option<Timestamp>,
+    /// When it is searched for again; `None` before the first time.
+    pub next_at: Option<Timestamp>,
 }
 
 /// One line of an order's history.

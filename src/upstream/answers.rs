@@ -174,7 +174,7 @@ pub(crate) fn read_status(answer: &Value) -> Result<StatusReport, AnswerError> {
 }
 
 /// What one object says of one order; `None` where it says nothing.
-fn report(object: &Map<String, Value>) -> Option<StatusReport> {
+pub(crate) fn report(object: &Map<String, Value>) -> Option<StatusReport> {
     let word = field(object, "status").and_then(scalar_text)?;
     let start = ["start_count", "start_counter"].iter().find_map(|name| field(object, name).and_then(count));
     // "success" is a panel's word for delivered, but also the envelope of an answer without content.
@@ -210,7 +210,7 @@ pub(crate) fn read_statuses(
     read_many(answer, asked, UpstreamOrderId::as_str, &["order", "order_id"], read_item)
 }
 
-fn read_item(item: &Value) -> Result<StatusReport, ItemError> {
+pub(crate) fn read_item(item: &Value) -> Result<StatusReport, ItemError> {
     match item {
         Value::String(text) if !text.trim().is_empty() => {
             Err(item_error(meaning_of(text, &[]), text.trim().to_owned()))

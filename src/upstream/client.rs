@@ -387,6 +387,9 @@ impl Upstream {
     }
 }
 
+#[path = "client_search.rs"]
+mod search;
+
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;

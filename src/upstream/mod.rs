@@ -9,6 +9,7 @@
 //! | [`error_texts`] | the table of known error texts |
 //! | [`classify`] | what came of an `add` |
 //! | [`answers`], [`catalogue`] | statuses and balance; services |
+//! | [`listing`] | the list of our orders, and what is said of IDs that may be ours |
 //! | [`many`] | which part of an answer about many things is about which |
 //! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
 //! | `findings` | what a finished call shows of the upstream |
@@ -28,6 +29,7 @@ pub mod decode;
 pub mod error_texts;
 mod findings;
 mod gate;
+pub mod listing;
 pub mod many;
 mod numbers;
 mod redact;
@@ -44,6 +46,7 @@ pub use catalogue::{ServiceList, decode_services};
 pub use classify::classify_add;
 pub use client::{Health, Upstream, UpstreamOptions};
 pub use gate::{Limits, Permit};
+pub use listing::{LookUp, decode_listing};
 pub use many::ItemError;
 pub use refills::{MultiRefillStatus, classify_refill};
 pub use refusal::Rejects;

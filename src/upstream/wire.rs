@@ -22,6 +22,8 @@ pub enum CallKind {
     RefillStatus,
     /// `cancel`: harmless to send again.
     Cancel,
+    /// `orders`: the list of our orders, which few panels give.
+    Orders,
     /// `balance`
     Balance,
     /// `services`: the one answer that may be large.
@@ -38,6 +40,7 @@ impl CallKind {
             Self::Refill => "refill",
             Self::RefillStatus => "refill_status",
             Self::Cancel => "cancel",
+            Self::Orders => "orders",
             Self::Balance => "balance",
             Self::Services => "services",
         }

@@ -32,6 +32,7 @@ mod ops;
 mod pause;
 mod pricing;
 mod provider_trouble;
+mod recovery;
 mod redis;
 mod redis_load;
 mod refill;

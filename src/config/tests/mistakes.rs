@@ -125,6 +125,11 @@ fn each_mistake_is_shown_with_its_place() {
         (provider("sync_every = \"0s\""), "5:14: expected a time from 1ms to 3653d, found \"0s\""),
         (provider("partial_is_final = \"yes\""), "5:20: expected true or false, without quotes, found \"yes\""),
         (provider("recover = \"scan\""), "5:11: expected \"off\", found \"scan\" (it needs exclusive_account = true"),
+        (provider("lists_orders = 1"), "5:16: expected true or false, without quotes, found"),
+        (
+            provider("lists_orders = true\n[[provider]]\nid = \"b\"\nurl = \"https://a.example/\"\nkey = \"k\""),
+            "8:7: expected an account of its own, found that of provider \"a\" (one of the two says exclusive_account or lists_orders)",
+        ),
         (
             provider("currency = \"GBP\""),
             "5:12: expected a currency with a rate, found GBP (add GBP = \"…\" to [exchange_rates]: one GBP in USD)",

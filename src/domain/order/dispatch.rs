@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{AttemptChange, Binding, CancelWish, Event, Illegal, Resolution, State, Step, Tried, TriedEnd, cancel};
+use super::{
+    AttemptChange, Binding, CancelWish, Event, Illegal, Resolution, State, Step, Tried, TriedEnd, cancel, search,
+};
 use crate::domain::ids::{AttemptNumber, Route, UpstreamOrderId};
 use crate::domain::order::schedule::{CLAIM, FIRST_POLL_AFTER};
 use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
@@ -30,6 +32,8 @@ pub(super) fn apply(step: &mut Step, event: Event, now: Timestamp) -> Result<(),
         Event::CancelForwarded => cancel::forwarded(step, now),
         Event::CancelRefused(why) => cancel::refused(step, &why, now),
         Event::Resolved(resolution) => resolved(step, resolution, now),
+        Event::Found { id, by } => search::found(step, id, &by, now),
+        Event::Hinted(hint) => search::hinted(step, &hint),
         Event::Reported(..) | Event::Unreported(..) => Err(step.order.illegal("a report")),
     }
 }
@@ -54,7 +58,7 @@ fn open_route(step: &Step, attempt: AttemptNumber) -> Option<Route> {
     }
 }
 
-fn finish(step: &mut Step, number: AttemptNumber, outcome: OutcomeName, detail: impl Into<String>) {
+pub(super) fn finish(step: &mut Step, number: AttemptNumber, outcome: OutcomeName, detail: impl Into<String>) {
     step.attempt = Some(AttemptChange::Finished { number, outcome, detail: detail.into() });
 }
 
@@ -66,6 +70,9 @@ fn answered(step: &mut Step, attempt: AttemptNumber, outcome: Outcome, now: Time
     let Some(route) = open_route(step, attempt) else {
         return answered_late(step, attempt, outcome, now);
     };
+    if matches!(step.order.state, State::Uncertain { .. }) && !matches!(outcome, Outcome::Ambiguous(_)) {
+        step.note(format!("settled by a late answer to attempt {attempt}"));
+    }
     match outcome {
         Outcome::Accepted(id) => {
             finish(step, attempt, name, id.as_str());
@@ -115,7 +122,7 @@ fn answered_late(step: &mut Step, attempt: AttemptNumber, outcome: Outcome, now:
     Ok(())
 }
 
-fn place(step: &mut Step, binding: Binding, now: Timestamp) {
+pub(super) fn place(step: &mut Step, binding: Binding, now: Timestamp) {
     step.note(format!("placed by {} as {}", binding.route, binding.id));
     step.order.state = State::Placed(binding);
     step.order.due_at = Some(now.plus(FIRST_POLL_AFTER));

@@ -17,6 +17,43 @@ pub enum Resolution {
     Refund,
 }
 
+/// What found an order upstream whose ID was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Its upstream's own list of our orders: the only one there with its service, link and quantity, in its time.
+    Listing,
+    /// The only one that fits among the IDs between our neighbouring orders there.
+    Scan {
+        /// The order before; not asked about.
+        below: UpstreamOrderId,
+        /// The order after; not asked about.
+        above: UpstreamOrderId,
+    },
+}
+
+/// Something that was seen of an uncertain order and proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// Which kind of thing: an order is told of each kind once.
+    pub about: &'static str,
+    /// What was seen, for the operator.
+    pub seen: String,
+}
+
+impl Hint {
+    /// How the line in the order's history begins: by it the kind is known again.
+    #[must_use]
+    pub fn opening(&self) -> String {
+        format!("hint ({}): ", self.about)
+    }
+
+    /// Whether a line of an order's history is a hint.
+    #[must_use]
+    pub fn is_in(line: &str) -> bool {
+        line.starts_with("hint (")
+    }
+}
+
 /// How a provider's reports are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportRules {
@@ -75,4 +112,13 @@ pub enum Event {
     CancelRefused(String),
     /// The operator settles it.
     Resolved(Resolution),
+    /// It was found upstream under this ID.
+    Found {
+        /// The ID.
+        id: UpstreamOrderId,
+        /// By what.
+        by: Found,
+    },
+    /// Something was seen that proves nothing; it moves nothing.
+    Hinted(Hint),
 }

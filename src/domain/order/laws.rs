@@ -47,6 +47,10 @@ fn event() -> impl Strategy<Value = Event> {
             Just(Resolution::Placed(UpstreamOrderId::new("5"))),
         ]
         .prop_map(Event::Resolved),
+        1 => prop_oneof![
+            Just(Event::Found { id: UpstreamOrderId::new("6"), by: Found::Listing }),
+            Just(Event::Hinted(Hint { about: "balance", seen: "it moved".into() })),
+        ],
         6 => (
             proptest::sample::select(words.to_vec()),
             proptest::option::of(0..2000_u64),
@@ -109,6 +113,14 @@ proptest! {
             let was_closed = matches!(order.state, State::Closed { .. });
             if event == Event::CancelForwarded {
                 prop_assert!(matches!(next.state, State::Placed(_)) && step.refund.is_none(), "only a report refunds it");
+            }
+            if matches!(event, Event::Hinted(_)) {
+                prop_assert_eq!(&next.state, &order.state);
+                prop_assert!(step.refund.is_none() && step.attempt.is_none(), "a hint moves nothing");
+            }
+            if matches!(event, Event::Found { .. }) {
+                prop_assert!(matches!(order.state, State::Uncertain { .. }), "only what is uncertain is found");
+                prop_assert!(matches!(next.state, State::Placed(_)) && step.refund.is_none());
             }
             if was_closed {
                 prop_assert!(matches!(next.state, State::Closed { .. }), "an end is never undone");

@@ -20,6 +20,7 @@ mod refund;
 #[cfg(test)]
 mod refund_laws;
 mod schedule;
+mod search;
 mod step;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod tests;
 
 pub use cancel::{CancelWish, NEWS_AFTER};
 pub use choice::{Candidate, Choice, Obstacle, choose};
-pub use event::{Event, ReportRules, Resolution};
+pub use event::{Event, Found, Hint, ReportRules, Resolution};
 pub use schedule::{CLAIM, FIRST_POLL_AFTER, next_poll};
 pub use step::{AttemptChange, Illegal, Note, Step};
 

@@ -1,11 +1,13 @@
 //! The pages as HTML. Every text from outside is escaped by the macro, and a link that a client ordered for is shown
 //! as text, since it may be anything.
 
+use std::collections::BTreeMap;
+
 use maud::{DOCTYPE, Markup, html};
 
 use super::STYLE_PATH;
 use crate::app::accounts::documents::EntryDocument;
-use crate::app::console::{OrderPage, OrderQuery, Overview, View};
+use crate::app::console::{InDoubt, OrderPage, OrderQuery, Overview, View};
 use crate::app::documents::{AttemptDocument, HistoryDocument, OrderDocument, ProviderDocument, StoryDocument};
 
 const STATES: [&str; 5] = ["queued", "sending", "placed", "uncertain", "closed"];
@@ -16,7 +18,7 @@ pub(super) fn page(view: &View) -> Markup {
         View::Overview(overview) => frame("Overview", &overview_page(overview)),
         View::Orders(page, query) => frame("Orders", &orders_page(page, query)),
         View::Order(story) => frame(&format!("Order {}", story.order.order), &story_page(story)),
-        View::Uncertain(page) => frame("Uncertain orders", &uncertain_page(page)),
+        View::Uncertain(page, doubts) => frame("Uncertain orders", &uncertain_page(page, doubts)),
         View::Providers(providers) => frame("Providers", &provider_table(providers)),
     }
 }
@@ -174,7 +176,7 @@ fn next_page(page: &OrderPage, path: &str, query: &OrderQuery) -> Markup {
     }
 }
 
-fn uncertain_page(page: &OrderPage) -> Markup {
+fn uncertain_page(page: &OrderPage, doubts: &BTreeMap<u32, InDoubt>) -> Markup {
     html! {
         p {
             "Whether these were placed is not known. They are neither sent again nor refunded until you say so: look for \
@@ -189,7 +191,12 @@ fn uncertain_page(page: &OrderPage) -> Markup {
                 tr { th { "Client" } td { (order.client) } }
                 tr { th { "Charge" } td { (order.charge) } }
                 tr { th { "Accepted" } td { (order.created_at) } }
-                tr { th { "Uncertain since" } td { (order.updated_at) } }
+                @if let Some(doubt) = doubts.get(&order.order) {
+                    tr { th { "Uncertain since" } td { (doubt.since.as_ref().unwrap_or(&order.updated_at)) } }
+                    @for hint in &doubt.hints {
+                        tr { th { "Seen " (hint.at) } td.text.mark { (hint.text) } }
+                    }
+                }
                 tr { th { "It is there" } td { code { "tollgate orders resolve " (order.order) " --placed UPSTREAM_ID" } } }
                 tr { th { "It is not" } td { code { "tollgate orders resolve " (order.order) " --not-placed" } } }
                 tr { th { "Give the money back" } td { code { "tollgate orders resolve " (order.order) " --refund" } } }

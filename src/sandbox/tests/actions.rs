@@ -206,3 +206,18 @@ async fn a_repeated_order_can_get_the_first_ones_id() {
     let more = caller.call("add", &[("service", "1"), ("link", "same"), ("quantity", "200")]).await;
     assert_ne!(more["order"].to_string(), id);
 }
+
+#[tokio::test]
+async fn orders_are_listed_where_that_is_switched_on() {
+    let caller = Caller::usual().await;
+    let ids = [caller.order("a").await, caller.order("b").await];
+    assert!(caller.call("orders", &[]).await["error"].is_string(), "few panels have it");
+    caller.sandbox.set_lists_orders(true);
+    let listed = caller.call("orders", &[("limit", "100")]).await;
+    let shown: Vec<_> = listed.as_array().unwrap().iter().map(|order| order["order"].to_string()).collect();
+    assert_eq!(shown, [ids[1].as_str(), ids[0].as_str()], "newest first");
+    let newest = &caller.call("orders", &[("limit", "1")]).await[0];
+    assert_eq!((&newest["service"], &newest["link"], &newest["quantity"]), (&1.into(), &"b".into(), &100.into()));
+    assert_eq!((&newest["charge"], &newest["status"]), (&"0.09".into(), &"Pending".into()));
+    assert!(newest["created_at"].as_str().unwrap().ends_with('Z'), "{newest}");
+}

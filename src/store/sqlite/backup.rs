@@ -54,6 +54,7 @@ impl SqliteStore {
             // Near the end of the numbers, half of what is left.
             conn.execute(
                 "UPDATE store SET id = ?1, access_version = access_version + 1, \
+                 restored_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + 1, \
                  next_order_id = next_order_id + min(?2, (?3 + 1 - next_order_id) / 2), \
                  next_refill_id = next_refill_id + min(?2, (?3 + 1 - next_refill_id) / 2)",
                 (id, SKIPPED_IDS, MAX_PUBLIC_ID),

@@ -4,18 +4,22 @@ use async_trait::async_trait;
 
 use super::{
     SqliteStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
-    report, requests, verify,
+    report, requests, searches, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
-use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamServiceId};
+use crate::domain::ids::{
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamOrderId, UpstreamServiceId,
+};
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
+use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, Moved, Movement,
-    NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement, PollClaim,
-    ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, StoredCatalogue, StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
+    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
+    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
+    StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -120,6 +124,50 @@ impl Store for SqliteStore {
 
     async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
         self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
+    }
+
+    async fn due_searches(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        tries: u32,
+        limit: usize,
+    ) -> StoreResult<Vec<LostAttempt>> {
+        let provider = provider.clone();
+        self.read(move |conn| searches::due(conn, &provider, now, tries, limit)).await
+    }
+
+    async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {
+        let provider = provider.clone();
+        self.read(move |conn| searches::in_doubt(conn, &provider, since)).await
+    }
+
+    async fn neighbours(
+        &self,
+        provider: &ProviderId,
+        started_at: Timestamp,
+        ended_at: Timestamp,
+    ) -> StoreResult<Neighbours> {
+        let provider = provider.clone();
+        self.read(move |conn| searches::neighbours(conn, &provider, started_at, ended_at)).await
+    }
+
+    async fn held_upstream_orders(
+        &self,
+        provider: &ProviderId,
+        ids: Vec<UpstreamOrderId>,
+    ) -> StoreResult<Vec<UpstreamOrderId>> {
+        let provider = provider.clone();
+        self.read(move |conn| searches::held(conn, &provider, &ids)).await
+    }
+
+    async fn put_search(&self, order: OrderId, attempt: AttemptNumber, search: Search) -> StoreResult<()> {
+        self.write(move |conn| searches::put(conn, order, attempt, &search)).await
+    }
+
+    async fn search_calls(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<u64> {
+        let provider = provider.clone();
+        self.read(move |conn| searches::calls(conn, &provider, since)).await
     }
 
     async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill> {

@@ -57,7 +57,7 @@ pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatal
 /// See [`crate::store::Store::forget_provider`].
 pub(super) fn forget(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
     put(conn, provider, &NewCatalogue::default())?;
-    for table in ["known_services", "losses", "freezes"] {
+    for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
     }
     Ok(())

@@ -22,6 +22,7 @@ mod refills;
 mod report;
 mod requests;
 mod rows;
+mod searches;
 mod standing;
 mod verify;
 mod writer;

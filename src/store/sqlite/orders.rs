@@ -4,6 +4,7 @@ use rusqlite::{Connection, named_params, params};
 
 use super::movements::{Entry, post, terms};
 use super::rows::{Columns, count, first, order_id, state_columns, write_json, write_tried};
+use super::searches;
 use crate::domain::client::EntryKind;
 use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId};
 use crate::domain::money::Money;
@@ -159,6 +160,7 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
     if let Some(change) = &step.attempt {
         write_attempt(conn, order, change)?;
     }
+    searches::note(conn, step)?;
     write_history(conn, order, step.notes.iter())?;
     Ok(Applied::Done)
 }

@@ -7,7 +7,6 @@
 mod books;
 mod load;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +96,7 @@ async fn nothing_is_lost_or_bought_twice_however_often_the_gateway_is_killed() {
     let (kills, seed) = (setting("TOLLGATE_KILLS", 30), setting("TOLLGATE_KILL_SEED", 20_261_124));
     let folder = tempfile::tempdir().unwrap();
     let panel = |name: &str, faults: &str| Options {
-        speed: NonZeroU32::new(20).unwrap(),
+        speed: 20,
         seed,
         faults: faults.parse().unwrap(),
         journal: Some(folder.path().join(name)),
