@@ -6,8 +6,11 @@
 
 #[cfg(test)]
 pub(crate) mod conformance;
+mod forms;
+pub mod postgres;
 pub mod records;
 pub mod sqlite;
+mod standing;
 
 use async_trait::async_trait;
 

@@ -23,7 +23,6 @@ mod report;
 mod requests;
 mod rows;
 mod searches;
-mod standing;
 mod verify;
 mod writer;
 

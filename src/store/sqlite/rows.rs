@@ -3,16 +3,15 @@
 use rusqlite::types::FromSql;
 use rusqlite::{Params, Row, Statement};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{
-    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
-};
+use crate::domain::ids::{AttemptNumber, ClientId, OrderId, OrderToken, ServiceId};
 use crate::domain::money::Money;
-use crate::domain::order::{Binding, CancelWish, Order, Progress, Silence, State, Tried, TriedEnd};
+use crate::domain::order::{CancelWish, Order, Progress, Silence};
 use crate::domain::service_type::ServiceType;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
+pub(super) use crate::store::forms::{count, order_id, read_decimal, route, state_columns, write_json, write_tried};
+use crate::store::forms::{read_state, read_tried};
 use crate::store::{StoreError, StoreResult};
 
 /// Every column of an order.
@@ -85,21 +84,6 @@ impl<'a, 'statement> Columns<'a, 'statement> {
     }
 }
 
-/// A decimal from its text.
-pub(super) fn read_decimal(text: &str) -> StoreResult<Decimal> {
-    Decimal::from_str_exact(text).map_err(|_| StoreError::Corrupt(format!("{text:?} where a decimal number belongs")))
-}
-
-/// JSON of something that always has a JSON form.
-pub(super) fn write_json<T: Serialize + ?Sized>(value: &T) -> StoreResult<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Engine(error.to_string()))
-}
-
-/// A count as SQLite can hold it; what no counter ever reaches is cut off there.
-pub(super) fn count(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// Every row of a query, each through `read`.
 pub(super) fn collect<T>(
     statement: &mut Statement<'_>,
@@ -122,96 +106,6 @@ pub(super) fn first<T>(
 ) -> StoreResult<Option<T>> {
     let mut rows = statement.query(params)?;
     rows.next()?.map(read).transpose()
-}
-
-/// A tried route as it is stored.
-#[derive(Serialize, Deserialize)]
-struct TriedRow {
-    provider: String,
-    service: String,
-    round: u32,
-    may_pass: bool,
-    /// Not in what earlier versions wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    end: Option<String>,
-}
-
-/// The stored form of [`Order::tried`].
-pub(super) fn write_tried(tried: &[Tried]) -> StoreResult<String> {
-    let rows: Vec<TriedRow> = tried
-        .iter()
-        .map(|tried| TriedRow {
-            provider: tried.route.provider.as_str().to_owned(),
-            service: tried.route.service.as_str().to_owned(),
-            round: tried.round,
-            may_pass: tried.may_pass,
-            end: tried.end.map(|end| end.as_str().to_owned()),
-        })
-        .collect();
-    write_json(&rows)
-}
-
-fn read_tried(text: &str) -> Option<Vec<Tried>> {
-    let rows: Vec<TriedRow> = serde_json::from_str(text).ok()?;
-    let end = |word: &str| TriedEnd::ALL.into_iter().find(|end| end.as_str() == word);
-    let tried = |row: TriedRow| Tried {
-        route: route(row.provider, row.service),
-        round: row.round,
-        may_pass: row.may_pass,
-        end: row.end.as_deref().and_then(end),
-    };
-    Some(rows.into_iter().map(tried).collect())
-}
-
-/// A route from its two columns.
-pub(super) fn route(provider: String, service: String) -> Route {
-    Route { provider: ProviderId::new(provider), service: UpstreamServiceId::new(service) }
-}
-
-/// An order's ID from its column.
-pub(super) fn order_id(id: i64) -> StoreResult<OrderId> {
-    OrderId::new(id).map_err(|error| StoreError::Corrupt(format!("order ID {id}: {error}")))
-}
-
-/// The four columns that a state is spread over.
-pub(super) struct StateColumns<'a> {
-    /// Of the attempt under way or in doubt, or of the binding.
-    pub(super) route: Option<&'a Route>,
-    /// Of the binding.
-    pub(super) upstream_order: Option<&'a UpstreamOrderId>,
-    /// Of a closed order.
-    pub(super) closed_at: Option<Timestamp>,
-}
-
-/// Spreads a state over its columns.
-pub(super) fn state_columns(state: &State) -> StateColumns<'_> {
-    let (route, upstream_order, closed_at) = match state {
-        State::Queued => (None, None, None),
-        State::Sending { route } | State::Uncertain { route } => (Some(route), None, None),
-        State::Placed(binding) => (Some(&binding.route), Some(&binding.id), None),
-        State::Closed { binding, at } => {
-            (binding.as_ref().map(|binding| &binding.route), binding.as_ref().map(|binding| &binding.id), Some(*at))
-        }
-    };
-    StateColumns { route, upstream_order, closed_at }
-}
-
-fn read_state(
-    word: &str,
-    route: Option<Route>,
-    upstream_order: Option<String>,
-    closed_at: Option<Timestamp>,
-) -> Option<State> {
-    let id = upstream_order.map(UpstreamOrderId::new);
-    Some(match (word, route, id, closed_at) {
-        ("queued", None, None, None) => State::Queued,
-        ("sending", Some(route), None, None) => State::Sending { route },
-        ("uncertain", Some(route), None, None) => State::Uncertain { route },
-        ("placed", Some(route), Some(id), None) => State::Placed(Binding { route, id }),
-        ("closed", Some(route), Some(id), Some(at)) => State::Closed { binding: Some(Binding { route, id }), at },
-        ("closed", None, None, Some(at)) => State::Closed { binding: None, at },
-        _ => return None,
-    })
 }
 
 /// An order from a row of [`columns`].
@@ -279,19 +173,4 @@ fn read_columns(id: OrderId, row: &Row<'_>) -> StoreResult<Order> {
         refusal: columns.take()?,
         due_at: columns.maybe_time()?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tried_routes_come_back_as_they_were_and_those_of_earlier_versions_too() {
-        let tried = |end| Tried { route: route("alpha".into(), "101".into()), round: 3, may_pass: true, end };
-        let all: Vec<Tried> = TriedEnd::ALL.into_iter().map(Some).chain([None]).map(tried).collect();
-        assert_eq!(read_tried(&write_tried(&all).unwrap()), Some(all));
-        let earlier = r#"[{"provider":"alpha","service":"101","round":3,"may_pass":true}]"#;
-        assert_eq!(read_tried(earlier), Some(vec![tried(None)]));
-        assert_eq!(write_tried(&[tried(None)]).unwrap(), earlier);
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::standing::Standing;
+use crate::store::standing::Standing;
 use crate::store::{StoreError, StoreResult};
 
 /// How many jobs share a transaction at most.

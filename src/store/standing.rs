@@ -8,19 +8,19 @@ use crate::telemetry::{ALERTS, STORE_WRITABLE};
 
 /// What the last writes showed.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     writes: bool,
 }
 
 impl Standing {
     /// It can, until a write fails.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         gauge!(STORE_WRITABLE).set(1.0);
         Self { writes: true }
     }
 
     /// Takes note of how a transaction ended; `changed`: it held anything to be written.
-    pub(super) fn heard(&mut self, outcome: &StoreResult<()>, changed: bool) {
+    pub(crate) fn heard(&mut self, outcome: &StoreResult<()>, changed: bool) {
         match outcome {
             Err(StoreError::CannotWrite(what)) if self.writes => {
                 self.writes = false;

@@ -1,0 +1,166 @@
+//! The last good catalogue of each provider, and what the gateway last knew of it.
+
+use super::doubts;
+use super::rows::{Columns, count, read_decimal};
+use super::session::Session;
+use super::values::params;
+use crate::domain::catalogue::UpstreamService;
+use crate::domain::ids::{ProviderId, UpstreamServiceId};
+use crate::domain::time::Timestamp;
+use crate::store::records::{NewCatalogue, ProviderRecord, StoredCatalogue};
+use crate::store::{StoreError, StoreResult};
+
+/// How many services go in one statement.
+const CHUNK: usize = 1000;
+
+/// See [`crate::store::Store::put_catalogue`]. Rows that are as they were are not written: most of a catalogue is.
+pub(super) async fn put(db: &Session, provider: &ProviderId, catalogue: &NewCatalogue) -> StoreResult<()> {
+    let NewCatalogue { fetched_at, services, learnt, mended } = catalogue;
+    let head = "INSERT INTO catalogues (provider, fetched_at) VALUES ($1, $2) \
+                ON CONFLICT (provider) DO UPDATE SET fetched_at = excluded.fetched_at";
+    db.execute(head, params![provider.as_str(), fetched_at.millis()]).await?;
+    for (chunk, services) in services.chunks(CHUNK).enumerate() {
+        put_services(db, provider, chunk.saturating_mul(CHUNK), services).await?;
+    }
+    let rest = "DELETE FROM upstream_services WHERE provider = $1 AND position >= $2";
+    db.execute(rest, params![provider.as_str(), i64::try_from(services.len()).unwrap_or(i64::MAX)]).await?;
+    doubts::learn(db, provider, learnt).await?;
+    doubts::forget_losses(db, provider, mended).await
+}
+
+/// Writes services in one statement, the first at place `from`. Columns go as arrays; a description that is not there is
+/// told from an empty one by a mark before it.
+async fn put_services(
+    db: &Session,
+    provider: &ProviderId,
+    from: usize,
+    services: &[UpstreamService],
+) -> StoreResult<()> {
+    let texts = |text: fn(&UpstreamService) -> String| services.iter().map(text).collect::<Vec<String>>();
+    let numbers = |number: fn(&UpstreamService) -> i64| services.iter().map(number).collect::<Vec<i64>>();
+    let places = (0..services.len()).map(|place| i64::try_from(from.saturating_add(place)).unwrap_or(i64::MAX));
+    db.execute(
+        "INSERT INTO upstream_services (provider, position, id, name, type_text, category, rate, min, max, refill, \
+         cancel, dripfeed, description) \
+         SELECT $1, place, id, name, type_text, category, rate, min, max, refill <> 0, cancel <> 0, dripfeed <> 0, \
+         CASE WHEN description <> '' THEN substr(description, 2) END \
+         FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], \
+         $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[]) \
+         AS listed (place, id, name, type_text, category, rate, min, max, refill, cancel, dripfeed, description) \
+         ON CONFLICT (provider, position) DO UPDATE SET id = excluded.id, name = excluded.name, \
+         type_text = excluded.type_text, category = excluded.category, rate = excluded.rate, min = excluded.min, \
+         max = excluded.max, refill = excluded.refill, cancel = excluded.cancel, dripfeed = excluded.dripfeed, \
+         description = excluded.description \
+         WHERE upstream_services IS DISTINCT FROM excluded",
+        params![
+            provider.as_str(),
+            places.collect::<Vec<i64>>(),
+            texts(|service| service.id.as_str().to_owned()),
+            texts(|service| service.name.clone()),
+            texts(|service| service.type_text.clone()),
+            texts(|service| service.category.clone()),
+            texts(|service| service.rate.to_string()),
+            numbers(|service| count(service.min)),
+            numbers(|service| count(service.max)),
+            numbers(|service| service.refill.into()),
+            numbers(|service| service.cancel.into()),
+            numbers(|service| service.dripfeed.into()),
+            texts(|service| service.desc.as_ref().map_or_else(String::new, |desc| format!("={desc}"))),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::forget_provider`].
+pub(super) async fn forget(db: &Session, provider: &ProviderId) -> StoreResult<()> {
+    put(db, provider, &NewCatalogue::default()).await?;
+    for table in ["known_services", "losses", "freezes", "lost_attempts"] {
+        db.execute(&format!("DELETE FROM {table} WHERE provider = $1"), params![provider.as_str()]).await?;
+    }
+    Ok(())
+}
+
+/// Every stored catalogue, by provider.
+pub(super) async fn all(db: &Session) -> StoreResult<Vec<StoredCatalogue>> {
+    let heads = "SELECT provider, fetched_at FROM catalogues ORDER BY provider COLLATE \"C\"";
+    let heads = db.collect(heads, params![], |row| {
+        let mut columns = Columns::of(row);
+        let provider = ProviderId::new(columns.take::<String>()?);
+        Ok(StoredCatalogue { provider, fetched_at: columns.time()?, services: Vec::new(), doubts: Vec::new() })
+    });
+    let mut catalogues = heads.await?;
+    let sql = "SELECT id, name, type_text, category, rate, min, max, refill, cancel, dripfeed, description \
+               FROM upstream_services WHERE provider = $1 ORDER BY position";
+    for catalogue in &mut catalogues {
+        let provider = &catalogue.provider;
+        let services = db.collect(sql, params![provider.as_str()], |row| {
+            read_service(&mut Columns::of(row)).map_err(|error| match error {
+                StoreError::Corrupt(what) => StoreError::Corrupt(format!("the catalogue of {provider}: {what}")),
+                error => error,
+            })
+        });
+        catalogue.services = services.await?;
+        catalogue.doubts = doubts::of_list(db, &catalogue.provider).await?;
+    }
+    Ok(catalogues)
+}
+
+fn read_service(columns: &mut Columns<'_>) -> StoreResult<UpstreamService> {
+    Ok(UpstreamService {
+        id: UpstreamServiceId::new(columns.take::<String>()?),
+        name: columns.take()?,
+        type_text: columns.take()?,
+        category: columns.take()?,
+        rate: read_decimal(columns.take()?)?,
+        min: columns.count()?,
+        max: columns.count()?,
+        refill: columns.take()?,
+        cancel: columns.take()?,
+        dripfeed: columns.take()?,
+        desc: columns.take()?,
+    })
+}
+
+/// See [`crate::store::Store::put_provider`]. A balance that is not known now does not undo one that was.
+pub(super) async fn put_provider(db: &Session, record: &ProviderRecord) -> StoreResult<()> {
+    db.execute(
+        "INSERT INTO providers (provider, state, balance, currency, last_sync_at, services, in_flight, failures) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider) DO UPDATE SET state = excluded.state, \
+         balance = coalesce(excluded.balance, providers.balance), currency = excluded.currency, \
+         last_sync_at = excluded.last_sync_at, services = excluded.services, in_flight = excluded.in_flight, \
+         failures = excluded.failures",
+        params![
+            record.provider.as_str(),
+            &record.state,
+            record.balance.map(|balance| balance.to_string()),
+            &record.currency,
+            record.last_sync_at.map(Timestamp::millis),
+            count(record.services),
+            count(record.in_flight),
+            count(record.failures),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Every provider's record, by name.
+pub(super) async fn providers(db: &Session) -> StoreResult<Vec<ProviderRecord>> {
+    let sql = "SELECT provider, state, balance, currency, last_sync_at, services, in_flight, failures FROM providers \
+               ORDER BY provider COLLATE \"C\"";
+    db.collect(sql, params![], |row| {
+        let mut columns = Columns::of(row);
+        Ok(ProviderRecord {
+            provider: ProviderId::new(columns.take::<String>()?),
+            state: columns.take()?,
+            balance: columns.maybe_decimal()?,
+            currency: columns.take()?,
+            last_sync_at: columns.maybe_time()?,
+            services: columns.count()?,
+            in_flight: columns.count()?,
+            failures: columns.count()?,
+        })
+    })
+    .await
+}

@@ -1,0 +1,126 @@
+//! Orders that something has to be done about. Taking one only moves its due time: its version stays, so a step that is
+//! under way elsewhere is not spoiled by it. What somebody else has locked is left to them.
+
+use super::rows::{columns, id_list, limit_of, read_order};
+use super::session::Session;
+use super::values::params;
+use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::order::Order;
+use crate::domain::time::Timestamp;
+use crate::store::StoreResult;
+use crate::store::records::PollClaim;
+
+/// See [`crate::store::Store::claim_queued`]. One statement.
+pub(super) async fn claim_queued(
+    db: &Session,
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> StoreResult<Vec<Order>> {
+    let sql = concat!(
+        "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND due_at <= $1 ORDER BY id LIMIT $3 \
+         FOR NO KEY UPDATE SKIP LOCKED) \
+         UPDATE orders SET due_at = $2 FROM due WHERE id = due_id RETURNING ",
+        columns!()
+    );
+    let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit)], read_order).await?;
+    taken.sort_by_key(|order| order.id);
+    Ok(taken)
+}
+
+/// See [`crate::store::Store::has_due_polls`].
+pub(super) async fn has_due_polls(
+    db: &Session,
+    provider: &ProviderId,
+    now: Timestamp,
+    count: usize,
+) -> StoreResult<bool> {
+    let sql = "SELECT 1 FROM orders WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
+               AND provider = $1 AND due_at <= $2 LIMIT $3";
+    Ok(db.rows(sql, params![provider.as_str(), now.millis(), limit_of(count)]).await?.len() >= count)
+}
+
+/// How many orders are looked at for those that may go along, however few of them may.
+const LOOKED_AT: i64 = 1000;
+
+/// See [`crate::store::Store::claim_polls`]. What is taken counts as asked for now: whatever comes of it, no client's
+/// question makes it due again at once.
+pub(super) async fn claim_polls(db: &Session, provider: &ProviderId, claim: &PollClaim) -> StoreResult<Vec<Order>> {
+    let (now, until, before) = (claim.now.millis(), claim.until.millis(), claim.along_before.millis());
+    let due = "SELECT id FROM orders WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
+               AND provider = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED";
+    let read = |row: &tokio_postgres::Row| Ok(row.try_get::<_, i64>(0)?);
+    let mut found = db.collect(due, params![provider.as_str(), now, limit_of(claim.limit)], read).await?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let room = claim.limit.saturating_sub(found.len());
+    if room > 0 {
+        let along = "SELECT id FROM orders WHERE id IN (SELECT id FROM (SELECT id, due_at, state, \
+                     coalesce(polled_at, created_at) AS asked_at FROM orders \
+                     WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL AND provider = $1 AND due_at > $2 \
+                     ORDER BY due_at LIMIT $5) AS near WHERE state = 'placed' AND asked_at < $3 ORDER BY due_at, id LIMIT $4) \
+                     AND state = 'placed' AND coalesce(polled_at, created_at) < $3 \
+                     ORDER BY due_at, id FOR NO KEY UPDATE SKIP LOCKED";
+        found
+            .extend(db.collect(along, params![provider.as_str(), now, before, limit_of(room), LOOKED_AT], read).await?);
+    }
+    let take = concat!("UPDATE orders SET due_at = $3, polled_at = $2 WHERE id = ANY($1) RETURNING ", columns!());
+    let mut taken = db.collect(take, params![found.clone(), now, until], read_order).await?;
+    taken.sort_by_key(|order| found.iter().position(|id| *id == i64::from(order.id.get())));
+    Ok(taken)
+}
+
+/// Which of some orders have polls that may be hastened: `$1` IDs, `$2` polled before, `$3` now.
+macro_rules! can_be_hastened {
+    () => {
+        "id = ANY($1) AND state = 'placed' AND due_at > $3 AND (polled_at IS NULL OR polled_at < $2)"
+    };
+}
+
+/// Whether [`hasten`] would change anything.
+pub(super) async fn can_be_hastened(
+    db: &Session,
+    ids: &[OrderId],
+    polled_before: Timestamp,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let sql = concat!("SELECT 1 FROM orders WHERE ", can_be_hastened!(), " LIMIT 1");
+    db.exists(sql, params![id_list(ids, |id| id.get().into()), polled_before.millis(), now.millis()]).await
+}
+
+/// See [`crate::store::Store::hasten_polls`].
+pub(super) async fn hasten(db: &Session, ids: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
+    let sql = concat!(
+        "WITH slow (slow_id) AS (SELECT id FROM orders WHERE ",
+        can_be_hastened!(),
+        " ORDER BY id FOR NO KEY UPDATE) \
+         UPDATE orders SET due_at = least($3, coalesce(polled_at, created_at) + $3 - $2) FROM slow WHERE id = slow_id"
+    );
+    db.execute(sql, params![id_list(ids, |id| id.get().into()), polled_before.millis(), now.millis()]).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::hasten_queued`].
+pub(super) async fn hasten_queued(db: &Session, now: Timestamp) -> StoreResult<()> {
+    let sql = "WITH late (late_id) AS (SELECT id FROM orders WHERE state = 'queued' AND due_at > $1 ORDER BY id \
+               FOR NO KEY UPDATE) UPDATE orders SET due_at = $1 FROM late WHERE id = late_id";
+    db.execute(sql, params![now.millis()]).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::stop_watching`].
+pub(super) async fn stop_watching(db: &Session, provider: &ProviderId) -> StoreResult<()> {
+    let sql = "WITH watched (watched_id) AS (SELECT id FROM orders WHERE provider = $1 AND state = 'closed' \
+               AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE) \
+               UPDATE orders SET due_at = NULL FROM watched WHERE id = watched_id";
+    db.execute(sql, params![provider.as_str()]).await?;
+    Ok(())
+}
+
+/// See [`crate::store::Store::recover`].
+pub(super) async fn recover(db: &Session, now: Timestamp) -> StoreResult<Vec<Order>> {
+    hasten_queued(db, now).await?;
+    let sql = concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id");
+    db.collect(sql, params![], read_order).await
+}

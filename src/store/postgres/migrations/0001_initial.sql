@@ -1,0 +1,380 @@
+-- Money is a whole number of 10^-8 of the panel's currency, so that SQL can add and check it exactly.
+-- Times are milliseconds since 1970-01-01 UTC. Decimals in another currency or of percentages are text.
+
+-- The store itself: one row.
+CREATE TABLE store (
+    one bigint PRIMARY KEY CHECK (one = 1),
+    -- Prefix of what a shared cache holds of this store: another store must never be taken for it.
+    id text NOT NULL,
+    -- Counts changes to clients and keys.
+    access_version bigint NOT NULL,
+    -- When this store took a backup's place: what was placed in the time that is gone is not known to it.
+    restored_at bigint
+);
+
+-- Sequences, so that no ID is ever given out twice and none waits for another's commit.
+CREATE SEQUENCE order_ids AS bigint MINVALUE 1 MAXVALUE 2147483647;
+CREATE SEQUENCE refill_ids AS bigint MINVALUE 1 MAXVALUE 2147483647;
+
+CREATE TABLE clients (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    markup text,
+    rps bigint,
+    credit bigint NOT NULL CHECK (credit >= 0),
+    daily_limit bigint CHECK (daily_limit >= 0),
+    allow_ips text NOT NULL,
+    allow_services text NOT NULL,
+    disabled boolean NOT NULL,
+    -- Always the sum of the client's ledger; kept beside it so that a charge need not add it up.
+    -- No CHECK against the credit: lowering the credit below a debt is allowed.
+    balance bigint NOT NULL
+);
+
+CREATE TABLE keys (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client bigint NOT NULL REFERENCES clients (id),
+    -- SHA-256: the key itself is never stored. A revoked key keeps its row, so that it can't come back.
+    hash bytea NOT NULL UNIQUE CHECK (length(hash) = 32),
+    label text NOT NULL,
+    read_only boolean NOT NULL,
+    created_at bigint NOT NULL,
+    revoked boolean NOT NULL DEFAULT false
+);
+CREATE INDEX keys_by_client ON keys (client);
+
+CREATE TABLE orders (
+    id bigint PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
+    version bigint NOT NULL CHECK (version >= 1),
+    token bytea NOT NULL UNIQUE CHECK (length(token) = 16),
+    client bigint NOT NULL REFERENCES clients (id),
+    service bigint NOT NULL,
+    kind text NOT NULL,
+    params text NOT NULL,
+    charge bigint NOT NULL CHECK (charge >= 0),
+    refunded bigint NOT NULL CHECK (refunded BETWEEN 0 AND charge),
+    cost bigint,
+    created_at bigint NOT NULL,
+    queued_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('queued', 'sending', 'placed', 'uncertain', 'closed')),
+    provider text,
+    upstream_service text,
+    -- Text: some panels use letters.
+    upstream_order text,
+    closed_at bigint,
+    status text NOT NULL
+        CHECK (status IN ('Pending', 'In progress', 'Processing', 'Completed', 'Partial', 'Canceled')),
+    word text,
+    start_count bigint,
+    remains bigint,
+    first_charge text,
+    upstream_charge text,
+    polled_at bigint,
+    changed_at bigint,
+    silent_since bigint,
+    silence_told boolean,
+    attempts bigint NOT NULL,
+    tried text NOT NULL,
+    round bigint NOT NULL,
+    -- How far its client's wish to end it has got.
+    cancel text NOT NULL CHECK (cancel IN ('none', 'wished', 'forwarded')),
+    refusal text,
+    due_at bigint,
+    -- Each state carries exactly what belongs to it.
+    CHECK ((provider IS NULL) = (upstream_service IS NULL)),
+    CHECK ((closed_at IS NOT NULL) = (state = 'closed')),
+    CHECK (CASE state
+        WHEN 'queued' THEN provider IS NULL AND upstream_order IS NULL
+        WHEN 'placed' THEN provider IS NOT NULL AND upstream_order IS NOT NULL
+        WHEN 'closed' THEN (provider IS NULL) = (upstream_order IS NULL)
+        ELSE provider IS NOT NULL AND upstream_order IS NULL
+    END),
+    CHECK ((silent_since IS NULL) = (silence_told IS NULL)),
+    -- Nobody would look at it again.
+    CHECK (state NOT IN ('queued', 'placed') OR due_at IS NOT NULL)
+);
+-- One upstream order belongs to at most one of ours.
+CREATE UNIQUE INDEX orders_by_upstream ON orders (provider, upstream_order) WHERE upstream_order IS NOT NULL;
+-- The queue, oldest first; with all that is asked of it in it, so that those put off cost no look at their rows.
+CREATE INDEX orders_queued ON orders (id, due_at, state) WHERE state = 'queued';
+CREATE INDEX orders_polled ON orders (provider, due_at) WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL;
+-- Those whose upstream has yet to be told that their client wants them canceled.
+CREATE INDEX orders_to_cancel ON orders (id) WHERE cancel = 'wished' AND state = 'placed';
+CREATE INDEX orders_by_state ON orders (state, provider);
+CREATE INDEX orders_by_client ON orders (client);
+CREATE INDEX orders_by_time ON orders (created_at);
+
+CREATE TABLE attempts (
+    order_id bigint NOT NULL REFERENCES orders (id),
+    number bigint NOT NULL CHECK (number >= 1),
+    provider text NOT NULL,
+    upstream_service text NOT NULL,
+    started_at bigint NOT NULL,
+    -- The versions of the order say what came before what, also within one millisecond.
+    started_version bigint NOT NULL,
+    finished_at bigint,
+    finished_version bigint,
+    outcome text CHECK (outcome IN ('accepted', 'rejected', 'not_sent', 'ambiguous')),
+    detail text,
+    PRIMARY KEY (order_id, number),
+    CHECK ((finished_at IS NULL) = (outcome IS NULL) AND (finished_at IS NULL) = (finished_version IS NULL))
+);
+
+CREATE TABLE history (
+    order_id bigint NOT NULL REFERENCES orders (id),
+    version bigint NOT NULL,
+    line bigint NOT NULL,
+    at bigint NOT NULL,
+    text text NOT NULL,
+    alert boolean NOT NULL,
+    PRIMARY KEY (order_id, version, line)
+);
+-- Those that somebody has to look at are few.
+CREATE INDEX history_alerts ON history (at, order_id, version, line) WHERE alert;
+
+-- Refills of placed orders: each is sent once, after its row is durable.
+CREATE TABLE refills (
+    id bigint PRIMARY KEY CHECK (id BETWEEN 1 AND 2147483647),
+    version bigint NOT NULL CHECK (version >= 1),
+    order_id bigint NOT NULL REFERENCES orders (id),
+    client bigint NOT NULL REFERENCES clients (id),
+    provider text NOT NULL,
+    upstream_order text NOT NULL,
+    state text NOT NULL CHECK (state IN ('sending', 'accepted', 'uncertain', 'ended')),
+    -- Text: some panels use the order's own ID.
+    upstream_refill text,
+    status text NOT NULL
+        CHECK (status IN ('Pending', 'In progress', 'Completed', 'Rejected', 'Error', 'Canceled')),
+    -- What the upstream last said, as it said it.
+    word text,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    polled_at bigint,
+    due_at bigint,
+    CHECK (CASE state
+        WHEN 'accepted' THEN upstream_refill IS NOT NULL AND due_at IS NOT NULL
+        WHEN 'ended' THEN due_at IS NULL
+        ELSE upstream_refill IS NULL AND due_at IS NULL
+    END),
+    CHECK ((state = 'ended') = (status IN ('Completed', 'Rejected', 'Error', 'Canceled')))
+);
+-- One upstream refill belongs to at most one of ours.
+CREATE UNIQUE INDEX refills_by_upstream ON refills (provider, upstream_refill) WHERE upstream_refill IS NOT NULL;
+CREATE INDEX refills_polled ON refills (provider, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX refills_sending ON refills (id) WHERE state = 'sending';
+CREATE INDEX refills_by_order ON refills (order_id);
+
+CREATE TABLE ledger (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    client bigint NOT NULL REFERENCES clients (id),
+    at bigint NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('deposit', 'withdrawal', 'charge', 'refund', 'correction')),
+    amount bigint NOT NULL,
+    -- The balance after this entry, and the credit that was in force then.
+    balance bigint NOT NULL,
+    credit bigint NOT NULL,
+    order_id bigint REFERENCES orders (id),
+    reference text,
+    note text,
+    CHECK ((order_id IS NOT NULL) = (kind IN ('charge', 'refund'))),
+    CHECK (CASE kind
+        WHEN 'deposit' THEN amount > 0
+        WHEN 'refund' THEN amount > 0
+        WHEN 'withdrawal' THEN amount < 0
+        WHEN 'charge' THEN amount <= 0
+        ELSE true
+    END)
+);
+CREATE INDEX ledger_by_client ON ledger (client, id);
+-- Holds all that the daily limit and the sums of an account are computed from.
+CREATE INDEX ledger_sums ON ledger (client, kind, at, amount);
+CREATE INDEX ledger_by_order ON ledger (order_id) WHERE order_id IS NOT NULL;
+CREATE UNIQUE INDEX ledger_references ON ledger (client, reference) WHERE reference IS NOT NULL;
+-- A mistake is put right by another entry, never by changing one.
+CREATE FUNCTION refuse_ledger_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the ledger is append-only';
+END $$;
+CREATE TRIGGER ledger_keeps_entries BEFORE UPDATE OR DELETE ON ledger
+    FOR EACH ROW EXECUTE FUNCTION refuse_ledger_change();
+CREATE TRIGGER ledger_loses_nothing BEFORE TRUNCATE ON ledger
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_ledger_change();
+
+-- What clients called their requests, so that a repeat is known.
+CREATE TABLE client_requests (
+    client bigint NOT NULL REFERENCES clients (id),
+    request_id text NOT NULL,
+    fingerprint bytea NOT NULL CHECK (length(fingerprint) = 32),
+    order_id bigint NOT NULL REFERENCES orders (id),
+    at bigint NOT NULL,
+    PRIMARY KEY (client, request_id)
+);
+CREATE INDEX client_requests_by_time ON client_requests (at);
+
+CREATE TABLE catalogues (
+    provider text PRIMARY KEY,
+    fetched_at bigint NOT NULL
+);
+
+CREATE TABLE upstream_services (
+    provider text NOT NULL REFERENCES catalogues (provider),
+    -- Its place in the upstream's list.
+    position bigint NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    type_text text NOT NULL,
+    category text NOT NULL,
+    rate text NOT NULL,
+    min bigint NOT NULL,
+    max bigint NOT NULL,
+    refill boolean NOT NULL,
+    cancel boolean NOT NULL,
+    dripfeed boolean NOT NULL,
+    description text,
+    PRIMARY KEY (provider, position)
+);
+
+-- What each upstream ID was last believed to stand for; a listed service that says otherwise is off sale until the
+-- operator confirms it. Rows stay when a service leaves the list: that is when its ID may be given to another.
+CREATE TABLE known_services (
+    provider text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL,
+    category text NOT NULL,
+    type_text text NOT NULL,
+    PRIMARY KEY (provider, id)
+);
+
+-- Upstream services by which an order cost more than it may: off sale until their rate is another than this, or the
+-- operator confirms them.
+CREATE TABLE losses (
+    provider text NOT NULL,
+    service text NOT NULL,
+    rate text NOT NULL,
+    order_id bigint NOT NULL REFERENCES orders (id),
+    charge bigint NOT NULL,
+    cost bigint NOT NULL,
+    PRIMARY KEY (provider, service)
+);
+
+-- Providers that seem to be another account's: no order goes there, and none changes by what they say.
+CREATE TABLE freezes (
+    provider text PRIMARY KEY,
+    -- The currency that its balance named; NULL where it knew our orders no more.
+    currency text,
+    since bigint NOT NULL,
+    -- When the operator said that the account is the right one.
+    lifted_at bigint
+);
+
+-- What the running gateway knows of each provider, for the command line to show.
+CREATE TABLE providers (
+    provider text PRIMARY KEY,
+    state text NOT NULL,
+    balance text,
+    currency text NOT NULL,
+    last_sync_at bigint,
+    services bigint NOT NULL,
+    in_flight bigint NOT NULL,
+    failures bigint NOT NULL
+);
+
+-- Requests from the command line to the running gateway. An identity: a taken answer's number is never
+-- given to another request.
+CREATE TABLE gateway_requests (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    body text NOT NULL,
+    posted_at bigint NOT NULL,
+    answer text,
+    answered_at bigint
+);
+
+-- Where the operator lets no order leave; '' is everywhere.
+CREATE TABLE pauses (
+    provider text PRIMARY KEY,
+    paused_at bigint NOT NULL
+);
+
+-- What the gateway serves, as JSON, for its next start and for the command line: one row at most.
+CREATE TABLE running (
+    one bigint PRIMARY KEY CHECK (one = 1),
+    document text NOT NULL
+);
+
+-- Attempts whose outcome was not known when they ended: each may have left an order upstream. A row stays when its
+-- order is settled, since what the upstream has then is not always known either.
+CREATE TABLE lost_attempts (
+    order_id bigint NOT NULL REFERENCES orders (id),
+    attempt bigint NOT NULL,
+    provider text NOT NULL,
+    started_at bigint NOT NULL,
+    ended_at bigint NOT NULL,
+    -- What the upstream takes for it by its list of that time, in its currency.
+    cost text,
+    -- How often it was searched for, for how many of these IDs were asked for, by how many calls in all, and when last.
+    tries bigint NOT NULL DEFAULT 0,
+    scans bigint NOT NULL DEFAULT 0,
+    calls bigint NOT NULL DEFAULT 0,
+    asked_at bigint,
+    -- When it is searched for again.
+    next_at bigint,
+    PRIMARY KEY (order_id, attempt)
+);
+CREATE INDEX lost_attempts_by_provider ON lost_attempts (provider, ended_at);
+
+
+-- Places an order, all or nothing, in one call. The client's row is locked first: each statement after that sees what was
+-- committed before, so balance and daily limit hold at this moment.
+CREATE FUNCTION place_order(
+    of_client bigint, at_time bigint, day_start bigint, order_token bytea, order_service bigint, order_kind text,
+    order_params text, order_charge bigint, claimed_until bigint, first_line text,
+    request text, request_print bytea, request_since bigint,
+    OUT result text, OUT new_id bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    account clients%ROWTYPE;
+    earlier client_requests%ROWTYPE;
+BEGIN
+    SELECT * INTO account FROM clients WHERE id = of_client FOR NO KEY UPDATE;
+    IF request IS NOT NULL THEN
+        SELECT * INTO earlier FROM client_requests
+        WHERE client = of_client AND request_id = request AND at >= request_since;
+        IF FOUND THEN
+            result := CASE WHEN earlier.fingerprint = request_print THEN 'repeat' ELSE 'conflict' END;
+            new_id := earlier.order_id;
+            RETURN;
+        END IF;
+    END IF;
+    IF account.id IS NULL OR account.disabled THEN
+        result := 'disabled';
+        RETURN;
+    END IF;
+    IF account.balance::numeric + account.credit < order_charge THEN
+        result := 'funds';
+        RETURN;
+    END IF;
+    IF account.daily_limit IS NOT NULL AND order_charge - (
+        SELECT coalesce(sum(amount), 0) FROM ledger
+        WHERE client = of_client AND kind IN ('charge', 'refund') AND at >= day_start
+    ) > account.daily_limit THEN
+        result := 'limit';
+        RETURN;
+    END IF;
+    new_id := nextval('order_ids');
+    UPDATE clients SET balance = balance - order_charge WHERE id = of_client;
+    INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, queued_at,
+        updated_at, state, status, attempts, tried, round, cancel, due_at)
+    VALUES (new_id, 1, order_token, of_client, order_service, order_kind, order_params, order_charge, 0, at_time, at_time,
+        at_time, 'queued', 'Pending', 0, '[]', 0, 'none', claimed_until);
+    INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
+    VALUES (of_client, at_time, 'charge', -order_charge, account.balance - order_charge, account.credit, new_id);
+    INSERT INTO history (order_id, version, line, at, text, alert) VALUES (new_id, 1, 0, at_time, first_line, false);
+    IF request IS NOT NULL THEN
+        INSERT INTO client_requests (client, request_id, fingerprint, order_id, at)
+        VALUES (of_client, request, request_print, new_id, at_time)
+        ON CONFLICT (client, request_id) DO UPDATE SET
+            fingerprint = excluded.fingerprint, order_id = excluded.order_id, at = excluded.at;
+    END IF;
+    result := 'placed';
+END $$;

@@ -1,0 +1,175 @@
+//! The store in a PostgreSQL database, for one gateway at a time.
+//!
+//! A gateway holds a lock of a session for its life. Verbs of the command line do not take it, so nothing here remembers a
+//! balance or an order between two transactions.
+
+mod access;
+mod calls;
+mod catalogues;
+mod claims;
+mod clients;
+mod doubts;
+mod errors;
+mod gateway_lock;
+mod migrations;
+mod movements;
+mod open;
+mod operation;
+mod order_reads;
+mod orders;
+mod refills;
+mod report;
+mod requests;
+mod rows;
+mod searches;
+mod session;
+mod values;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::records::Applied;
+use super::standing::Standing;
+use super::{StoreError, StoreResult};
+use crate::domain::order::Step;
+use crate::store::sqlite::OpenMode;
+use gateway_lock::GatewayLock;
+use session::Session;
+
+/// How often a transaction is tried that others were in the way of.
+const TRIES: u32 = 5;
+/// For how long it is tried again.
+const TRY_FOR: Duration = Duration::from_secs(3);
+
+/// How often it is looked up whether a commit took place whose acknowledgement was lost.
+const SETTLE_TRIES: u32 = 20;
+/// After which time each.
+const SETTLE_RETRY: Duration = Duration::from_millis(500);
+
+/// A store in a PostgreSQL database.
+pub struct PostgresStore {
+    id: String,
+    pool: Pool,
+    lock: Option<GatewayLock>,
+    standing: Mutex<Standing>,
+}
+
+impl PostgresStore {
+    /// Opens the store at `url`, `postgres://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] for a second gateway, [`StoreError::Missing`] and [`StoreError::WrongVersion`] as
+    /// [`OpenMode`] says, and what the server says.
+    pub async fn open(url: &SecretString, mode: OpenMode) -> StoreResult<Self> {
+        let config = open::config(url.expose_secret())?;
+        let name = open::shown(&config);
+        let gateway = matches!(mode, OpenMode::Gateway { .. });
+        let lock = if gateway { Some(GatewayLock::take(config.clone(), &name).await?) } else { None };
+        let pool = open::pool(config, gateway)?;
+        let db = session(&pool).await?;
+        open::check_version(&db, &name, gateway).await?;
+        if let OpenMode::Gateway { first_order_id } = mode {
+            db.begin().await?;
+            open::prepare(&db, first_order_id).await?;
+            db.commit().await?;
+        }
+        let id = db.first("SELECT id FROM store", Vec::new(), |row| Ok(row.try_get(0)?)).await?;
+        let id = id.ok_or_else(|| StoreError::Corrupt("it has no word of its own".into()))?;
+        Ok(Self { id, pool, lock, standing: Mutex::new(Standing::new()) })
+    }
+
+    /// Whether a gateway holds the store at `url`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn gateway_running(url: &SecretString) -> StoreResult<bool> {
+        gateway_lock::is_held(&open::config(url.expose_secret())?).await
+    }
+
+    /// A connection to write by. A gateway that lost its lock writes nothing until it has it again.
+    async fn writer(&self) -> StoreResult<Session> {
+        if let Some(lock) = &self.lock {
+            lock.hold().await?;
+        }
+        session(&self.pool).await
+    }
+
+    /// A connection to read by, each statement for itself.
+    async fn reader(&self) -> StoreResult<Session> {
+        session(&self.pool).await.map_err(read_failed)
+    }
+
+    /// A connection that reads one snapshot.
+    async fn snapshot(&self) -> StoreResult<Session> {
+        let db = self.reader().await?;
+        db.begin_snapshot().await.map_err(read_failed)?;
+        Ok(db)
+    }
+
+    /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
+    /// any more. Gives `error` where they are not written.
+    async fn settle(&self, steps: &[Step], error: StoreError) -> StoreResult<Vec<Applied>> {
+        for _ in 0..SETTLE_TRIES {
+            match self.look_for(steps).await {
+                Ok(Some(applied)) => return Ok(applied),
+                Ok(None) => return Err(error),
+                Err(again) => {
+                    tracing::error!(error = %again, "whether steps of orders were written can't be looked up");
+                    tokio::time::sleep(SETTLE_RETRY).await;
+                }
+            }
+        }
+        Err(error)
+    }
+
+    async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
+        let db = session(&self.pool).await?;
+        db.begin().await?;
+        let found = orders::look_for(&db, steps).await;
+        db.roll_back().await;
+        found
+    }
+
+    /// Takes note of how a write ended; `changed`: it changed anything.
+    fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
+        let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).heard(&outcome, changed);
+    }
+}
+
+async fn session(pool: &Pool) -> StoreResult<Session> {
+    pool.get().await.map(Session::new).map_err(|error| errors::of_pool(&error))
+}
+
+/// Nothing was to be written.
+fn read_failed(error: StoreError) -> StoreError {
+    match error {
+        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
+        error => error,
+    }
+}
+
+/// Counts the tries of a transaction.
+struct Tries {
+    left: u32,
+    until: Instant,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { left: TRIES, until: Instant::now() + TRY_FOR }
+    }
+
+    /// Whether it is tried once more after this error: others were in the way, and nothing was written.
+    fn again(&mut self, error: &StoreError) -> bool {
+        self.left = self.left.saturating_sub(1);
+        matches!(error, StoreError::Overloaded) && self.left > 0 && Instant::now() < self.until
+    }
+}

@@ -1,0 +1,52 @@
+//! What the command line asks of a running gateway, and what that answers.
+
+use super::rows::Columns;
+use super::session::Session;
+use super::values::params;
+use crate::domain::time::Timestamp;
+use crate::store::records::StoredRequest;
+use crate::store::{StoreError, StoreResult};
+
+/// See [`crate::store::Store::post_request`].
+pub(super) async fn post(db: &Session, body: &str, now: Timestamp) -> StoreResult<i64> {
+    let sql = "INSERT INTO gateway_requests (body, posted_at) VALUES ($1, $2) RETURNING number";
+    let number = db.first(sql, params![body, now.millis()], |row| Ok(row.try_get(0)?)).await?;
+    number.ok_or_else(|| StoreError::Corrupt("a request got no number".into()))
+}
+
+/// See [`crate::store::Store::open_requests`].
+pub(super) async fn open(db: &Session) -> StoreResult<Vec<StoredRequest>> {
+    let sql = "SELECT number, body FROM gateway_requests WHERE answer IS NULL ORDER BY number";
+    db.collect(sql, params![], |row| {
+        let mut columns = Columns::of(row);
+        Ok(StoredRequest { number: columns.take()?, body: columns.take()? })
+    })
+    .await
+}
+
+/// See [`crate::store::Store::answer_request`].
+pub(super) async fn answer(db: &Session, number: i64, answer: &str, now: Timestamp) -> StoreResult<()> {
+    let sql = "UPDATE gateway_requests SET answer = $2, answered_at = $3 WHERE number = $1 AND answer IS NULL";
+    let answered = db.execute(sql, params![number, answer, now.millis()]).await?;
+    if answered == 0 && !is_answered(db, number).await? {
+        return Err(StoreError::NotFound { what: "request", name: number.to_string() });
+    }
+    Ok(())
+}
+
+async fn is_answered(db: &Session, number: i64) -> StoreResult<bool> {
+    db.exists("SELECT 1 FROM gateway_requests WHERE number = $1 AND answer IS NOT NULL", params![number]).await
+}
+
+/// See [`crate::store::Store::take_answer`].
+pub(super) async fn take_answer(db: &Session, number: i64) -> StoreResult<Option<String>> {
+    let sql = "DELETE FROM gateway_requests WHERE number = $1 AND answer IS NOT NULL RETURNING answer";
+    db.first(sql, params![number], |row| Ok(row.try_get(0)?)).await
+}
+
+/// See [`crate::store::Store::prune`].
+pub(super) async fn prune(db: &Session, before: Timestamp) -> StoreResult<()> {
+    db.execute("DELETE FROM client_requests WHERE at < $1", params![before.millis()]).await?;
+    db.execute("DELETE FROM gateway_requests WHERE answered_at < $1", params![before.millis()]).await?;
+    Ok(())
+}
