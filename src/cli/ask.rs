@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::now;
 use super::output::talk;
 use crate::app::requests::{How, Reply, Request};
-use crate::config::settings::{CacheUrl, StoreUrl};
+use crate::config::settings::CacheUrl;
 use crate::config::{Secrets, Settings};
 use crate::serve;
 use crate::store::Store;
@@ -26,10 +26,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Has a request carried out, by whom it may be.
 pub(super) async fn ask(settings: &Settings, request: Request) -> anyhow::Result<Reply> {
-    let StoreUrl::Sqlite(path) = &settings.store;
-    let store = serve::open_store(settings, OpenMode::Tool)?;
-    if SqliteStore::gateway_running(path) {
-        return ask_gateway(&*store, &request, || SqliteStore::gateway_running(path)).await;
+    let store = serve::open_store(settings, OpenMode::Tool).await?;
+    if serve::gateway_running(settings).await? {
+        return ask_gateway(&*store, &request, || serve::gateway_running(settings)).await;
     }
     if calls_upstreams(&request) {
         let secrets = settings.read_secrets()?;
@@ -45,13 +44,16 @@ pub(super) async fn ask_from_here(settings: &Settings, request: Request) -> anyh
     carry_out(settings, &secrets, Arc::new(SqliteStore::in_memory(1)?), request).await
 }
 
-async fn ask_gateway(store: &dyn Store, request: &Request, running: impl Fn() -> bool) -> anyhow::Result<Reply> {
+async fn ask_gateway<R>(store: &dyn Store, request: &Request, running: impl Fn() -> R) -> anyhow::Result<Reply>
+where
+    R: Future<Output = anyhow::Result<bool>>,
+{
     let number = store.post_request(serde_json::to_string(request)?, now()).await?;
     talk("asking the running gateway");
     let deadline = Instant::now() + PATIENCE;
     loop {
         // Looked at first: an answer that was given just before the gateway ended counts.
-        let running = running();
+        let running = running().await?;
         if let Some(answer) = store.take_answer(number).await? {
             return serde_json::from_str(&answer).context("the gateway's answer can't be read: is it another version?");
         }
@@ -147,7 +149,7 @@ mod tests {
             let answer = serde_json::to_string(&Reply::Resolved("closed".into())).unwrap();
             store.answer_request(stored.number, answer, now()).await.unwrap();
         };
-        let (reply, ()) = tokio::join!(ask_gateway(&store, &request, || true), gateway);
+        let (reply, ()) = tokio::join!(ask_gateway(&store, &request, || async { Ok(true) }), gateway);
         assert_eq!(reply.unwrap(), Reply::Resolved("closed".into()));
     }
 
@@ -155,7 +157,7 @@ mod tests {
     async fn a_gateway_that_stops_is_not_waited_for() {
         let store = SqliteStore::in_memory(1).unwrap();
         let running = AtomicBool::new(true);
-        let looks = || running.swap(false, Ordering::SeqCst);
+        let looks = || async { Ok(running.swap(false, Ordering::SeqCst)) };
         let error = ask_gateway(&store, &sync(None), looks).await.unwrap_err();
         assert!(error.to_string().contains("stopped before it answered"), "{error}");
     }

@@ -21,6 +21,9 @@ use crate::store::sqlite::{Restore, SqliteStore};
 
 /// How many failures of a backup are named.
 const NAMED: usize = 20;
+/// Of a store that is no file.
+const PG_DUMP: &str = "the store is a PostgreSQL database: copy it with pg_dump, and put the copy back with pg_restore into \
+     an empty database while no gateway runs";
 
 #[derive(Debug, Args)]
 pub(super) struct BackupOptions {
@@ -44,7 +47,7 @@ struct BackupDocument {
 
 pub(super) fn backup(call: &Call, options: BackupOptions) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let StoreUrl::Sqlite(path) = &settings.store;
+    let StoreUrl::Sqlite(path) = &settings.store else { bail!(PG_DUMP) };
     let failures = SqliteStore::backup(path, &options.file)?.failures;
     let bytes = std::fs::metadata(&options.file)?.len();
     let document = BackupDocument { file: options.file, bytes, failures };
@@ -68,7 +71,7 @@ struct RestoredDocument {
 
 pub(super) async fn restore(call: &Call, options: RestoreOptions) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let StoreUrl::Sqlite(path) = &settings.store;
+    let StoreUrl::Sqlite(path) = &settings.store else { bail!(PG_DUMP) };
     if is_same(path, &options.file) {
         bail!("{} is the store itself", options.file.display());
     }

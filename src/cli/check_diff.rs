@@ -72,7 +72,7 @@ impl DiffDocument {
 
 /// Compares with the store that the configuration names.
 pub(super) async fn diff(settings: &Settings) -> anyhow::Result<DiffDocument> {
-    let store = serve::open_store(settings, OpenMode::Tool)?;
+    let store = serve::open_store(settings, OpenMode::Tool).await?;
     let terms = serve::terms(settings);
     let before = Running::last(&*store).await?;
     let refused = refusals(&before.providers, &hosts(&terms), &unfinished(&*store).await?);

@@ -11,9 +11,9 @@ use crate::app::OnlineReport;
 use crate::app::requests::{Reply, Request};
 use crate::app::running::Running;
 use crate::config::Settings;
-use crate::config::settings::{ProviderMode, ProviderSettings, StoreUrl};
+use crate::config::settings::{ProviderMode, ProviderSettings};
 use crate::serve;
-use crate::store::sqlite::{OpenMode, SqliteStore};
+use crate::store::sqlite::OpenMode;
 
 /// How many routes that lead nowhere are named for a provider.
 const NAMED: usize = 20;
@@ -54,9 +54,8 @@ pub(super) async fn online(settings: &Settings) -> anyhow::Result<Vec<OnlineDocu
 
 /// Providers that a running gateway calls are asked by it, so that their limits hold; others from here.
 async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
-    let StoreUrl::Sqlite(path) = &settings.store;
-    let served = if SqliteStore::gateway_running(path) {
-        Running::last(&*serve::open_store(settings, OpenMode::Tool)?).await?.providers
+    let served = if serve::gateway_running(settings).await? {
+        Running::last(&*serve::open_store(settings, OpenMode::Tool).await?).await?.providers
     } else {
         BTreeMap::new()
     };

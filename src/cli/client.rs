@@ -122,7 +122,7 @@ pub(super) fn entry_table(entries: &[EntryDocument]) -> String {
 // === Verbs ===
 
 async fn add(call: &Call, name: String, deposit: Option<Money>, terms: TermOptions) -> anyhow::Result<()> {
-    let document = accounts::create(&*call.store()?, name, deposit, terms.into_change(), now()).await?;
+    let document = accounts::create(&*call.store().await?, name, deposit, terms.into_change(), now()).await?;
     if !call.output.is_json() {
         let NewClientDocument { client, balance, .. } = &document;
         talk(&format!("client {client} has a balance of {balance}; its API key, shown only now, is"));
@@ -131,7 +131,7 @@ async fn add(call: &Call, name: String, deposit: Option<Money>, terms: TermOptio
 }
 
 async fn list(call: &Call) -> anyhow::Result<()> {
-    let documents = accounts::list(&*call.store()?).await?;
+    let documents = accounts::list(&*call.store().await?).await?;
     Ok(call.output.print(&documents, || {
         let rows = documents.iter().map(|document| {
             [
@@ -149,7 +149,7 @@ async fn list(call: &Call) -> anyhow::Result<()> {
 }
 
 async fn show(call: &Call, name: &str) -> anyhow::Result<()> {
-    let document = accounts::show(&*call.store()?, name).await?;
+    let document = accounts::show(&*call.store().await?, name).await?;
     Ok(call.output.print(&document, || describe(&document))?)
 }
 
@@ -174,7 +174,7 @@ fn describe(document: &ClientDocument) -> String {
 }
 
 async fn change(call: &Call, name: &str, change: ClientChange, done: &str) -> anyhow::Result<()> {
-    let document = accounts::change(&*call.store()?, name, change).await?;
+    let document = accounts::change(&*call.store().await?, name, change).await?;
     if !call.output.is_json() {
         talk(&format!("client {} {done}; a running gateway knows within two seconds", document.client));
     }
@@ -184,7 +184,7 @@ async fn change(call: &Call, name: &str, change: ClientChange, done: &str) -> an
 async fn pay(call: &Call, kind: EntryKind, options: MoveOptions) -> anyhow::Result<()> {
     let MoveOptions { name, amount, reference, note } = options;
     let payment = Payment { kind, amount, reference, note };
-    let document = match accounts::pay(&*call.store()?, &name, payment, now()).await {
+    let document = match accounts::pay(&*call.store().await?, &name, payment, now()).await {
         Ok(document) => document,
         // A script that repeats itself is told, and not failed.
         Err(error @ AccountError::ReferenceConflict { balance, .. }) => {
@@ -206,7 +206,7 @@ fn has_balance(document: &MovedDocument) -> String {
 
 async fn ledger(call: &Call, name: &str, limit: Option<u32>) -> anyhow::Result<()> {
     let limit = limit.map_or(Ok(usize::MAX), usize::try_from)?;
-    let documents = accounts::ledger(&*call.store()?, name, limit).await?;
+    let documents = accounts::ledger(&*call.store().await?, name, limit).await?;
     Ok(call.output.print(&documents, || entry_table(&documents))?)
 }
 

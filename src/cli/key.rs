@@ -52,7 +52,7 @@ pub(super) fn key_table(keys: &[KeyDocument]) -> String {
 }
 
 async fn add(call: &Call, name: &str, read_only: bool, label: Option<String>) -> anyhow::Result<()> {
-    let document = accounts::add_key(&*call.store()?, name, label, read_only, now()).await?;
+    let document = accounts::add_key(&*call.store().await?, name, label, read_only, now()).await?;
     if !call.output.is_json() {
         talk(&format!("client {name} has a new key {}; it is shown only now:", document.id));
     }
@@ -60,11 +60,11 @@ async fn add(call: &Call, name: &str, read_only: bool, label: Option<String>) ->
 }
 
 async fn list(call: &Call, name: &str) -> anyhow::Result<()> {
-    let documents = accounts::keys(&*call.store()?, name).await?;
+    let documents = accounts::keys(&*call.store().await?, name).await?;
     Ok(call.output.print(&documents, || key_table(&documents))?)
 }
 
 async fn revoke(call: &Call, name: &str, id: i64) -> anyhow::Result<()> {
-    let document = accounts::revoke_key(&*call.store()?, name, id).await?;
+    let document = accounts::revoke_key(&*call.store().await?, name, id).await?;
     Ok(call.output.print(&document, || format!("key {id} of client {name} is revoked"))?)
 }

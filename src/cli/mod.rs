@@ -181,8 +181,8 @@ impl Call {
     }
 
     /// The store that the configuration names, as it is: only `serve` makes or migrates one.
-    fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
-        Ok(crate::serve::open_store(&self.settings()?, OpenMode::Tool)?)
+    async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        crate::serve::open_store(&self.settings()?, OpenMode::Tool).await
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn run(call: &Call, verb: OrdersVerb) -> anyhow::Result<ExitSta
 // === Verbs ===
 
 async fn list(call: &Call, options: ListOptions) -> anyhow::Result<()> {
-    let store = call.store()?;
+    let store = call.store().await?;
     if let Some(client) = &options.client {
         // A name that is misspelt shall not look like a client without orders.
         store.account(client).await?;
@@ -117,7 +117,7 @@ fn order_table(documents: &[OrderDocument]) -> String {
 }
 
 async fn show(call: &Call, id: OrderId) -> anyhow::Result<()> {
-    let story = call.store()?.order_story(id).await?.with_context(|| format!("there is no order {id}"))?;
+    let story = call.store().await?.order_story(id).await?.with_context(|| format!("there is no order {id}"))?;
     let document = StoryDocument::from(story);
     Ok(call.output.print(&document, || describe(&document))?)
 }

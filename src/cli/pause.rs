@@ -33,7 +33,7 @@ impl From<&Pauses> for PausesDocument {
 
 pub(super) async fn set_paused(call: &Call, options: PauseOptions, paused: bool) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let store = serve::open_store(&settings, OpenMode::Tool)?;
+    let store = serve::open_store(&settings, OpenMode::Tool).await?;
     let provider = options.provider.map(ProviderId::new);
     if let Some(id) = &provider {
         let is_known = settings.providers.iter().any(|known| known.id == *id);

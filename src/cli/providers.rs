@@ -12,11 +12,11 @@ use crate::app::FROZEN;
 use crate::app::documents::{ProviderDocument, time};
 use crate::app::requests::{Reply, Request};
 use crate::config::Settings;
-use crate::config::settings::{ProviderMode, StoreUrl};
+use crate::config::settings::ProviderMode;
 use crate::domain::ids::ProviderId;
 use crate::serve;
 use crate::store::records::{Freeze, Pauses, ProviderRecord, StoredCatalogue};
-use crate::store::sqlite::{OpenMode, SqliteStore};
+use crate::store::sqlite::OpenMode;
 use crate::telemetry::{self, LogFormat};
 
 /// How many IDs of a change are named to people; JSON names all.
@@ -40,9 +40,8 @@ pub(super) struct SyncOptions {
 
 pub(super) async fn providers(call: &Call) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let StoreUrl::Sqlite(path) = &settings.store;
-    let store = serve::open_store(&settings, OpenMode::Tool)?;
-    let running = SqliteStore::gateway_running(path);
+    let store = serve::open_store(&settings, OpenMode::Tool).await?;
+    let running = serve::gateway_running(&settings).await?;
     let known = Known {
         records: store.providers().await?,
         catalogues: store.catalogues().await?,

@@ -96,7 +96,7 @@ impl SumsDocument {
 
 pub(super) async fn report(call: &Call, options: ReportOptions) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let store = serve::open_store(&settings, OpenMode::Tool)?;
+    let store = serve::open_store(&settings, OpenMode::Tool).await?;
     let filter = ReportFilter { from: options.from, to: options.to, by: options.by.map(ReportBy::from) };
     let document = document(&options, settings.pricing.currency, store.report(filter).await?)
         .context("the sums are larger than any amount can be: report on a shorter time")?;

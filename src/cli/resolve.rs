@@ -70,7 +70,7 @@ struct ResolvedDocument {
 
 async fn one(call: &Call, id: OrderId, how: How) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let order = call.store()?.order(id).await?;
+    let order = call.store().await?.order(id).await?;
     let attempt = order.with_context(|| format!("there is no order {id}"))?.attempts.0;
     match ask::ask(&settings, Request::Resolve { order: id.get(), attempt, how }).await? {
         Reply::Resolved(state) => settled(call, ResolvedDocument { order: id.get(), state, upstream: None }),
@@ -131,7 +131,7 @@ async fn refund_all(call: &Call, provider: &str, age: Duration) -> anyhow::Resul
         ..OrderFilter::default()
     };
     let before = now().minus(age);
-    let found = call.store()?.list_orders(filter).await?;
+    let found = call.store().await?.list_orders(filter).await?;
     let orders: Vec<Uncertain> = found
         .into_iter()
         .filter(|(_, order)| order.updated_at <= before)

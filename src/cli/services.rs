@@ -48,7 +48,7 @@ struct ServiceDocument {
 
 pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let store = serve::open_store(&settings, OpenMode::Tool)?;
+    let store = serve::open_store(&settings, OpenMode::Tool).await?;
     let markup = match &options.client {
         Some(name) => store.account(name).await?.client.markup,
         None => None,

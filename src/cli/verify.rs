@@ -26,7 +26,7 @@ impl From<VerifyReport> for VerifyDocument {
 }
 
 pub(super) async fn verify(call: &Call) -> anyhow::Result<ExitStatus> {
-    let document = VerifyDocument::from(call.store()?.verify().await?);
+    let document = VerifyDocument::from(call.store().await?.verify().await?);
     call.output.print(&document, || describe(&document))?;
     if document.ok {
         return Ok(ExitStatus::Done);

@@ -52,10 +52,11 @@ pub(super) fn store(section: &mut Section<'_>, folder: &Path) -> StoreUrl {
 }
 
 fn store_url(field: Field<'_>, folder: &Path) -> Option<StoreUrl> {
-    const WANTED: &str = "\"sqlite://PATH\"";
+    const WANTED: &str = "\"sqlite://PATH\" or \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"";
     let Some(text) = field.value.as_str() else { return field.expected(WANTED) };
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return field.expected_but(WANTED, "a PostgreSQL address, which is not in this version");
+    let elsewhere = ["env:", "file:", "credential:"].iter().any(|prefix| text.starts_with(prefix));
+    if elsewhere || values::is_postgres_url(text) {
+        return values::secret(field).map(StoreUrl::Postgres);
     }
     match text.strip_prefix("sqlite://") {
         Some("") => field.expected_but(WANTED, "no path after sqlite://"),

@@ -84,6 +84,20 @@ impl Settings {
         }
         Err(ConfigErrors::at_places(&self.file, mistakes))
     }
+
+    /// Reads the address of a PostgreSQL store; `None` where the store is a file.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] where it could not be read or is no such address, at its place in the file.
+    pub fn read_store_url(&self) -> Result<Option<SecretString>, ConfigErrors> {
+        let StoreUrl::Postgres(secret) = &self.store else { return Ok(None) };
+        let mistake = match secret.read(self.folder()) {
+            Ok(url) if values::is_postgres_url(url.expose_secret()) => return Ok(Some(url)),
+            Ok(_) => format!("expected {}, found other text in {secret}", values::POSTGRES_URL),
+            Err(error) => error.as_mistake(),
+        };
+        Err(ConfigErrors::at_places(&self.file, vec![(secret.place(), mistake)]))
+    }
 }
 
 /// The secrets that the file names, read. `Debug` does not show them.
@@ -117,6 +131,8 @@ pub struct ServerSettings {
 pub enum StoreUrl {
     /// `sqlite://PATH`, already relative to the file it stood in.
     Sqlite(PathBuf),
+    /// `postgres://…`: the whole URL. It may hold a password, so it is never printed.
+    Postgres(SecretRef),
 }
 
 /// `[cache]`

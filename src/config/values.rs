@@ -234,6 +234,13 @@ pub(super) fn expected_one_of<'c, T>(
 
 /// What `cache.url` may be.
 pub(super) const CACHE_URL: &str = "\"memory://\" or \"redis://HOST:PORT/DATABASE\"";
+/// What a shared store's address looks like.
+pub(super) const POSTGRES_URL: &str = "\"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"";
+
+/// Whether this is the address of a PostgreSQL store.
+pub(super) fn is_postgres_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
 
 /// Whether that is an address of Redis, with a host.
 pub(super) fn is_redis_url(text: &str) -> bool {

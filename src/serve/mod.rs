@@ -8,7 +8,7 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, open_store, terms};
+pub use parts::{build_app, gateway_running, open_store, terms};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Gateway {
         let secrets = settings.read_secrets()?;
         let metrics = Metrics::install()?;
         let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
-        let store = open_store(&settings, mode)?;
+        let store = open_store(&settings, mode).await?;
         refuse_orphans(&settings, &*store).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;

@@ -12,8 +12,9 @@ use crate::cache::{Cache, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
+use crate::store::Store;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
-use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions, Wire};
 
@@ -26,10 +27,27 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// The store that the configuration names.
 ///
 /// # Errors
-/// See [`crate::store::StoreError`].
-pub fn open_store(settings: &Settings, mode: OpenMode) -> StoreResult<Arc<dyn Store>> {
-    let StoreUrl::Sqlite(path) = &settings.store;
-    Ok(Arc::new(SqliteStore::open(path, mode)?))
+/// See [`crate::store::StoreError`]; an address that can't be read.
+pub async fn open_store(settings: &Settings, mode: OpenMode) -> anyhow::Result<Arc<dyn Store>> {
+    match &settings.store {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path, mode)?)),
+        StoreUrl::Postgres(_) => Ok(Arc::new(PostgresStore::open(&postgres_url(settings)?, mode).await?)),
+    }
+}
+
+/// Whether a gateway serves the store that the configuration names.
+///
+/// # Errors
+/// What a PostgreSQL server says; a file that can't be looked at has no gateway.
+pub async fn gateway_running(settings: &Settings) -> anyhow::Result<bool> {
+    match &settings.store {
+        StoreUrl::Sqlite(path) => Ok(SqliteStore::gateway_running(path)),
+        StoreUrl::Postgres(_) => Ok(PostgresStore::gateway_running(&postgres_url(settings)?).await?),
+    }
+}
+
+fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
+    settings.read_store_url()?.context("store.url is no PostgreSQL address")
 }
 
 /// The use-cases over this store, with no task started and no call made.

@@ -81,8 +81,8 @@ async fn apply(db: &Session, step: &RefillStep) -> StoreResult<RefillApplied> {
         return Ok(RefillApplied::IdTaken(holder));
     }
     let rows = db.execute(
-        "UPDATE refills SET version = $2, state = $3, upstream_refill = $4, status = $5, word = $6, \
-         updated_at = $7, polled_at = $8, due_at = $9 WHERE id = $1 AND version = $2 - 1",
+        "UPDATE refills SET version = $2::bigint, state = $3, upstream_refill = $4, status = $5, word = $6, \
+         updated_at = $7, polled_at = $8, due_at = $9 WHERE id = $1 AND version = $2::bigint - 1",
         params![
             refill.id.get(),
             count(refill.version),
