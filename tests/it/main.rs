@@ -30,6 +30,7 @@ mod margin;
 mod money;
 mod ops;
 mod pause;
+mod postgres;
 mod pricing;
 mod provider_trouble;
 mod recovery;

@@ -5,6 +5,8 @@ pub mod config;
 pub mod disk;
 pub mod gateway;
 mod operator;
+#[path = "../../../src/store/postgres/tests/cluster.rs"]
+pub mod postgres;
 pub mod program;
 pub mod raw;
 pub mod redis;
@@ -16,6 +18,7 @@ pub use caller::Caller;
 pub use config::Config;
 pub use disk::Disk;
 pub use gateway::Gateway;
+pub use postgres::Cluster;
 pub use program::Program;
 pub use raw::{RawAnswer, only_error, post_raw, raw};
 pub use redis::Redis;

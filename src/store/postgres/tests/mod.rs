@@ -5,9 +5,9 @@ pub(crate) mod cluster;
 use std::sync::Arc;
 
 use super::*;
-use crate::domain::money::Money;
+use crate::domain::outcome::Outcome;
 use crate::store::Store;
-use crate::store::conformance::{AnyStore, NOW, client, conformance, new_order, order, placement};
+use crate::store::conformance::{AnyStore, NOW, answer, client, conformance, new_order, order, placement, sent, step};
 use crate::store::records::Placed;
 use cluster::Cluster;
 
@@ -36,4 +36,85 @@ async fn a_second_gateway_is_refused_and_a_tool_is_not() {
     drop(first);
     let again = PostgresStore::open(&url, GATEWAY).await.unwrap();
     assert_eq!(tool.id(), again.id());
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_said_without_the_password() {
+    for url in ["postgres://u:not-shown@127.0.0.1/d?sslmode=require", "postgres://u:not-shown@[/d"] {
+        let error = PostgresStore::open(&url.to_owned().into(), OpenMode::Tool).await.err().unwrap().to_string();
+        assert!(error.contains("store.url") && !error.contains("not-shown"), "{error}");
+    }
+    let url = Cluster::shared().new_database().await;
+    Cluster::shared()
+        .connect(url.rsplit('/').next().unwrap())
+        .await
+        .batch_execute("CREATE TABLE mine (a int)")
+        .await
+        .unwrap();
+    let error = PostgresStore::open(&url.into(), GATEWAY).await.err().unwrap();
+    assert!(error.to_string().contains("another program"), "{error}");
+}
+
+#[tokio::test]
+async fn the_ledger_is_append_only_and_a_dropped_guard_is_found() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    client(&store, "anna", "10").await;
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    for change in ["UPDATE ledger SET amount = 1", "DELETE FROM ledger", "TRUNCATE ledger"] {
+        assert!(raw.batch_execute(change).await.is_err(), "{change}");
+    }
+    raw.batch_execute("ALTER TABLE ledger DISABLE TRIGGER ledger_keeps_entries; UPDATE ledger SET amount = amount + 1")
+        .await
+        .unwrap();
+    let failures = store.verify().await.unwrap().failures;
+    assert!(failures.iter().any(|failure| failure.contains("ledger_keeps_entries")), "{failures:?}");
+    assert!(failures.iter().any(|failure| failure.contains("its balance is")), "{failures:?}");
+}
+
+#[tokio::test]
+async fn what_postgresql_cannot_hold_is_kept_without_it() {
+    let (store, ()) = open().await;
+    let anna = client(&store, "anna", "10").await;
+    let order = order(&store, anna.client.id, "1.20").await;
+    let order = step(&store, &order, sent("alpha"), NOW).await;
+    let detail = Outcome::Ambiguous("a\0b".into());
+    let step = order.step(answer(1, detail), NOW).unwrap();
+    assert_eq!(store.apply(step).await.unwrap(), Applied::Done);
+    assert_eq!(store.order_story(order.id).await.unwrap().unwrap().attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_is_settled_by_the_orders_version() {
+    let url = Cluster::shared().new_database().await;
+    let store = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let any: AnyStore = store.clone();
+    let anna = client(&any, "anna", "10").await;
+    let order = order(&any, anna.client.id, "1.20").await;
+    let step = order.step(sent("alpha"), NOW).unwrap();
+    assert_eq!(store.look_for(std::slice::from_ref(&step)).await.unwrap(), None);
+    assert_eq!(any.apply(step.clone()).await.unwrap(), Applied::Done);
+    assert_eq!(store.look_for(&[step]).await.unwrap(), Some(vec![Applied::Done]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_leaves_nothing_half_done() {
+    let mut cluster = Cluster::start();
+    let url = cluster.new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await;
+    cluster.kill();
+    while store.place(placement(new_order(anna.client.id, "1.20"))).await.is_ok() {}
+    let lost = placement(new_order(anna.client.id, "1.20"));
+    assert!(store.place(lost.clone()).await.is_err());
+    cluster.restart();
+    let placed = loop {
+        match store.place(lost.clone()).await {
+            Ok(Placed::New(order)) => break order,
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(store.order_by_token(lost.order.token).await.unwrap().map(|order| order.id), Some(placed.id));
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
