@@ -19,8 +19,8 @@ async fn an_order_is_followed_to_its_end_through_a_kill() {
     let order = gateway.order(1, LINK, 100).await;
     gateway.kill();
     gateway.launch().await;
+    gateway.until_status(order, "Completed").await;
     gateway.until_state(order, "closed").await;
-    assert_eq!(gateway.status(order).await["status"], "Completed");
     assert_eq!(gateway.balance().await, "999.892");
     assert_eq!(accepted(&alpha, LINK), 1);
     assert!(!gateway.log().contains("not-shown"), "the password is in the log: {}", gateway.log());
