@@ -1,6 +1,6 @@
 //! What marks the one gateway on a database: a lock of a session of its own, which ends with its connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, Config, NoTls};
@@ -15,10 +15,19 @@ const LOCK_TRIES: u32 = 10;
 /// How long the server may take for it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a failure to take it again stands: those who wait do not each find the server away for themselves.
+const FAILURE_STANDS: Duration = Duration::from_millis(500);
+
 /// The lock, and the connection whose life is its life.
 pub(super) struct GatewayLock {
     config: Config,
-    holder: Mutex<Client>,
+    holder: Mutex<Holder>,
+}
+
+struct Holder {
+    client: Client,
+    /// When it last could not be taken again, and why.
+    failed: Option<(Instant, StoreError)>,
 }
 
 impl GatewayLock {
@@ -29,7 +38,7 @@ impl GatewayLock {
     pub(super) async fn take(config: Config, name: &str) -> StoreResult<Self> {
         for _ in 0..LOCK_TRIES {
             if let Some(holder) = try_take(&config).await? {
-                return Ok(Self { config, holder: Mutex::new(holder) });
+                return Ok(Self { config, holder: Mutex::new(Holder { client: holder, failed: None }) });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -39,13 +48,22 @@ impl GatewayLock {
     /// Makes sure that it is held, before anything is written. Where its connection was lost it is taken again.
     pub(super) async fn hold(&self) -> StoreResult<()> {
         let mut holder = self.holder.lock().await;
-        if !holder.is_closed() {
+        if !holder.client.is_closed() {
             return Ok(());
         }
-        let Some(again) = try_take(&self.config).await? else {
-            return Err(StoreError::CannotWrite("another gateway holds this store now: stop one of them".into()));
-        };
-        *holder = again;
+        if let Some((at, error)) = &holder.failed
+            && at.elapsed() < FAILURE_STANDS
+        {
+            return Err(error.clone());
+        }
+        let held = || StoreError::CannotWrite("another gateway holds this store now: stop one of them".into());
+        match try_take(&self.config).await.and_then(|taken| taken.ok_or_else(held)) {
+            Ok(client) => *holder = Holder { client, failed: None },
+            Err(error) => {
+                holder.failed = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        }
         tracing::warn!(
             "the connection that marks this gateway was lost; it was made again, orders are taken as before"
         );

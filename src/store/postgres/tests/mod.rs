@@ -118,3 +118,41 @@ async fn a_server_that_was_away_leaves_nothing_half_done() {
     assert_eq!(store.order_by_token(lost.order.token).await.unwrap().map(|order| order.id), Some(placed.id));
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_lock_went_to_another_writes_nothing() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await;
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let end_holder = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    raw.batch_execute(end_holder).await.unwrap();
+    order(&store, anna.client.id, "1.20").await;
+    // Taken from under it: whoever is first has it then.
+    let other = loop {
+        raw.batch_execute(end_holder).await.unwrap();
+        if let Ok(other) = PostgresStore::open(&url.clone().into(), GATEWAY).await {
+            break other;
+        }
+    };
+    let refused = loop {
+        if let Err(error) = store.place(placement(new_order(anna.client.id, "1.20"))).await {
+            break error;
+        }
+    };
+    assert!(matches!(refused, StoreError::CannotWrite(_)), "{refused}");
+    assert_eq!(other.balance(anna.client.id).await.unwrap(), store.balance(anna.client.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn ids_end_and_start_where_they_are_to() {
+    let url = Cluster::shared().new_database().await;
+    let mode = OpenMode::Gateway { first_order_id: 2_147_483_647 };
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.into(), mode).await.unwrap());
+    let anna = client(&store, "anna", "10").await;
+    assert_eq!(order(&store, anna.client.id, "1.20").await.id.get(), 2_147_483_647);
+    let refused = store.place(placement(new_order(anna.client.id, "1.20"))).await.unwrap();
+    assert!(matches!(refused, Placed::NoMoreIds), "{refused:?}");
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
