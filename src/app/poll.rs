@@ -24,8 +24,11 @@ use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 const BATCH: usize = 100;
 /// How many `status` calls are under way at one provider: few enough to leave room for orders.
 const AT_ONCE: usize = 4;
-/// The part of `status_ttl` that what is due waits for others to fill its call: a second, unless configured otherwise.
+/// How long what is due waits for others to fill its call: this part of `status_ttl`, which is a second unless configured
+/// otherwise,
 const LINGER_PART: u32 = 30;
+/// and no longer than this.
+const LONGEST_LINGER: Duration = Duration::from_secs(1);
 /// How long a claimed order is left alone where its poll brought no news.
 const CLAIM: Duration = Duration::from_secs(120);
 /// How long a poll stands in the provider's queue.
@@ -78,7 +81,8 @@ impl App {
         if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
             return Ok(None);
         }
-        if !self.is_time_to_poll(provider, snapshot.terms.status_ttl / LINGER_PART).await? {
+        let linger = LONGEST_LINGER.min(snapshot.terms.status_ttl / LINGER_PART);
+        if !self.is_time_to_poll(provider, linger).await? {
             return Ok(None);
         }
         let Some(permit) = self.poll_permit(&upstream).await else { return Ok(None) };
