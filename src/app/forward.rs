@@ -136,6 +136,7 @@ impl App {
     async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
         let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
         tokio::select! {
+            biased;
             permit = upstream.permit(Priority::Orders, patience) => match permit {
                 Ok(permit) => Ok((upstream, permit)),
                 Err(unavailable) => Err(unavailable.to_string()),

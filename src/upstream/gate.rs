@@ -169,6 +169,7 @@ impl Gate {
                 Step::Wait(until) => {
                     let until = until.map_or(deadline, |until| until.min(deadline));
                     tokio::select! {
+                        biased;
                         () = ticket.woken.notified() => {}
                         () = sleep_until(until) => {}
                     }

@@ -1,0 +1,66 @@
+//! The whole core, step by step in an order drawn from a seed, on a virtual clock, against simulated upstreams: see
+//! docs/simulation.md.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `driver` | one seed: whose turn it is, what is asked, what goes wrong, when time passes |
+//! | `ending` | its end: nothing goes wrong any more, and whatever can end has to end |
+//! | `clients`, `panel`, `faults` | who asks, who is asked, and how those answer |
+//! | `wire`, `store` | the seams: what arrives, what is written, what is lost |
+//! | `oracle` | what is true on both sides, and what must hold |
+//! | `mutations` | deliberate mistakes that the oracle has to find |
+//! | `scale` | 100,000 active orders followed at one provider |
+
+mod clients;
+mod driver;
+mod ending;
+mod faults;
+mod log;
+mod mutations;
+mod oracle;
+mod panel;
+mod rng;
+mod store;
+mod terms;
+mod tests;
+mod wire;
+mod world;
+
+use driver::Driver;
+use mutations::Mutation;
+use rng::Rng;
+use terms::Plan;
+use world::World;
+
+/// How a seed went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    /// What does not hold; nothing where all is well.
+    failure: Option<String>,
+    /// Every event in order, with the virtual time.
+    story: Vec<String>,
+}
+
+/// Runs one seed, with a mistake or without.
+fn run(seed: u64, mutation: Option<Mutation>) -> Run {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(&mut rng);
+        let panels = terms::panels(&mut rng);
+        let steps = 300 + rng.below(500);
+        let world = World::new(rng, panels, mutation);
+        let _log = log::told_to(&world);
+        let mut driver = Driver::new(std::sync::Arc::clone(&world), plan).await;
+        for _ in 0..steps {
+            if world.failure().is_some() {
+                break;
+            }
+            driver.step().await;
+        }
+        if world.failure().is_none() {
+            driver.end().await;
+        }
+        Run { failure: world.failure(), story: world.story() }
+    })
+}
