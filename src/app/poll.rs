@@ -78,7 +78,7 @@ impl App {
         }
         let (mut news, batches) =
             self.tasks.unless_stopping(ask_together(upstream, permit, orders)).await.unwrap_or_default();
-        if batches || orders.len() == 1 {
+        if batches {
             return news;
         }
         // Some panels answer a batch with one error where they know none of its orders, and any may where it is out

@@ -266,6 +266,19 @@ async fn one_refused_batch_does_not_ask_for_every_order_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_only_order_of_a_provider_without_batches_is_followed() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    bench.later(Duration::from_secs(60));
+    bench.wire.say(r#"{"error":"Incorrect order ID"}"#);
+    bench.wire.say(r#"{"charge":"1","start_count":"5","status":"Completed","remains":"0"}"#);
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert!(matches!(bench.state(&order).await, State::Closed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_no_sync() {
     let bench = bench().await;
     let app = Arc::clone(&bench.app);

@@ -15,16 +15,16 @@ use super::terms::{LEASE, PROVIDERS, Plan};
 use super::wire::{PanelWire, arrive};
 use super::world::{State as Shared, World};
 use crate::app::requests::{How, Request};
-use crate::app::{App, Upstreams};
+use crate::app::{App, Upstreams, locked};
 use crate::cache::Cache;
 use crate::domain::client::EntryKind;
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::{Event, State};
 use crate::store::Store;
-use crate::store::records::{Moved, Movement};
+use crate::store::records::{Moved, Movement, NewCatalogue};
 use crate::store::sqlite::SqliteStore;
 use crate::task::Tasks;
-use crate::upstream::{Limits, Upstream, UpstreamOptions};
+use crate::upstream::{Limits, Upstream, UpstreamOptions, decode_services};
 
 /// Turns without any time passing, after which nothing will ever come to rest.
 const RESTLESS: u32 = 20_000;
@@ -47,7 +47,7 @@ enum Happening {
 
 const HAPPENINGS: &[(u64, Happening)] = &[
     (30, Happening::Wait),
-    (14, Happening::Ask(0)),
+    (18, Happening::Ask(0)),
     (6, Happening::Ask(1)),
     (5, Happening::Ask(2)),
     (2, Happening::Ask(3)),
@@ -59,7 +59,7 @@ const HAPPENINGS: &[(u64, Happening)] = &[
     (4, Happening::Operator),
     (2, Happening::GiveUp),
     (1, Happening::Jump),
-    (3, Happening::Reload),
+    (1, Happening::Reload),
     (2, Happening::Crash),
 ];
 
@@ -107,6 +107,9 @@ impl Driver {
     pub(super) async fn new(world: Arc<World>, plan: Plan) -> Self {
         let inner = Arc::new(SqliteStore::in_memory(1).unwrap());
         let resellers = Resellers::open(&inner, &world).await;
+        if world.state().rng.chance(90) {
+            put_lists(&inner, &world).await;
+        }
         let store = WatchedStore { inner: Arc::clone(&inner), world: Arc::clone(&world), app: Default::default() };
         let mut driver = Self {
             world,
@@ -158,6 +161,9 @@ impl Driver {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let (clock, terms) = (self.world.clock(), self.plan.terms(mutation));
         let app = App::new(store, Cache::local(1 << 20), clock, self.tasks.clone(), upstreams, terms).await.unwrap();
+        // What the gateway repeats for each provider is called here one by one, also after a reload.
+        let followed = PROVIDERS.map(|id| (ProviderId::new(id), self.tasks.stop_token()));
+        locked(&app.followers).extend(followed);
         *self.store.app.lock().unwrap() = Arc::downgrade(&app);
         self.takes_orders(&[&self.plan.clone()]);
         let recovering = Arc::clone(&app);
@@ -412,6 +418,17 @@ impl Driver {
         self.world.state().oracle.given_up(order);
         let app = self.app();
         self.others.push(self.tasks.spawn(async move { drop(app.decide(stored, Event::SenderLost).await) }));
+    }
+}
+
+/// What the panels sell is known from an earlier run.
+async fn put_lists(store: &SqliteStore, world: &World) {
+    for id in PROVIDERS.map(ProviderId::new) {
+        let answer = world.state().panels[&id].list();
+        let services = decode_services(answer.body.as_bytes()).unwrap().services;
+        let learnt = services.iter().map(|service| (service.id.clone(), service.identity())).collect();
+        let list = NewCatalogue { fetched_at: world.now(), services, learnt, mended: Vec::new() };
+        store.put_catalogue(&id, list).await.unwrap();
     }
 }
 

@@ -20,6 +20,7 @@ mod mutations;
 mod oracle;
 mod panel;
 mod rng;
+mod scale;
 mod store;
 mod terms;
 mod tests;
@@ -48,7 +49,7 @@ fn run(seed: u64, mutation: Option<Mutation>) -> Run {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng);
         let panels = terms::panels(&mut rng);
-        let steps = 300 + rng.below(500);
+        let steps = 150 + rng.below(350);
         let world = World::new(rng, panels, mutation);
         let _log = log::told_to(&world);
         let mut driver = Driver::new(std::sync::Arc::clone(&world), plan).await;

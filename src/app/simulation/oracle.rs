@@ -18,13 +18,12 @@ use crate::domain::service_type::ServiceType;
 pub(super) struct Report {
     word: &'static str,
     remains: u64,
-    quantity: u64,
     charge: Decimal,
 }
 
 impl Report {
     pub(super) fn of(held: &Held) -> Self {
-        Self { word: held.word, remains: held.remains, quantity: held.quantity, charge: held.charge }
+        Self { word: held.word, remains: held.remains, charge: held.charge }
     }
 }
 
@@ -408,7 +407,7 @@ fn owed(order: &Order, report: &Report, first: Decimal) -> i64 {
             let micros = |amount: Decimal| (amount * Decimal::from(1_000_000)).to_i128().unwrap();
             share(micros(first) - micros(report.charge), micros(first))
         }
-        "Partial" => share(i128::from(report.remains), i128::from(report.quantity)),
+        "Partial" => share(i128::from(report.remains.min(order.params.units)), i128::from(order.params.units)),
         _ => 0,
     };
     i64::try_from(owed).unwrap()

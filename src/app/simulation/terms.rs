@@ -29,7 +29,7 @@ pub(super) struct Plan {
     markup: u32,
     second_route: bool,
     third_service: bool,
-    partial_is_final: bool,
+    pub(super) partial_is_final: bool,
     wait: u64,
 }
 

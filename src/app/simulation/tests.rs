@@ -10,7 +10,7 @@ const SEEDS: u64 = 200;
 /// Seeds within which each mistake must be found.
 const SEEDS_FOR_A_MISTAKE: u64 = 150;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
