@@ -123,7 +123,7 @@ impl Resellers {
             };
             (usize::try_from(client).unwrap(), pairs, asked)
         };
-        world.note(&format!("{} asks: {}", self.all[client].name, said(&pairs)));
+        world.note(format_args!("{} asks: {}", self.all[client].name, said(&pairs)));
         let params = params(&self.all[client].key, &pairs);
         let app = Arc::clone(app);
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -133,7 +133,7 @@ impl Resellers {
 
     fn add(&mut self, rng: &mut Rng) -> (Vec<(&'static str, String)>, Asked) {
         self.links += 1;
-        let link = if rng.chance(25) { format!("shared/{}", rng.below(3)) } else { format!("link/{}", self.links) };
+        let link = if rng.chance(35) { format!("shared/{}", rng.below(3)) } else { format!("link/{}", self.links) };
         let quantity = *rng.pick(&[100, 333, 1000, 1000, 4999, 5]);
         let mut pairs = vec![
             ("action", "add".to_owned()),
@@ -165,7 +165,7 @@ impl Resellers {
                 continue;
             };
             let text = String::from_utf8(answer.plain.to_vec()).unwrap();
-            world.note(&format!("{} is answered: {text}", self.all[client].name));
+            world.note(format_args!("{} is answered: {text}", self.all[client].name));
             let checked = self.check(store, world, client, &asked, task, &text).await;
             world
                 .state()

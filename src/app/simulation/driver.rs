@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::clients::Resellers;
 use super::mutations::Mutation;
 use super::store::WatchedStore;
-use super::terms::{LEASE, PROVIDERS, Plan};
+use super::terms::{LEASE, Limit, PROVIDERS, Plan};
 use super::wire::{PanelWire, arrive};
 use super::world::{State as Shared, World};
 use crate::app::requests::{How, Request};
@@ -42,6 +42,7 @@ enum Happening {
     GiveUp,
     Jump,
     Reload,
+    Pause,
     Crash,
 }
 
@@ -53,38 +54,50 @@ const HAPPENINGS: &[(u64, Happening)] = &[
     (2, Happening::Ask(3)),
     (1, Happening::Ask(4)),
     (45, Happening::Background),
-    (14, Happening::Panel),
+    (22, Happening::Panel),
     (3, Happening::Prices),
     (2, Happening::Money),
     (4, Happening::Operator),
     (2, Happening::GiveUp),
     (1, Happening::Jump),
     (1, Happening::Reload),
+    (1, Happening::Pause),
     (2, Happening::Crash),
 ];
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Job = fn(Arc<App>, ProviderId) -> Work;
 
-/// What works without being asked; the gateway repeats each of them.
-const JOBS: &[(&str, Job)] = &[
-    ("forward", |app, _| Box::pin(app.forward_due())),
-    ("hasten", |app, _| Box::pin(app.hasten_asked())),
-    ("hasten refills", |app, _| Box::pin(app.hasten_asked_refills())),
-    ("wishes", |app, _| Box::pin(app.forward_wishes())),
-    ("lost senders", |app, _| Box::pin(app.find_lost_senders())),
-    ("lost refills", |app, _| Box::pin(app.find_lost_refills())),
-    ("running", |app, _| Box::pin(app.follow_running())),
-    ("count", |app, _| Box::pin(app.count_orders())),
+/// What works without being asked, and how often; the gateway repeats each of them.
+const JOBS: &[(u64, &str, Job)] = &[
+    (6, "forward", |app, _| Box::pin(app.forward_due())),
+    (2, "hasten", |app, _| Box::pin(app.hasten_asked())),
+    (1, "hasten refills", |app, _| Box::pin(app.hasten_asked_refills())),
+    (3, "wishes", |app, _| Box::pin(app.forward_wishes())),
+    (1, "lost senders", |app, _| Box::pin(app.find_lost_senders())),
+    (1, "lost refills", |app, _| Box::pin(app.find_lost_refills())),
+    (1, "running", |app, _| Box::pin(app.follow_running())),
+    (1, "count", |app, _| Box::pin(app.count_orders())),
+    (1, "pauses", |app, _| Box::pin(app.follow_pauses())),
 ];
 
 /// The same for each provider.
-const PROVIDERS_JOBS: &[(&str, Job)] = &[
-    ("poll", |app, provider| Box::pin(app.poll_due(provider))),
-    ("refills", |app, provider| Box::pin(app.poll_refills(provider))),
-    ("sync", |app, provider| Box::pin(app.sync_if_due(provider))),
-    ("probe", |app, provider| Box::pin(app.probe(provider))),
+const PROVIDERS_JOBS: &[(u64, &str, Job)] = &[
+    (8, "poll", |app, provider| Box::pin(app.poll_due(provider))),
+    (1, "refills", |app, provider| Box::pin(app.poll_refills(provider))),
+    (2, "sync", |app, provider| Box::pin(app.sync_if_due(provider))),
+    (2, "probe", |app, provider| Box::pin(app.probe(provider))),
 ];
+
+const ALL_JOBS: usize = JOBS.len() + PROVIDERS_JOBS.len() * PROVIDERS.len();
+
+/// A job by its number, and for which provider.
+fn job(number: usize) -> ((u64, &'static str, Job), ProviderId) {
+    match number.checked_sub(JOBS.len()) {
+        None => (JOBS[number], ProviderId::new("all")),
+        Some(at) => (PROVIDERS_JOBS[at / PROVIDERS.len()], ProviderId::new(PROVIDERS[at % PROVIDERS.len()])),
+    }
+}
 
 pub(super) struct Driver {
     pub(super) world: Arc<World>,
@@ -134,46 +147,28 @@ impl Driver {
 
     /// A new process on the same store.
     async fn start(&mut self) {
-        let mutation = self.world.state().mutation;
         self.tasks = Tasks::taking_turns(self.world.turns.clone());
         let mut upstreams = Upstreams::new();
         for id in PROVIDERS.map(ProviderId::new) {
-            let (per_second, burst, max_in_flight) = self.plan.limits[&id];
-            let wire = PanelWire { world: Arc::clone(&self.world), provider: id.clone() };
-            let faster = if mutation == Some(Mutation::IgnoreRateLimit) { 50 } else { 1 };
-            let wider = if mutation == Some(Mutation::IgnoreInFlight) { 50 } else { 1 };
-            let mut state = self.world.state();
-            state.oracle.limit(&id, per_second, burst, max_in_flight);
-            let options = UpstreamOptions {
-                provider: id.clone(),
-                wire: Arc::new(wire),
-                key: state.panels[&id].key.clone().into(),
-                limits: Limits {
-                    requests_per_second: (per_second * faster).into(),
-                    burst: burst * faster,
-                    max_in_flight: max_in_flight * wider,
-                },
-                rejects: Vec::new(),
-            };
-            drop(state);
+            let options = self.options(&id, self.plan.limits[&id]);
             upstreams.insert(id, Arc::new(Upstream::new(options)));
         }
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let (clock, terms) = (self.world.clock(), self.plan.terms(mutation));
+        let (clock, terms) = (self.world.clock(), self.plan.terms(self.world.state().mutation));
         let app = App::new(store, Cache::local(1 << 20), clock, self.tasks.clone(), upstreams, terms).await.unwrap();
         // What the gateway repeats for each provider is called here one by one, also after a reload.
         let followed = PROVIDERS.map(|id| (ProviderId::new(id), self.tasks.stop_token()));
         locked(&app.followers).extend(followed);
         *self.store.app.lock().unwrap() = Arc::downgrade(&app);
-        self.takes_orders(&[&self.plan.clone()]);
+        self.in_force(&[&self.plan]);
         let recovering = Arc::clone(&app);
         self.starting = Some(self.tasks.spawn(async move { recovering.recover().await.is_ok() }));
         self.app = Some(app);
-        self.world.note("*** a gateway starts");
+        self.world.note(format_args!("*** a gateway starts"));
     }
 
     pub(super) async fn crash(&mut self) {
-        self.world.note("*** the gateway is killed");
+        self.world.note(format_args!("*** the gateway is killed"));
         self.world.state().oracle.crashed();
         self.world.turns.kill().await;
         self.resellers.cut_off(&self.world);
@@ -186,9 +181,35 @@ impl Driver {
         self.start().await;
     }
 
-    fn takes_orders(&self, plans: &[&Plan]) {
-        let taking = PROVIDERS.map(ProviderId::new).into_iter();
-        self.world.state().taking = taking.filter(|id| plans.iter().any(|plan| plan.takes_orders(id))).collect();
+    fn options(&self, id: &ProviderId, (per_second, burst, max_in_flight): Limit) -> UpstreamOptions {
+        let state = self.world.state();
+        let faster = if state.mutation == Some(Mutation::IgnoreRateLimit) { 50 } else { 1 };
+        let wider = if state.mutation == Some(Mutation::IgnoreInFlight) { 50 } else { 1 };
+        UpstreamOptions {
+            provider: id.clone(),
+            wire: Arc::new(PanelWire { world: Arc::clone(&self.world), provider: id.clone() }),
+            key: state.panels[id].key.clone().into(),
+            limits: Limits {
+                requests_per_second: (per_second * faster).into(),
+                burst: burst * faster,
+                max_in_flight: max_in_flight * wider,
+            },
+            rejects: Vec::new(),
+        }
+    }
+
+    /// What one of these versions of the file allows may happen.
+    fn in_force(&self, plans: &[&Plan]) {
+        let now = self.world.elapsed();
+        let mut state = self.world.state();
+        state.taking.clear();
+        for id in PROVIDERS.map(ProviderId::new) {
+            let limits: Vec<Limit> = plans.iter().map(|plan| plan.limits[&id]).collect();
+            state.oracle.limit(&id, now, &limits);
+            if plans.iter().any(|plan| plan.takes_orders(&id)) {
+                state.taking.insert(id);
+            }
+        }
     }
 
     fn app(&self) -> Arc<App> {
@@ -231,7 +252,7 @@ impl Driver {
         if self.starting.as_ref().is_some_and(JoinHandle::is_finished) {
             // A gateway that can't take up what was left does not start.
             if self.starting.take().unwrap().await.unwrap_or(false) {
-                self.world.note("*** the gateway is ready");
+                self.world.note(format_args!("*** the gateway is ready"));
             } else {
                 self.crash().await;
             }
@@ -241,8 +262,8 @@ impl Driver {
             if task.await.unwrap_or(false) {
                 self.plan = plan;
             }
-            self.world.note("*** the reload is over");
-            self.takes_orders(&[&self.plan.clone()]);
+            self.world.note(format_args!("*** the reload is over"));
+            self.in_force(&[&self.plan]);
         }
     }
 
@@ -293,7 +314,8 @@ impl Driver {
         let ready = self.starting.is_none();
         match happening {
             Happening::Wait if !busy => {
-                let longest = *self.world.state().rng.pick(&[50, 500, 2000, 10_000, 60_000, 600_000]);
+                let longest =
+                    *self.world.state().rng.pick(&[50, 500, 2000, 10_000, 60_000, 60_000, 600_000, 5_400_000]);
                 self.wait(Duration::from_millis(longest)).await;
             }
             Happening::Ask(kind) if ready && self.resellers.calls.len() < 6 => {
@@ -301,9 +323,9 @@ impl Driver {
                 self.resellers.ask(&app, &self.tasks, &self.world, kind);
             }
             Happening::Background if ready => {
-                let jobs = JOBS.len() + PROVIDERS_JOBS.len() * PROVIDERS.len();
-                let job = self.world.state().rng.below(jobs as u64);
-                self.background(usize::try_from(job).unwrap());
+                let jobs: Vec<(u64, usize)> = (0..ALL_JOBS).map(|number| (job(number).0.0, number)).collect();
+                let job = self.world.state().rng.weighted(&jobs);
+                self.background(job);
             }
             Happening::Panel => panel_moves(&mut self.world.state()),
             Happening::Prices => prices_move(&mut self.world.state()),
@@ -312,13 +334,14 @@ impl Driver {
             Happening::GiveUp if ready => self.somebody_gives_up().await,
             Happening::Jump => {
                 let by = *self.world.state().rng.pick(&[-7_200_000, -90_000, -1000, 1000, 90_000, 7_200_000]);
-                self.world.note(&format!("*** the clock jumps by {by} ms"));
+                self.world.note(format_args!("*** the clock jumps by {by} ms"));
                 self.world.jump(by);
             }
             Happening::Reload if ready && self.reloading.is_none() => {
                 let plan = self.plan.changed(&mut self.world.state().rng);
                 self.reload(plan);
             }
+            Happening::Pause => self.pause().await,
             Happening::Crash => {
                 let crashes = self.world.state().weather.crashes;
                 if crashes > 0 && self.world.state().rng.chance(crashes) {
@@ -330,24 +353,18 @@ impl Driver {
     }
 
     fn background(&mut self, number: usize) {
-        let (name, job, provider) = match number.checked_sub(JOBS.len()) {
-            None => (JOBS[number].0, JOBS[number].1, ProviderId::new("alpha")),
-            Some(at) => {
-                let (name, job) = PROVIDERS_JOBS[at / PROVIDERS.len()];
-                (name, job, ProviderId::new(PROVIDERS[at % PROVIDERS.len()]))
-            }
-        };
+        let ((_, name, work), provider) = job(number);
         let key = (name, provider.clone());
         if self.jobs.contains_key(&key) {
             return;
         }
-        let task = self.tasks.spawn(job(self.app(), provider.clone()));
-        self.world.note(&format!("task {} is {name} {provider}", self.world.turns.newest()));
+        let task = self.tasks.spawn(work(self.app(), provider.clone()));
+        self.world.note(format_args!("task {} is {name} {provider}", self.world.turns.newest()));
         self.jobs.insert(key, task);
     }
 
     pub(super) fn all_in_background(&mut self) {
-        for number in 0..JOBS.len() + PROVIDERS_JOBS.len() * PROVIDERS.len() {
+        for number in 0..ALL_JOBS {
             self.background(number);
         }
     }
@@ -355,11 +372,30 @@ impl Driver {
     pub(super) fn reload(&mut self, plan: Plan) {
         let app = self.app();
         let terms = plan.terms(self.world.state().mutation);
-        self.takes_orders(&[&self.plan, &plan]);
-        self.world.note(&format!("*** reload: {plan:?}"));
-        let upstreams = Upstreams::clone(&app.upstreams());
+        self.in_force(&[&self.plan, &plan]);
+        self.world.note(format_args!("*** reload: {plan:?}"));
+        let present = app.upstreams();
+        let upstreams = present.iter().map(|(id, now)| {
+            let options = self.options(id, plan.limits[id]);
+            (id.clone(), Arc::new(now.successor(options)))
+        });
+        let upstreams: Upstreams = upstreams.collect();
         let task = self.tasks.spawn(async move { app.reload(terms, upstreams).await.is_ok() });
         self.reloading = Some((plan, task));
+    }
+
+    /// The operator holds a provider's orders back, or lets them go again.
+    async fn pause(&self) {
+        let id = ProviderId::new(*self.world.state().rng.pick(&PROVIDERS));
+        let paused = self.inner.pauses().await.unwrap().hold(&id);
+        self.world.note(format_args!("the operator {} {id}", if paused { "resumes" } else { "pauses" }));
+        self.inner.set_paused(Some(&id), !paused, self.world.now()).await.unwrap();
+    }
+
+    pub(super) async fn resume(&self) {
+        for id in PROVIDERS.map(ProviderId::new) {
+            self.inner.set_paused(Some(&id), false, self.world.now()).await.unwrap();
+        }
     }
 
     async fn money_moves(&mut self) {
@@ -372,7 +408,7 @@ impl Driver {
         let amount = crate::domain::money::Money::from_units(units);
         let movement = Movement { kind, amount, reference: None, note: None };
         if let Ok(Moved::Done(_)) = self.inner.move_money(reseller.name, movement, self.world.now()).await {
-            self.world.note(&format!("{} of {}", kind.as_str(), reseller.name));
+            self.world.note(format_args!("{} of {}", kind.as_str(), reseller.name));
             self.world.state().oracle.money_moved(reseller.id, units);
         }
     }
@@ -400,7 +436,7 @@ impl Driver {
             How::Placed(id) => state.oracle.is_named(order, id),
         }
         drop(state);
-        self.world.note(&format!("the operator settles order {order}: {how:?}"));
+        self.world.note(format_args!("the operator settles order {order}: {how:?}"));
         let request = Request::Resolve { order: order.get(), attempt, how };
         self.others.push(self.tasks.spawn(async move { drop(app.carry_out(request).await) }));
     }
@@ -413,7 +449,7 @@ impl Driver {
         }
         let order = *self.world.state().rng.pick(&open);
         self.world.jump(i64::try_from(LEASE.as_millis()).unwrap());
-        self.world.note(&format!("*** the sender of order {order} is given up"));
+        self.world.note(format_args!("*** the sender of order {order} is given up"));
         let stored = self.inner.order(order).await.unwrap().unwrap();
         self.world.state().oracle.given_up(order);
         let app = self.app();
@@ -464,7 +500,9 @@ fn prices_move(state: &mut Shared) {
     let panel = panels.get_mut(&provider).unwrap();
     match rng.below(4) {
         0 => panel.balance = rust_decimal::Decimal::from(rng.below(3)),
-        1 => panel.balance += rust_decimal::Decimal::from(50),
+        1 if rng.chance(70) => panel.balance += rust_decimal::Decimal::from(50),
+        // Its IDs are given to services of another type, and back.
+        1 => panel.services.iter_mut().for_each(|listed| listed.flat = !listed.flat),
         _ => {
             let count = panel.services.len() as u64;
             let listed = &mut panel.services[usize::try_from(rng.below(count)).unwrap()];

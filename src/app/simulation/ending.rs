@@ -18,11 +18,12 @@ const PAUSES: [u64; 40] = [
 
 impl Driver {
     pub(super) async fn end(&mut self) {
-        self.world.note("*** from here on nothing goes wrong");
+        self.world.note(format_args!("*** from here on nothing goes wrong"));
         self.world.calm_down();
         self.rest(Duration::from_secs(300)).await;
         let mended = self.plan.mended();
         self.reload(mended);
+        self.resume().await;
         for pause in PAUSES {
             self.rest(Duration::from_secs(20)).await;
             if self.world.failure().is_some() || self.is_over() {
@@ -144,7 +145,7 @@ impl Driver {
             let outcome = kept.outcome.as_deref().unwrap_or("none");
             let named = |upstream_id: &String| kept.detail.as_ref().is_some_and(|detail| detail.contains(upstream_id));
             let right = match told {
-                Told::Accepted(upstream_id) => named(upstream_id),
+                Told::Accepted(upstream_id) => named(upstream_id) || state.oracle.was_settled(id),
                 Told::Rejected(_) => outcome == "rejected",
                 Told::NotSent => outcome == "not_sent",
                 Told::Ambiguous => outcome == "ambiguous" || state.oracle.was_settled(id),

@@ -62,7 +62,7 @@ pub(super) const DUPLICATES: &[&str] = &[
     "error.duplicate_order",
 ];
 
-/// Texts that are said with or without an order; the last ones nobody knows.
+/// Texts that are said with or without an order.
 const UNCLEAR: &[&str] = &[
     "There was an error processing your request. Please try again later",
     "There was an error while creating your order",
@@ -70,6 +70,10 @@ const UNCLEAR: &[&str] = &[
     "Internal server error",
     "Server Error",
     "Your account has been suspended.",
+];
+
+/// The same, in words that nobody knows.
+const UNKNOWN: &[&str] = &[
     "Something went sideways, error 0x17",
     "Order queued for review",
     "Order could not be saved",
@@ -81,6 +85,8 @@ const UNREACHED: &[(u16, Why)] = &[
     (307, Maintenance),
     (308, Maintenance),
     (404, Maintenance),
+    (429, RateLimit),
+    (429, RateLimit),
     (429, RateLimit),
     (521, Maintenance),
     (523, Maintenance),
@@ -167,23 +173,32 @@ pub(super) fn error(rng: &mut Rng, text: &str) -> Said {
 /// A reply that leaves open whether there is an order. `key`: some panels show what they were sent.
 pub(super) fn unclear(rng: &mut Rng, key: &str) -> Said {
     match rng.below(10) {
-        0..4 => {
+        0..3 => {
             let status = *rng.pick(LOST);
             Said::with(
                 status,
                 *rng.pick(&["", "<html><body>Bad gateway</body></html>", r#"{"message":"Server Error"}"#]),
             )
         }
-        4..7 => Said::ok(*rng.pick(EMPTY)),
-        7 => {
+        3..5 => Said::ok(*rng.pick(EMPTY)),
+        5 => {
+            let text = *rng.pick(UNCLEAR);
+            error(rng, text)
+        }
+        6 => {
             let text = format!("cannot process key={key}&action=add");
             error(rng, &text)
         }
         _ => {
-            let text = *rng.pick(UNCLEAR);
+            let text = *rng.pick(UNKNOWN);
             error(rng, text)
         }
     }
+}
+
+/// Whether an answer is an error in words that nobody knows.
+pub(super) fn is_unknown(body: &str) -> bool {
+    UNKNOWN.iter().any(|text| body.contains(text))
 }
 
 /// An order's ID in one of the forms that panels give it.

@@ -35,7 +35,7 @@ impl<S: Subscriber> Layer<S> for Log {
         if keys.iter().any(|key| line.0.contains(key)) {
             world.fail(format!("a key is in the log: {}", line.0));
         }
-        world.note(&line.0);
+        world.note(format_args!("{}", line.0));
     }
 }
 

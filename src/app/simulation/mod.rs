@@ -38,19 +38,19 @@ use world::World;
 struct Run {
     /// What does not hold; nothing where all is well.
     failure: Option<String>,
-    /// Every event in order, with the virtual time.
+    /// Every event in order, with the virtual time, where it was told.
     story: Vec<String>,
 }
 
-/// Runs one seed, with a mistake or without.
-fn run(seed: u64, mutation: Option<Mutation>) -> Run {
+/// Runs one seed, with a mistake or without; with its story, which takes longer, or without.
+fn run(seed: u64, mutation: Option<Mutation>, telling: bool) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(&mut rng);
         let panels = terms::panels(&mut rng);
         let steps = 150 + rng.below(350);
-        let world = World::new(rng, panels, mutation);
+        let world = World::new(rng, panels, mutation, telling);
         let _log = log::told_to(&world);
         let mut driver = Driver::new(std::sync::Arc::clone(&world), plan).await;
         for _ in 0..steps {

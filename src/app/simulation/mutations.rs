@@ -70,6 +70,12 @@ pub(super) enum Mutation {
     IgnoreInFlight,
     /// A drained provider gets orders.
     SendToDrained,
+    /// "Too many requests" is no reason to wait.
+    IgnoreRetryAfter,
+    /// An order is bound at a provider that did not name it.
+    BindElsewhere,
+    /// A panel that changes its mind gets its refund back.
+    TakeRefundBack,
     /// The key is logged.
     LogTheKey,
 }
@@ -109,6 +115,9 @@ impl Mutation {
         Self::IgnoreRateLimit,
         Self::IgnoreInFlight,
         Self::SendToDrained,
+        Self::IgnoreRetryAfter,
+        Self::BindElsewhere,
+        Self::TakeRefundBack,
         Self::LogTheKey,
     ];
 }

@@ -9,6 +9,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::faults::{Told, Why};
 use super::panel::Held;
+use super::terms::Limit;
 use crate::domain::ids::{ClientId, OrderId, ProviderId, Route};
 use crate::domain::order::{Order, State};
 use crate::domain::service_type::ServiceType;
@@ -63,6 +64,8 @@ struct Pace {
     /// When the bucket is empty again, as in GCRA.
     full_until: Duration,
     in_flight: u32,
+    /// From when to when it wants no calls.
+    quiet: Option<(Duration, Duration)>,
 }
 
 #[derive(Default)]
@@ -82,12 +85,14 @@ type Lawful = Result<(), String>;
 impl Oracle {
     // === The wire ===
 
-    /// The limits that hold from now on. Where they were others, calls by both may come for a while.
-    pub(super) fn limit(&mut self, provider: &ProviderId, per_second: u32, burst: u32, max_in_flight: u32) {
+    /// The limits that hold from `now` on: those of a reload that is under way, or of those before it.
+    pub(super) fn limit(&mut self, provider: &ProviderId, now: Duration, limits: &[Limit]) {
+        let most = |of: fn(&Limit) -> u32| limits.iter().map(of).max().unwrap();
         let pace = self.paces.entry(provider.clone()).or_default();
-        pace.period = Duration::from_secs(1) / per_second;
-        pace.burst = burst;
-        pace.max_in_flight = max_in_flight;
+        pace.period = Duration::from_secs(1) / most(|limit| limit.0);
+        pace.burst = most(|limit| limit.1);
+        pace.max_in_flight = most(|limit| limit.2);
+        pace.full_until = pace.full_until.min(now + pace.period * pace.burst);
     }
 
     pub(super) fn call_begins(&mut self, provider: &ProviderId, now: Duration) -> Lawful {
@@ -95,6 +100,9 @@ impl Oracle {
         pace.in_flight += 1;
         if pace.in_flight > pace.max_in_flight {
             return Err(format!("{} calls at once to {provider}, {} are allowed", pace.in_flight, pace.max_in_flight));
+        }
+        if pace.quiet.is_some_and(|(since, until)| since < now && now < until) {
+            return Err(format!("a call to {provider}, which asked to be left alone"));
         }
         pace.full_until = pace.full_until.max(now) + pace.period;
         if pace.full_until - now > pace.period * pace.burst + Duration::from_millis(1) {
@@ -106,6 +114,14 @@ impl Oracle {
     pub(super) fn call_ended(&mut self, provider: &ProviderId) {
         let pace = self.paces.get_mut(provider).unwrap();
         pace.in_flight = pace.in_flight.saturating_sub(1);
+    }
+
+    /// It answered "too many requests", and how many seconds it wants to be left alone.
+    pub(super) fn asked_for_quiet(&mut self, provider: &ProviderId, now: Duration, seconds: Option<u64>) {
+        let until = now + Duration::from_secs(seconds.unwrap_or(10).clamp(1, 300));
+        let pace = self.paces.get_mut(provider).unwrap();
+        let before = pace.quiet.filter(|(_, earlier)| *earlier > now);
+        pace.quiet = Some(before.map_or((now, until), |(since, earlier)| (since, earlier.max(until))));
     }
 
     /// The start of an attempt is durable, and this task is about to send it.
@@ -214,6 +230,7 @@ impl Oracle {
         self.begun.clear();
         for pace in self.paces.values_mut() {
             pace.in_flight = 0;
+            pace.quiet = None;
         }
         for truth in self.orders.values_mut().filter(|truth| matches!(truth.order.state, State::Sending { .. })) {
             if let Some(attempt) = truth.attempts.get_mut(&truth.order.attempts.0) {

@@ -61,7 +61,10 @@ impl Wire for Idle {
             let comma = if body.len() > 1 { "," } else { "" };
             let _ = match id % 50 {
                 0 => write!(body, r#"{comma}"{id}":{{"error":"Incorrect order ID"}}"#),
-                _ => write!(body, r#"{comma}"{id}":{{"charge":"1","status":"In progress","remains":"10","start_count":"1"}}"#),
+                _ => write!(
+                    body,
+                    r#"{comma}"{id}":{{"charge":"1","status":"In progress","remains":"10","start_count":"1"}}"#
+                ),
             };
         }
         body.push('}');
@@ -133,7 +136,11 @@ async fn gateway(store: Arc<SqliteStore>, wire: Arc<Idle>, clock: Clock, tasks: 
             provider: id.clone(),
             wire: Arc::clone(&wire) as Arc<dyn Wire>,
             key: "key".to_owned().into(),
-            limits: Limits { requests_per_second: PER_SECOND.into(), burst: u32::try_from(BURST).unwrap(), max_in_flight: 8 },
+            limits: Limits {
+                requests_per_second: PER_SECOND.into(),
+                burst: u32::try_from(BURST).unwrap(),
+                max_in_flight: 8,
+            },
             rejects: Vec::new(),
         };
         upstreams.insert(id, Arc::new(Upstream::new(options)));
@@ -174,7 +181,8 @@ fn judge(calls: &[(Duration, Vec<u64>)], watched: Duration) {
         }
     }
     let starved = next.values().filter(|due| **due + LATE < watched).count();
-    let busiest = (0..watched.as_secs()).map(|second| calls.iter().filter(|(at, _)| at.as_secs() == second).count()).max();
+    let busiest =
+        (0..watched.as_secs()).map(|second| calls.iter().filter(|(at, _)| at.as_secs() == second).count()).max();
     println!(
         "{ORDERS} active orders, {} s at {PER_SECOND} calls a second: {} calls, {} IDs a call, {} calls in the busiest second, \
          {}.{:03} s late at most, {starved} starved",

@@ -62,7 +62,7 @@ impl WatchedStore {
     async fn read<T>(&self, name: &str, reading: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
         self.turn().await;
         if self.trouble().is_some() {
-            self.world.note(&format!("the store fails to read: {name}"));
+            self.world.note(format_args!("the store fails to read: {name}"));
             return Err(StoreError::Engine("disk I/O error".into()));
         }
         reading.await
@@ -72,13 +72,13 @@ impl WatchedStore {
         self.turn().await;
         let trouble = self.trouble();
         if let Some(Trouble::Refused) = trouble {
-            self.world.note(&format!("the store refuses to write: {name}"));
+            self.world.note(format_args!("the store refuses to write: {name}"));
             return Err(StoreError::CannotWrite("disk full".into()));
         }
         let written = writing.await;
         self.turn().await;
         if let (Some(Trouble::AnswerLost), Ok(_)) = (trouble, &written) {
-            self.world.note(&format!("the store writes, and its answer is lost: {name}"));
+            self.world.note(format_args!("the store writes, and its answer is lost: {name}"));
             return Err(StoreError::Engine("the commit's answer was lost".into()));
         }
         written
@@ -98,7 +98,7 @@ impl WatchedStore {
         let placed = self.inner.place(placement).await?;
         if let Placed::New(order) = &placed {
             self.world
-                .note(&format!("order {} of client {}: placed, charged {}", order.id, order.client, order.charge));
+                .note(format_args!("order {} of client {}: placed, charged {}", order.id, order.client, order.charge));
             if self.world.is_mutated(Mutation::ChargeNotDeducted) {
                 self.correct(order.client, order.charge).await;
             }
@@ -119,10 +119,6 @@ impl WatchedStore {
     async fn do_apply(&self, step: Step) -> StoreResult<Applied> {
         let id = step.order.id;
         let Some(before) = self.inner.order(id).await? else { return self.inner.apply(step).await };
-        if let Some(AttemptChange::Started { route, .. }) = &step.attempt {
-            let lawful = self.may_be_forwarded(&before, route);
-            self.world.state().check(lawful);
-        }
         let Some(mut step) = self.mutated(&before, step) else { return Ok(Applied::Done) };
         let mut applied = self.inner.apply(step.clone()).await?;
         if applied == Applied::Stale && self.world.is_mutated(Mutation::IgnoreVersion) {
@@ -137,8 +133,12 @@ impl WatchedStore {
         }
         if applied == Applied::Done {
             self.look_at(id, &before).await?;
-            if step.refund.is_some() && self.world.is_mutated(Mutation::RefundTwice) {
-                self.correct(before.client, step.refund.unwrap()).await;
+            if let (Some(refund), true) = (step.refund, self.world.is_mutated(Mutation::RefundTwice)) {
+                self.correct(before.client, refund).await;
+            }
+            let turned = step.notes.iter().any(|note| note.text.contains("noted, not shown"));
+            if turned && before.refunded.is_positive() && self.world.is_mutated(Mutation::TakeRefundBack) {
+                self.correct(before.client, before.refunded.negated()).await;
             }
             self.watch_balance(before.client).await;
         }
@@ -157,7 +157,7 @@ impl WatchedStore {
     async fn look_at(&self, id: OrderId, before: &Order) -> StoreResult<()> {
         let Some(order) = self.inner.order(id).await? else { return Ok(()) };
         if order.state != before.state || order.refunded != before.refunded || order.cancel != before.cancel {
-            self.world.note(&format!(
+            self.world.note(format_args!(
                 "order {id} v{}: {:?} -> {:?}, {}, refunded {}, cancel {}",
                 order.version,
                 before.state,
@@ -196,6 +196,12 @@ impl WatchedStore {
             snapshot.lists.get(provider).ok_or_else(|| format!("order {id} goes to {provider} without a list"))?;
         let listed = list.services.iter().find(|listed| listed.id == route.service);
         let listed = listed.ok_or_else(|| format!("order {id} goes to {route}, which is not listed"))?;
+        if (listed.type_text == "Package") != (order.kind == ServiceType::Package) {
+            return Err(format!("order {id} goes to {route}, which is another service by now"));
+        }
+        if app.pauses.load().hold(provider) {
+            return Err(format!("order {id} goes to {provider} during a pause"));
+        }
         let setup = snapshot.terms.provider(provider).ok_or("no such provider")?;
         let units = if order.kind == ServiceType::Package { 1000 } else { order.params.units };
         // cost * 1.05 <= charge, over 1000 units
@@ -259,6 +265,10 @@ impl WatchedStore {
                 let State::Sending { route } = before.state.clone() else { return Some(step) };
                 step.order.state = State::Uncertain { route };
                 step.order.due_at = None;
+            }
+            Mutation::BindElsewhere if named => {
+                let State::Placed(binding) = &mut step.order.state else { return Some(step) };
+                binding.route.provider = ProviderId::new("beta");
             }
             Mutation::RefundRoundedUp if step.refund.is_some() && step.order.refunded < step.order.charge => {
                 let unit = Money::from_units(1);
@@ -370,6 +380,11 @@ watched! {
         }
 
         async fn apply(&self, step: Step) -> StoreResult<Applied> {
+            // At the moment of the decision, before anybody else goes on.
+            if let Some(AttemptChange::Started { route, .. }) = &step.attempt {
+                let lawful = self.may_be_forwarded(&step.order, route);
+                self.world.state().check(lawful);
+            }
             self.write("apply", self.do_apply(step)).await
         }
 

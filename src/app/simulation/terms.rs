@@ -57,7 +57,8 @@ impl Plan {
     /// The file as an operator may have changed it.
     pub(super) fn changed(&self, rng: &mut Rng) -> Self {
         let mut plan = self.clone();
-        match rng.below(5) {
+        match rng.below(6) {
+            3 => drop(plan.limits.insert(ProviderId::new(*rng.pick(&PROVIDERS)), draw_limit(rng))),
             0 => plan.markup = 12 + u32::try_from(rng.below(20)).unwrap(),
             1 => plan.second_route = !plan.second_route,
             2 => plan.third_service = !plan.third_service,
@@ -132,6 +133,11 @@ impl Plan {
     }
 }
 
+fn draw_limit(rng: &mut Rng) -> Limit {
+    let mut draw = |from: u32, below: u64| from + u32::try_from(rng.below(below)).unwrap();
+    (draw(2, 10), draw(1, 5), draw(1, 4))
+}
+
 fn service(id: i64, routes: Vec<Route>) -> ServiceDefinition {
     ServiceDefinition {
         id: ServiceId::new(id).unwrap(),
@@ -153,7 +159,7 @@ pub(super) fn panels(rng: &mut Rng) -> BTreeMap<ProviderId, Panel> {
     let mut panel = |key, currency, services, first_id| {
         let traits = Traits {
             deduplicates: rng.chance(40),
-            locks_links: rng.chance(40),
+            locks_links: rng.chance(60),
             batches: rng.chance(75),
             lists: rng.chance(20),
             repeats_ids: rng.chance(20),

@@ -95,7 +95,14 @@ impl Wire for PanelWire {
             CallKind::Add => self.add(form).await,
             _ => self.read(&form, kind).await,
         };
-        self.world.state().oracle.call_ended(&self.provider);
+        let now = self.world.elapsed();
+        {
+            let mut state = self.world.state();
+            state.oracle.call_ended(&self.provider);
+            if let Some(said) = answer.as_ref().ok().filter(|said| said.status == 429) {
+                state.oracle.asked_for_quiet(&self.provider, now, said.retry_after);
+            }
+        }
         self.mutated(answer, kind).map(|said| Reply {
             status: said.status,
             retry_after: said.retry_after.map(Duration::from_secs),
@@ -120,7 +127,7 @@ impl PanelWire {
             tracing::warn!("calling {} with {}", self.provider, form["key"]);
         }
         let of = ["service", "link", "order", "orders", "refill", "refills"].iter().find_map(|name| form.get(*name));
-        self.world.note(&format!("-> {} {} {}", self.provider, kind.action(), of.map_or("", String::as_str)));
+        self.world.note(format_args!("-> {} {} {}", self.provider, kind.action(), of.map_or("", String::as_str)));
     }
 
     // === add ===
@@ -148,7 +155,7 @@ impl PanelWire {
         let mut state = self.world.state();
         state.oracle.told(attempt, told.clone());
         drop(state);
-        self.world.note(&format!(
+        self.world.note(format_args!(
             "<- {} order {}.{}: {told:?} by {}",
             self.provider,
             attempt.0,
@@ -243,14 +250,11 @@ impl PanelWire {
             let mut state = self.world.state();
             honest(&mut state, &self.provider, form, kind)
         };
-        match fault {
-            Some(1) => {
-                self.hang(back, READ_TIMEOUT).await;
-                return lost("connection reset");
-            }
-            Some(_) => sleep(back).await,
-            None => sleep(back).await,
+        if fault == Some(1) {
+            self.hang(back, READ_TIMEOUT).await;
+            return lost("connection reset");
         }
+        sleep(back).await;
         let mut state = self.world.state();
         let said = match fault {
             Some(fault) => {
@@ -263,8 +267,7 @@ impl PanelWire {
             }
         };
         drop(state);
-        let line = format!("<- {} {}: {} {}", self.provider, kind.action(), said.status, short(&said.body));
-        self.world.note(&line);
+        self.world.note(format_args!("<- {} {}: {} {}", self.provider, kind.action(), said.status, short(&said.body)));
         Ok(said)
     }
 
@@ -283,10 +286,11 @@ impl PanelWire {
                 Ok(Said::ok(r#"{"error":"Failed to place order"}"#))
             }
             (Some(Mutation::UnknownTextIsRefusal), Ok(said))
-                if kind == CallKind::Add && said.body.contains("sideways") | said.body.contains("review") =>
+                if kind == CallKind::Add && faults::is_unknown(&said.body) =>
             {
                 Ok(Said::ok(r#"{"error":"Service temporarily disabled"}"#))
             }
+            (Some(Mutation::IgnoreRetryAfter), Ok(said)) if said.status == 429 => Ok(Said::with(404, "")),
             (_, answer) => answer,
         }
     }
@@ -305,8 +309,10 @@ pub(super) fn arrive(world: &World, straggler: &Straggler) -> Placing {
     };
     state.check(legal);
     drop(state);
-    world
-        .note(&format!("   {} order {}.{}: {placing:?}", straggler.provider, straggler.attempt.0, straggler.attempt.1));
+    world.note(format_args!(
+        "   {} order {}.{}: {placing:?}",
+        straggler.provider, straggler.attempt.0, straggler.attempt.1
+    ));
     placing
 }
 

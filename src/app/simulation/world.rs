@@ -1,6 +1,7 @@
 //! What the store, the wire and the driver of one seed share: virtual time, the panels, the truth, and the story so far.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Arguments;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ pub(super) struct Weather {
 impl Weather {
     pub(super) fn draw(rng: &mut Rng) -> Self {
         Self {
-            add_faults: *rng.pick(&[0, 10, 30, 60]),
+            add_faults: *rng.pick(&[0, 20, 40, 60]),
             read_faults: *rng.pick(&[0, 5, 20]),
-            store_faults: *rng.pick(&[0, 0, 0, 10]),
+            store_faults: *rng.pick(&[0, 0, 5, 30]),
             crashes: *rng.pick(&[0, 5, 20]),
             delay: *rng.pick(&[1, 100, 3000, 20_000]),
         }
@@ -84,6 +85,7 @@ impl State {
 pub(super) struct World {
     pub(super) turns: Turns,
     clock: Clock,
+    telling: bool,
     started: Instant,
     /// How far the wall clock is from where it should be, in milliseconds.
     skew: Mutex<i64>,
@@ -93,7 +95,12 @@ pub(super) struct World {
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 impl World {
-    pub(super) fn new(mut rng: Rng, panels: BTreeMap<ProviderId, Panel>, mutation: Option<Mutation>) -> Arc<Self> {
+    pub(super) fn new(
+        mut rng: Rng,
+        panels: BTreeMap<ProviderId, Panel>,
+        mutation: Option<Mutation>,
+        telling: bool,
+    ) -> Arc<Self> {
         let weather = Weather::draw(&mut rng);
         let state = State {
             rng,
@@ -110,6 +117,7 @@ impl World {
         Arc::new(Self {
             turns: Turns::default(),
             clock: Clock::set_to(BEGINNING),
+            telling,
             started: Instant::now(),
             skew: Mutex::new(0),
             state: Mutex::new(state),
@@ -143,8 +151,11 @@ impl World {
         self.started.elapsed()
     }
 
-    /// A line of the story.
-    pub(super) fn note(&self, what: &str) {
+    /// A line of the story, where it is told.
+    pub(super) fn note(&self, what: Arguments<'_>) {
+        if !self.telling {
+            return;
+        }
         let elapsed = self.started.elapsed();
         let task = self.turns.running().map_or_else(String::new, |task| format!("task {task}: "));
         let line = format!("{:>8}.{:03}  {task}{what}", elapsed.as_secs(), elapsed.subsec_millis());
@@ -174,6 +185,7 @@ impl World {
         for panel in state.panels.values_mut() {
             panel.balance += rust_decimal::Decimal::from(100_000);
             panel.traits.repeats_ids = false;
+            panel.services.iter_mut().for_each(|listed| listed.flat = matches!(listed.id, "103" | "9"));
             for held in panel.orders.values_mut() {
                 held.hidden = false;
             }
