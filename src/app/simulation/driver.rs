@@ -55,7 +55,7 @@ const HAPPENINGS: &[(u64, Happening)] = &[
     (1, Happening::Ask(4)),
     (45, Happening::Background),
     (22, Happening::Panel),
-    (3, Happening::Prices),
+    (6, Happening::Prices),
     (2, Happening::Money),
     (4, Happening::Operator),
     (2, Happening::GiveUp),
@@ -507,7 +507,7 @@ fn prices_move(state: &mut Shared) {
             let count = panel.services.len() as u64;
             let listed = &mut panel.services[usize::try_from(rng.below(count)).unwrap()];
             listed.rate =
-                (listed.rate * rust_decimal::Decimal::new(i64::try_from(80 + rng.below(50)).unwrap(), 2)).round_dp(5);
+                (listed.rate * rust_decimal::Decimal::new(i64::try_from(80 + rng.below(70)).unwrap(), 2)).round_dp(5);
         }
     }
 }

@@ -35,7 +35,28 @@ impl Driver {
             self.rest(Duration::from_secs(60 * pause)).await;
         }
         self.rest(Duration::from_secs(60)).await;
+        self.minds_change().await;
         self.check_the_end().await;
+    }
+
+    /// Panels change their minds about orders that have ended.
+    async fn minds_change(&mut self) {
+        for _ in 0..2 {
+            {
+                let mut state = self.world.state();
+                let super::world::State { panels, rng, .. } = &mut *state;
+                for held in panels.values_mut().flat_map(|panel| panel.orders.values_mut()) {
+                    if rng.chance(50) {
+                        let remains = 1 + rng.below(held.quantity);
+                        let word: &&str = rng.pick(&["In progress", "Completed", "Partial", "Canceled"]);
+                        held.report(word, remains);
+                    }
+                }
+            }
+            self.rest(Duration::from_secs(7200)).await;
+            self.all_in_background();
+            self.rest(Duration::from_secs(60)).await;
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -160,11 +181,10 @@ impl Driver {
     /// Every upstream order is one that we know, or one that we are in doubt about.
     fn check_accounted_for(&self) -> Result<(), String> {
         let state = self.world.state();
-        let lost = state
-            .oracle
-            .bought
-            .iter()
-            .find(|(order, _, provider, id)| !state.oracle.is_accounted_for(*order, provider, id));
+        let oracle = &state.oracle;
+        let known =
+            |(order, number, provider, id): &&(_, _, _, String)| oracle.is_accounted_for(*order, *number, provider, id);
+        let lost = oracle.bought.iter().find(|bought| !known(bought));
         match lost {
             Some((order, _, provider, id)) => {
                 Err(format!("{provider} holds {id}, bought for order {order}: nobody knows it"))

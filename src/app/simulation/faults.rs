@@ -141,7 +141,7 @@ pub(super) fn refusal(rng: &mut Rng) -> (Said, Why) {
         let body = *rng.pick(&["", "<html><body>error</body></html>", "gone"]);
         let mut said = Said::with(status, body);
         if status == 429 {
-            said.retry_after = rng.chance(50).then(|| 1 + rng.below(60));
+            said.retry_after = rng.chance(50).then(|| 1 + rng.below(240));
         }
         return (said, why);
     }

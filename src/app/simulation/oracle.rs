@@ -397,14 +397,17 @@ impl Oracle {
         self.moved.get(&client).copied().unwrap_or_default() - spent
     }
 
-    /// Whether an upstream order is known here, or in doubt: bound to one of ours, or its own order waits for it.
-    pub(super) fn is_accounted_for(&self, order: OrderId, provider: &ProviderId, id: &str) -> bool {
+    /// Whether an upstream order is known here, or in doubt: bound to one of ours, or its own order waits for it; or
+    /// the panel named another in its place.
+    pub(super) fn is_accounted_for(&self, order: OrderId, number: u32, provider: &ProviderId, id: &str) -> bool {
         if self.bound.contains_key(&(provider.clone(), id.to_owned())) {
             return true;
         }
         self.orders.get(&order).is_some_and(|truth| {
             let waits = matches!(truth.order.state, State::Uncertain { .. } | State::Sending { .. });
-            waits || truth.refund_allowed || truth.not_placed > 0 || truth.named.is_some()
+            let told = truth.attempts.get(&number).and_then(|attempt| attempt.told.as_ref());
+            let misnamed = matches!(told, Some(Told::Accepted(other)) if other != id);
+            waits || misnamed || self.was_settled(order)
         })
     }
 

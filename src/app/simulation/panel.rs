@@ -139,7 +139,8 @@ impl Panel {
             return Placing::Known(id.clone());
         }
         if self.traits.locks_links && self.orders.values().any(|held| held.link == link && held.is_active()) {
-            return Placing::Locked(*rng.pick(DUPLICATES));
+            let text: &&str = rng.pick(DUPLICATES);
+            return Placing::Locked(text);
         }
         let charge = if service.flat {
             service.rate

@@ -363,7 +363,7 @@ fn honest(state: &mut State, provider: &ProviderId, form: &BTreeMap<String, Stri
 fn wrong(state: &mut State, fault: u64, honest: Said, key: &str) -> Said {
     match fault {
         2 => Said::with(*state.rng.pick(&[500, 502, 503, 520]), "<html>Bad gateway</html>"),
-        3 => Said { retry_after: Some(1 + state.rng.below(30)), ..Said::with(429, "") },
+        3 => Said { retry_after: Some(1 + state.rng.below(240)), ..Said::with(429, "") },
         4 => {
             let half = honest.body.len() / 2;
             let cut = (0..=half).rev().find(|at| honest.body.is_char_boundary(*at)).unwrap_or(0);
