@@ -115,6 +115,11 @@ impl App {
         let Some(routes) = snapshot.catalogue.routes(order.service) else {
             return Turn::Step(Event::ServiceRemoved);
         };
+        // By another type its parameters mean something else, and it costs something else.
+        if snapshot.catalogue.service(order.service).is_some_and(|service| service.kind != order.kind) {
+            let reason = "its service is of another type than it was sold as".to_owned();
+            return Turn::Step(Event::NoRoute { may_pass: false, reason });
+        }
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
         let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
         match choose(order, &candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now)) {

@@ -158,13 +158,17 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn place(&self, token: u8) -> Order {
+        self.place_as(token, ServiceType::Default).await
+    }
+
+    async fn place_as(&self, token: u8, kind: ServiceType) -> Order {
         let params =
             OrderParams { link: "x".into(), quantity: Some(1000), drip_feed: None, fields: vec![], units: 1000 };
         let order = NewOrder {
             token: OrderToken([token; 16]),
             client: self.client,
             service: ServiceId::new(1).unwrap(),
-            kind: ServiceType::Default,
+            kind,
             params,
             charge: "1.2".parse().unwrap(),
         };
@@ -263,6 +267,16 @@ async fn one_refused_batch_does_not_ask_for_every_order_alone() {
     assert_eq!(bench.wire.asked(CallKind::Status), 2, "the batch, and one alone");
     let history = bench.app.store.order_story(OrderId::new(1).unwrap()).await.unwrap().unwrap();
     assert!(history.history.iter().all(|line| !line.alert), "a broken status API is not each order's alert");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_not_forwarded_as_another_type_than_it_was_sold_as() {
+    let bench = bench().await;
+    let order = bench.place_as(1, ServiceType::Package).await;
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    assert!(matches!(bench.state(&order).await, State::Closed { binding: None, .. }));
+    assert_eq!(bench.wire.asked(CallKind::Add), 0);
+    assert_eq!(bench.app.store.balance(bench.client).await.unwrap().to_string(), "100");
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,8 @@ impl Oracle {
         let pace = self.paces.entry(provider.clone()).or_default();
         pace.period = Duration::from_secs(1) / most(|limit| limit.0);
         pace.burst = most(|limit| limit.1);
-        pace.max_in_flight = most(|limit| limit.2);
+        // Who was let in by an earlier limit may still be on the way to the wire.
+        pace.max_in_flight = pace.max_in_flight.max(most(|limit| limit.2));
         pace.full_until = pace.full_until.min(now + pace.period * pace.burst);
     }
 
@@ -229,8 +230,7 @@ impl Oracle {
     pub(super) fn crashed(&mut self) {
         self.begun.clear();
         for pace in self.paces.values_mut() {
-            pace.in_flight = 0;
-            pace.quiet = None;
+            (pace.in_flight, pace.max_in_flight, pace.quiet) = (0, 0, None);
         }
         for truth in self.orders.values_mut().filter(|truth| matches!(truth.order.state, State::Sending { .. })) {
             if let Some(attempt) = truth.attempts.get_mut(&truth.order.attempts.0) {
@@ -342,7 +342,8 @@ impl Oracle {
         let number = before.attempts.0;
         let attempt = &truth.attempts[&number];
         match &attempt.told {
-            _ if attempt.killed || attempt.given_up => Ok(()),
+            // One that was not sent is so where the store failed twice: needless, and safe.
+            _ if attempt.killed || attempt.given_up || !attempt.sent => Ok(()),
             Some(Told::Ambiguous) => Ok(()),
             Some(Told::Rejected(Why::Duplicate)) if number > 1 => Ok(()),
             Some(Told::Accepted(id)) if self.is_anothers(&attempt.route.provider, id, before) => Ok(()),
@@ -386,7 +387,8 @@ impl Oracle {
         let binding = order.binding()?;
         let key = (binding.route.provider.clone(), binding.id.as_str().to_owned());
         let reports = self.said.get(&key)?;
-        let first = reports.first()?.charge;
+        // What its upstream charged at first is what was first heard in time to be written.
+        let first = order.progress.first_charge.unwrap_or_default();
         reports.last().map(|report| owed(order, report, first))
     }
 

@@ -62,7 +62,7 @@ impl Held {
         let left = match word {
             "Canceled" | "Refunded" => self.quantity,
             "Partial" => self.remains,
-            _ => 0,
+            _ => return,
         };
         self.charge = self.first_charge * Decimal::from(self.quantity - left) / Decimal::from(self.quantity);
         self.charge = self.charge.round_dp(6);
