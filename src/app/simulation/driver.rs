@@ -1,7 +1,6 @@
 //! Drives one seed: chooses whose turn it is, what is asked, what goes wrong, and when time passes.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::clients::Resellers;
+use super::jobs::{ALL_JOBS, job};
+use super::moves::{panel_moves, prices_move, put_lists};
 use super::mutations::Mutation;
 use super::store::WatchedStore;
 use super::terms::{LEASE, Limit, PROVIDERS, Plan};
 use super::wire::{PanelWire, arrive};
-use super::world::{State as Shared, World};
+use super::world::World;
 use crate::app::requests::{How, Request};
 use crate::app::{App, Upstreams, locked};
 use crate::cache::Cache;
@@ -21,10 +22,10 @@ use crate::domain::client::EntryKind;
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::{Event, State};
 use crate::store::Store;
-use crate::store::records::{Moved, Movement, NewCatalogue};
+use crate::store::records::{Moved, Movement};
 use crate::store::sqlite::SqliteStore;
 use crate::task::Tasks;
-use crate::upstream::{Limits, Upstream, UpstreamOptions, decode_services};
+use crate::upstream::{Limits, Upstream, UpstreamOptions};
 
 /// Turns without any time passing, after which nothing will ever come to rest.
 const RESTLESS: u32 = 20_000;
@@ -64,40 +65,6 @@ const HAPPENINGS: &[(u64, Happening)] = &[
     (1, Happening::Pause),
     (2, Happening::Crash),
 ];
-
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Job = fn(Arc<App>, ProviderId) -> Work;
-
-/// What works without being asked, and how often; the gateway repeats each of them.
-const JOBS: &[(u64, &str, Job)] = &[
-    (6, "forward", |app, _| Box::pin(app.forward_due())),
-    (2, "hasten", |app, _| Box::pin(app.hasten_asked())),
-    (1, "hasten refills", |app, _| Box::pin(app.hasten_asked_refills())),
-    (3, "wishes", |app, _| Box::pin(app.forward_wishes())),
-    (1, "lost senders", |app, _| Box::pin(app.find_lost_senders())),
-    (1, "lost refills", |app, _| Box::pin(app.find_lost_refills())),
-    (1, "running", |app, _| Box::pin(app.follow_running())),
-    (1, "count", |app, _| Box::pin(app.count_orders())),
-    (1, "pauses", |app, _| Box::pin(app.follow_pauses())),
-];
-
-/// The same for each provider.
-const PROVIDERS_JOBS: &[(u64, &str, Job)] = &[
-    (8, "poll", |app, provider| Box::pin(app.poll_due(provider))),
-    (1, "refills", |app, provider| Box::pin(app.poll_refills(provider))),
-    (2, "sync", |app, provider| Box::pin(app.sync_if_due(provider))),
-    (2, "probe", |app, provider| Box::pin(app.probe(provider))),
-];
-
-const ALL_JOBS: usize = JOBS.len() + PROVIDERS_JOBS.len() * PROVIDERS.len();
-
-/// A job by its number, and for which provider.
-fn job(number: usize) -> ((u64, &'static str, Job), ProviderId) {
-    match number.checked_sub(JOBS.len()) {
-        None => (JOBS[number], ProviderId::new("all")),
-        Some(at) => (PROVIDERS_JOBS[at / PROVIDERS.len()], ProviderId::new(PROVIDERS[at % PROVIDERS.len()])),
-    }
-}
 
 pub(super) struct Driver {
     pub(super) world: Arc<World>,
@@ -454,60 +421,5 @@ impl Driver {
         self.world.state().oracle.given_up(order);
         let app = self.app();
         self.others.push(self.tasks.spawn(async move { drop(app.decide(stored, Event::SenderLost).await) }));
-    }
-}
-
-/// What the panels sell is known from an earlier run.
-async fn put_lists(store: &SqliteStore, world: &World) {
-    for id in PROVIDERS.map(ProviderId::new) {
-        let answer = world.state().panels[&id].list();
-        let services = decode_services(answer.body.as_bytes()).unwrap().services;
-        let learnt = services.iter().map(|service| (service.id.clone(), service.identity())).collect();
-        let list = NewCatalogue { fetched_at: world.now(), services, learnt, mended: Vec::new() };
-        store.put_catalogue(&id, list).await.unwrap();
-    }
-}
-
-/// An order at a panel gets on, or back.
-fn panel_moves(state: &mut Shared) {
-    let provider = ProviderId::new(*state.rng.pick(&PROVIDERS));
-    let Shared { panels, rng, .. } = state;
-    let panel = panels.get_mut(&provider).unwrap();
-    let Some(id) = panel.old_id(rng) else { return };
-    let held = panel.orders.get_mut(&id).unwrap();
-    if rng.chance(5) {
-        held.hidden = !held.hidden;
-        return;
-    }
-    let word = rng.weighted(&[
-        (30, "In progress"),
-        (10, "Processing"),
-        (5, "Pending"),
-        (20, "Completed"),
-        (15, "Partial"),
-        (8, "Canceled"),
-        (3, "Refunded"),
-        (4, "Fail"),
-        (3, "Gone fishing"),
-    ]);
-    let quantity = held.quantity;
-    held.report(word, rng.below(quantity + 50));
-}
-
-fn prices_move(state: &mut Shared) {
-    let provider = ProviderId::new(*state.rng.pick(&PROVIDERS));
-    let Shared { panels, rng, .. } = state;
-    let panel = panels.get_mut(&provider).unwrap();
-    match rng.below(4) {
-        0 => panel.balance = rust_decimal::Decimal::from(rng.below(3)),
-        1 if rng.chance(70) => panel.balance += rust_decimal::Decimal::from(50),
-        // Its IDs are given to services of another type, and back.
-        1 => panel.services.iter_mut().for_each(|listed| listed.flat = !listed.flat),
-        _ => {
-            let count = panel.services.len() as u64;
-            let listed = &mut panel.services[usize::try_from(rng.below(count)).unwrap()];
-            listed.rate =
-                (listed.rate * rust_decimal::Decimal::new(i64::try_from(80 + rng.below(70)).unwrap(), 2)).round_dp(5);
-        }
     }
 }

@@ -7,7 +7,8 @@
 //! | `ending` | its end: nothing goes wrong any more, and whatever can end has to end |
 //! | `clients`, `panel`, `faults` | who asks, who is asked, and how those answer |
 //! | `wire`, `store` | the seams: what arrives, what is written, what is lost |
-//! | `oracle` | what is true on both sides, and what must hold |
+//! | `jobs`, `moves` | what the gateway does without being asked, and the panels |
+//! | `oracle`, `pace` | what is true on both sides, and what must hold |
 //! | `mutations` | deliberate mistakes that the oracle has to find |
 //! | `scale` | 100,000 active orders followed at one provider |
 
@@ -15,9 +16,12 @@ mod clients;
 mod driver;
 mod ending;
 mod faults;
+mod jobs;
 mod log;
+mod moves;
 mod mutations;
 mod oracle;
+mod pace;
 mod panel;
 mod rng;
 mod scale;

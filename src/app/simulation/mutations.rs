@@ -1,6 +1,12 @@
 //! Deliberate mistakes, made at the seams: what the core writes, asks and hears is changed in the way that a core with
 //! that mistake would do it. Each must be caught by some seed; the list stays, and grows with the core.
 
+use crate::domain::ids::ProviderId;
+use crate::domain::money::Money;
+use crate::domain::order::{AttemptChange, Order, State, Step};
+use crate::domain::status::Status;
+use crate::domain::time::Timestamp;
+
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mutation {
@@ -120,4 +126,75 @@ impl Mutation {
         Self::TakeRefundBack,
         Self::LogTheKey,
     ];
+}
+
+/// The step as a core with the mistake would make it; nothing where it would write none.
+pub(super) fn mutated(mutation: Option<Mutation>, before: &Order, mut step: Step, now: Timestamp) -> Option<Step> {
+    let Some(mutation) = mutation else { return Some(step) };
+    let says = |text: &str| step.notes.iter().any(|note| note.text.contains(text));
+    let uncertain = matches!(before.state, State::Sending { .. }) && says("is uncertain");
+    let stopped = says("the gateway stopped");
+    let canceled = says("its client asked");
+    let requeue = match mutation {
+        Mutation::ResendAfterTimeout => uncertain && !stopped,
+        Mutation::ResendAfterRestart => uncertain && stopped,
+        _ => false,
+    };
+    let refund = match mutation {
+        Mutation::RefundUncertain => uncertain,
+        Mutation::DuplicateAfterAttemptIsRefusal => uncertain && says("after an earlier attempt"),
+        Mutation::RefundUncertainOnCancel => canceled && matches!(before.state, State::Uncertain { .. }),
+        _ => false,
+    };
+    let end = match mutation {
+        Mutation::RefundPlacedOnCancel => canceled && matches!(before.state, State::Placed(_)),
+        Mutation::PartialRefundsAll => step.refund.is_some() && step.order.binding().is_some(),
+        Mutation::UnknownOrderIsCanceled => step.order.progress.silence.is_some(),
+        Mutation::FailIsCanceled => step.order.progress.word.as_deref() == Some("Fail"),
+        _ => false,
+    };
+    let late = matches!(before.state, State::Uncertain { .. }) && matches!(step.order.state, State::Placed(_));
+    let named = matches!(before.state, State::Sending { .. }) && matches!(step.order.state, State::Placed(_));
+    match mutation {
+        Mutation::SkipJournal if matches!(step.attempt, Some(AttemptChange::Started { .. })) => return None,
+        Mutation::DropLateAnswer if late => return None,
+        Mutation::DropCancelWish if canceled => step.order.cancel = before.cancel,
+        Mutation::AcceptedIsUncertain if named => {
+            let State::Sending { route } = before.state.clone() else { return Some(step) };
+            step.order.state = State::Uncertain { route };
+            step.order.due_at = None;
+        }
+        Mutation::BindElsewhere if named => {
+            let State::Placed(binding) = &mut step.order.state else { return Some(step) };
+            binding.route.provider = ProviderId::new("beta");
+        }
+        Mutation::RefundRoundedUp if step.refund.is_some() && step.order.refunded < step.order.charge => {
+            let unit = Money::from_units(1);
+            step.refund = step.refund.and_then(|refund| refund.checked_add(unit));
+            step.order.refunded = step.order.refunded.checked_add(unit).unwrap();
+        }
+        Mutation::RefusalKeepsTheMoney if step.refund.is_some() && step.order.binding().is_none() => {
+            step.refund = None;
+            step.order.refunded = before.refunded;
+        }
+        _ if requeue => {
+            step.order.state = State::Queued;
+            step.order.due_at = Some(now);
+        }
+        _ if refund || end => give_all_back(before, &mut step, end, now),
+        _ => {}
+    }
+    Some(step)
+}
+
+fn give_all_back(before: &Order, step: &mut Step, placed: bool, at: Timestamp) {
+    let order = &mut step.order;
+    order.refunded = order.charge;
+    step.refund = order.charge.checked_sub(before.refunded).filter(|refund| refund.is_positive());
+    order.status = Status::Canceled;
+    let binding = before.binding().cloned().filter(|_| placed);
+    if !matches!(before.state, State::Closed { .. }) {
+        order.state = State::Closed { binding, at };
+        order.due_at = None;
+    }
 }

@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::faults::{Told, Why};
+use super::pace::Pace;
 use super::panel::Held;
 use super::terms::Limit;
 use crate::domain::ids::{ClientId, OrderId, ProviderId, Route};
@@ -55,19 +56,6 @@ pub(super) struct Truth {
     pub(super) views: Vec<(String, &'static str)>,
 }
 
-/// A provider's limits, watched from the wire.
-#[derive(Debug, Default, Clone)]
-struct Pace {
-    period: Duration,
-    burst: u32,
-    max_in_flight: u32,
-    /// When the bucket is empty again, as in GCRA.
-    full_until: Duration,
-    in_flight: u32,
-    /// From when to when it wants no calls.
-    quiet: Option<(Duration, Duration)>,
-}
-
 #[derive(Default)]
 pub(super) struct Oracle {
     paces: BTreeMap<ProviderId, Pace>,
@@ -87,42 +75,24 @@ impl Oracle {
 
     /// The limits that hold from `now` on: those of a reload that is under way, or of those before it.
     pub(super) fn limit(&mut self, provider: &ProviderId, now: Duration, limits: &[Limit]) {
-        let most = |of: fn(&Limit) -> u32| limits.iter().map(of).max().unwrap();
-        let pace = self.paces.entry(provider.clone()).or_default();
-        pace.period = Duration::from_secs(1) / most(|limit| limit.0);
-        pace.burst = most(|limit| limit.1);
-        // Who was let in by an earlier limit may still be on the way to the wire.
-        pace.max_in_flight = pace.max_in_flight.max(most(|limit| limit.2));
-        pace.full_until = pace.full_until.min(now + pace.period * pace.burst);
+        self.paces.entry(provider.clone()).or_default().limit(now, limits);
     }
 
     pub(super) fn call_begins(&mut self, provider: &ProviderId, now: Duration) -> Lawful {
-        let pace = self.paces.get_mut(provider).unwrap();
-        pace.in_flight += 1;
-        if pace.in_flight > pace.max_in_flight {
-            return Err(format!("{} calls at once to {provider}, {} are allowed", pace.in_flight, pace.max_in_flight));
-        }
-        if pace.quiet.is_some_and(|(since, until)| since < now && now < until) {
-            return Err(format!("a call to {provider}, which asked to be left alone"));
-        }
-        pace.full_until = pace.full_until.max(now) + pace.period;
-        if pace.full_until - now > pace.period * pace.burst + Duration::from_millis(1) {
-            return Err(format!("calls to {provider} come faster than its limit"));
-        }
-        Ok(())
+        self.pace(provider).begin(now).map_err(|what| format!("{what}: {provider}"))
     }
 
     pub(super) fn call_ended(&mut self, provider: &ProviderId) {
-        let pace = self.paces.get_mut(provider).unwrap();
-        pace.in_flight = pace.in_flight.saturating_sub(1);
+        self.pace(provider).end();
     }
 
     /// It answered "too many requests", and how many seconds it wants to be left alone.
     pub(super) fn asked_for_quiet(&mut self, provider: &ProviderId, now: Duration, seconds: Option<u64>) {
-        let until = now + Duration::from_secs(seconds.unwrap_or(10).clamp(1, 300));
-        let pace = self.paces.get_mut(provider).unwrap();
-        let before = pace.quiet.filter(|(_, earlier)| *earlier > now);
-        pace.quiet = Some(before.map_or((now, until), |(since, earlier)| (since, earlier.max(until))));
+        self.pace(provider).rest(now, seconds);
+    }
+
+    fn pace(&mut self, provider: &ProviderId) -> &mut Pace {
+        self.paces.get_mut(provider).unwrap()
     }
 
     /// The start of an attempt is durable, and this task is about to send it.
@@ -224,13 +194,13 @@ impl Oracle {
     }
 
     pub(super) fn is_calling(&self) -> bool {
-        self.paces.values().any(|pace| pace.in_flight > 0)
+        self.paces.values().any(Pace::is_calling)
     }
 
     pub(super) fn crashed(&mut self) {
         self.begun.clear();
         for pace in self.paces.values_mut() {
-            (pace.in_flight, pace.max_in_flight, pace.quiet) = (0, 0, None);
+            pace.forget();
         }
         for truth in self.orders.values_mut().filter(|truth| matches!(truth.order.state, State::Sending { .. })) {
             if let Some(attempt) = truth.attempts.get_mut(&truth.order.attempts.0) {

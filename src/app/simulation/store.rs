@@ -6,14 +6,14 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 
-use super::mutations::Mutation;
+use super::mutations::{Mutation, mutated};
 use super::world::World;
 use crate::app::App;
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::client::EntryKind;
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ProviderId, RefillId, Route, UpstreamServiceId};
 use crate::domain::money::Money;
-use crate::domain::order::{AttemptChange, Order, State, Step};
+use crate::domain::order::{AttemptChange, Order, Step};
 use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::service_type::ServiceType;
 use crate::domain::time::Timestamp;
@@ -119,7 +119,8 @@ impl WatchedStore {
     async fn do_apply(&self, step: Step) -> StoreResult<Applied> {
         let id = step.order.id;
         let Some(before) = self.inner.order(id).await? else { return self.inner.apply(step).await };
-        let Some(mut step) = self.mutated(&before, step) else { return Ok(Applied::Done) };
+        let mutation = self.world.state().mutation;
+        let Some(mut step) = mutated(mutation, &before, step, self.world.now()) else { return Ok(Applied::Done) };
         let mut applied = self.inner.apply(step.clone()).await?;
         if applied == Applied::Stale && self.world.is_mutated(Mutation::IgnoreVersion) {
             step.order.version = before.version + 1;
@@ -228,77 +229,6 @@ impl WatchedStore {
              provider = '{}', upstream_service = '{}', upstream_order = '{}', due_at = 0 WHERE id = {}",
             step.order.version, binding.route.provider, binding.route.service, binding.id, step.order.id
         ));
-    }
-
-    /// The step as a core with the mistake would make it; nothing where it would write none.
-    fn mutated(&self, before: &Order, mut step: Step) -> Option<Step> {
-        let Some(mutation) = self.world.state().mutation else { return Some(step) };
-        let says = |text: &str| step.notes.iter().any(|note| note.text.contains(text));
-        let uncertain = matches!(before.state, State::Sending { .. }) && says("is uncertain");
-        let stopped = says("the gateway stopped");
-        let canceled = says("its client asked");
-        let requeue = match mutation {
-            Mutation::ResendAfterTimeout => uncertain && !stopped,
-            Mutation::ResendAfterRestart => uncertain && stopped,
-            _ => false,
-        };
-        let refund = match mutation {
-            Mutation::RefundUncertain => uncertain,
-            Mutation::DuplicateAfterAttemptIsRefusal => uncertain && says("after an earlier attempt"),
-            Mutation::RefundUncertainOnCancel => canceled && matches!(before.state, State::Uncertain { .. }),
-            _ => false,
-        };
-        let end = match mutation {
-            Mutation::RefundPlacedOnCancel => canceled && matches!(before.state, State::Placed(_)),
-            Mutation::PartialRefundsAll => step.refund.is_some() && step.order.binding().is_some(),
-            Mutation::UnknownOrderIsCanceled => step.order.progress.silence.is_some(),
-            Mutation::FailIsCanceled => step.order.progress.word.as_deref() == Some("Fail"),
-            _ => false,
-        };
-        let late = matches!(before.state, State::Uncertain { .. }) && matches!(step.order.state, State::Placed(_));
-        let named = matches!(before.state, State::Sending { .. }) && matches!(step.order.state, State::Placed(_));
-        match mutation {
-            Mutation::SkipJournal if matches!(step.attempt, Some(AttemptChange::Started { .. })) => return None,
-            Mutation::DropLateAnswer if late => return None,
-            Mutation::DropCancelWish if canceled => step.order.cancel = before.cancel,
-            Mutation::AcceptedIsUncertain if named => {
-                let State::Sending { route } = before.state.clone() else { return Some(step) };
-                step.order.state = State::Uncertain { route };
-                step.order.due_at = None;
-            }
-            Mutation::BindElsewhere if named => {
-                let State::Placed(binding) = &mut step.order.state else { return Some(step) };
-                binding.route.provider = ProviderId::new("beta");
-            }
-            Mutation::RefundRoundedUp if step.refund.is_some() && step.order.refunded < step.order.charge => {
-                let unit = Money::from_units(1);
-                step.refund = step.refund.and_then(|refund| refund.checked_add(unit));
-                step.order.refunded = step.order.refunded.checked_add(unit).unwrap();
-            }
-            Mutation::RefusalKeepsTheMoney if step.refund.is_some() && step.order.binding().is_none() => {
-                step.refund = None;
-                step.order.refunded = before.refunded;
-            }
-            _ if requeue => {
-                step.order.state = State::Queued;
-                step.order.due_at = Some(self.world.now());
-            }
-            _ if refund || end => give_all_back(before, &mut step, end, self.world.now()),
-            _ => {}
-        }
-        Some(step)
-    }
-}
-
-fn give_all_back(before: &Order, step: &mut Step, placed: bool, at: Timestamp) {
-    let order = &mut step.order;
-    order.refunded = order.charge;
-    step.refund = order.charge.checked_sub(before.refunded).filter(|refund| refund.is_positive());
-    order.status = crate::domain::status::Status::Canceled;
-    let binding = before.binding().cloned().filter(|_| placed);
-    if !matches!(before.state, State::Closed { .. }) {
-        order.state = State::Closed { binding, at };
-        order.due_at = None;
     }
 }
 
