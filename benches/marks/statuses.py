@@ -20,12 +20,27 @@ def marks(tools):
             traffic = load.Load(folder, bodies, 64, tools.seconds, tools.client_core)
             with programs.peer_http(tools.peer, folder, body, tools.server_core) as peer:
                 traffic.run(gateway.url, 2)
+                busy = {}
                 ratio, ours, theirs = load.compare(
-                    lambda: traffic.run(gateway.url)["rate"], lambda: traffic.run(peer.url)["rate"], tools.rounds
+                    lambda: answered(traffic, gateway, body, busy), lambda: answered(traffic, peer, body, busy), tools.rounds
                 )
             gateway.verify()
         name = "status, 1 ID" if count == 1 else f"status, {count} IDs"
-        yield Mark(name, ratio, least, f"{ours:,.0f}/s beside {theirs:,.0f}/s of a bare hyper with the same {len(body)} bytes")
+        yield Mark(name, ratio, least, f"{ours:,.0f}/s beside {theirs:,.0f}/s of a bare hyper with the same {len(body)} bytes; "
+            f"{busy['gateway']:.1f} and {busy['peer']:.1f} us of the server's core for each")
+
+
+def answered(traffic, server, body, busy):
+    """Answers per second, which must be whole ones. A server that is not busy was not measured: its load was."""
+    used = server.cpu_seconds()
+    result = traffic.run(server.url)
+    used = server.cpu_seconds() - used
+    if not 0.9 < result["bytes"] / result["requests"] / (len(body) + 110) < 1.1 or b'"error"' in body:
+        raise SystemExit(f"bench: {server.name} does not answer as it should")
+    if used < 0.8 * traffic.seconds:
+        raise SystemExit(f"bench: {server.name} had time to spare: it did not limit what was measured")
+    busy[server.name] = used / result["requests"] * 1e6
+    return result["rate"]
 
 
 def redis_marks(tools):

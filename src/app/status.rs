@@ -32,8 +32,8 @@ pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
 
 fn each_id(list: &str) -> impl Iterator<Item = &str> {
     // By bytes: a comma is never part of another character, and to look for a character costs more.
-    let parts = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    parts.filter(|part| !part.is_empty()).filter_map(|part| std::str::from_utf8(part).ok())
+    let parts = list.as_bytes().split(|byte| *byte == b',').filter_map(|part| std::str::from_utf8(part).ok());
+    parts.map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// Whether these may be of texts that repeat. To sort numbers costs far less than to compare texts, and hardly any
@@ -61,7 +61,7 @@ impl App {
     /// One object with every ID that was asked for, under the string it was asked by.
     pub(super) async fn multi_status(&self, caller: &Caller, orders: &str) -> Result<Bytes, ApiError> {
         let mut asked: Vec<&str> = Vec::with_capacity(MAX_IDS);
-        asked.extend(each_id(orders));
+        asked.extend(each_id(orders).take(MAX_IDS.saturating_add(1)));
         let mut ids: Vec<Option<OrderId>> = asked.iter().map(|text| text.parse().ok()).collect();
         if asked.len() > MAX_IDS || may_repeat(&ids) {
             asked = split_ids(orders)?;
