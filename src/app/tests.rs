@@ -278,7 +278,7 @@ async fn the_only_order_of_a_provider_without_batches_is_followed() {
     let order = bench.place(1).await;
     bench.wire.say(r#"{"order":77}"#);
     Arc::clone(&bench.app).forward(order.clone()).await;
-    bench.later(Duration::from_secs(60));
+    bench.later(Duration::from_secs(62));
     bench.wire.say(r#"{"error":"Incorrect order ID"}"#);
     bench.wire.say(r#"{"charge":"1","start_count":"5","status":"Completed","remains":"0"}"#);
     Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
