@@ -373,3 +373,22 @@ async fn where_each_order_costs_a_call_none_goes_along() {
     Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
     assert_eq!(bench.wire.asked(CallKind::Status), 4, "the one that was asked for");
 }
+
+/// The upstream gives a second order the first one's ID; gives the second one's state.
+async fn given_an_id_twice(apart: Duration) -> State {
+    let bench = bench().await;
+    let (first, second) = (bench.place(1).await, bench.place(2).await);
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(first).await;
+    bench.later(apart);
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(second.clone()).await;
+    bench.state(&second).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_given_twice_is_a_de_duplication_only_between_orders_sent_together() {
+    assert!(matches!(given_an_id_twice(Duration::from_secs(100)).await, State::Closed { binding: None, .. }));
+    let held = given_an_id_twice(Duration::from_secs(1200)).await;
+    assert!(matches!(held, State::Uncertain { .. }), "placed together, sent apart: {held:?}");
+}
