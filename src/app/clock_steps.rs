@@ -76,7 +76,7 @@ impl App {
     /// In the store, and what is held of it in memory.
     async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
         let _building = self.building.lock().await;
-        self.store.shift_deadlines(by).await?;
+        self.store.shift_deadlines(by, self.clock.now()).await?;
         let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
         let snapshot = self.snapshot.load_full();
         let lists: Lists = snapshot
