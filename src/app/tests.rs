@@ -155,6 +155,14 @@ impl Bench {
     }
 
     async fn place_as(&self, token: u8, kind: ServiceType) -> Order {
+        self.place_of(token, kind, NOW).await
+    }
+
+    async fn place_at(&self, token: u8, now: Timestamp) -> Order {
+        self.place_of(token, ServiceType::Default, now).await
+    }
+
+    async fn place_of(&self, token: u8, kind: ServiceType, now: Timestamp) -> Order {
         let params =
             OrderParams { link: "x".into(), quantity: Some(1000), drip_feed: None, fields: vec![], units: 1000 };
         let order = NewOrder {
@@ -165,7 +173,7 @@ impl Bench {
             params,
             charge: "1.2".parse().unwrap(),
         };
-        let placement = Placement { order, request: None, now: NOW, claimed_until: NOW };
+        let placement = Placement { order, request: None, now, claimed_until: now };
         match self.app.store.place(placement).await.unwrap() {
             Placed::New(order) => *order,
             other => panic!("{other:?}"),

@@ -310,8 +310,9 @@ pub trait Store: Send + Sync {
     async fn running(&self) -> StoreResult<Option<String>>;
 
     /// Moves every deadline that is kept as a time of the day by so many milliseconds, all or none: polls, claims,
-    /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did.
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()>;
+    /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did: where the
+    /// clock was put back to `now`, nothing from before it shows again what it showed is searched for, nor a neighbour.
+    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()>;
 
     // === Requests from the command line to a running gateway ===
 

@@ -80,6 +80,8 @@ pub enum Obstacle {
     NotNumbers,
     /// Our orders there do not have their IDs in the order of placing.
     NotInSequence,
+    /// It ended, by the clock, before it began.
+    ClockSetBack,
     /// None of our orders there was answered before it.
     NoneBefore,
     /// None of our orders there was sent after it yet.
@@ -117,6 +119,7 @@ impl Obstacle {
         match self {
             Self::NotNumbers => "IDs are no numbers",
             Self::NotInSequence => "IDs out of order",
+            Self::ClockSetBack => "clock set back",
             Self::NoneBefore => "no order before",
             Self::NoneAfter => "no order after",
             Self::TooWide(_) => "too many IDs",
@@ -138,6 +141,7 @@ impl std::fmt::Display for Obstacle {
         match self {
             Self::NotNumbers => f.write_str("our orders there have IDs that are no numbers"),
             Self::NotInSequence => f.write_str("our orders there do not have their IDs in the order of placing"),
+            Self::ClockSetBack => f.write_str("the machine's clock was set back while it was sent"),
             Self::NoneBefore => f.write_str("none of our orders there was answered before it"),
             Self::NoneAfter => f.write_str("none of our orders there was placed after it yet"),
             Self::TooWide(count) => write!(f, "{count} IDs lie between our neighbouring orders there, over {MAX_GAP}"),

@@ -100,6 +100,14 @@ fn a_window_is_between_what_was_answered_before_and_what_was_sent_after() {
 }
 
 #[test]
+fn an_attempt_that_ended_before_it_began_proves_nothing() {
+    let torn = lost(2, 9000, 120);
+    assert_eq!(Window::between(&torn, &around(&[("10", 100)], &[("14", 1200)])), Err(Obstacle::ClockSetBack));
+    assert_eq!(found(vec![usual("12")], &[torn], &[]), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())));
+    assert_eq!(found(vec![usual("12")], &[lost(2, 9000, 9120)], &[]), Ok("12".into()));
+}
+
+#[test]
 fn a_gap_has_two_ends_and_is_not_too_wide() {
     let gap = |before: &[(&str, u64)], after: &[(&str, u64)]| {
         Window::between(&lost(1, 1000, 1120), &around(before, after)).unwrap().gap()

@@ -46,8 +46,12 @@ impl Window {
     /// The window of an attempt between its neighbours.
     ///
     /// # Errors
-    /// [`Obstacle::NotNumbers`] and [`Obstacle::NotInSequence`] where IDs there say nothing of the order of placing.
+    /// [`Obstacle::NotNumbers`] and [`Obstacle::NotInSequence`] where IDs there say nothing of the order of placing,
+    /// [`Obstacle::ClockSetBack`] where its times say nothing.
     pub fn between(lost: &Lost, neighbours: &Neighbours) -> Result<Self, Obstacle> {
+        if is_torn(lost) {
+            return Err(Obstacle::ClockSetBack);
+        }
         let before = numbered(&neighbours.before)?;
         let after = numbered(&neighbours.after)?;
         let all: Vec<_> = before.iter().chain(&after).copied().collect();
@@ -100,8 +104,13 @@ impl Window {
     pub(super) fn may_hold(&self, other: &Lost) -> bool {
         let begins_in_time = self.until.is_none_or(|until| other.started_at <= until);
         let ends_in_time = other.ended_at.is_none_or(|ended| ended >= self.since());
-        begins_in_time && ends_in_time
+        is_torn(other) || begins_in_time && ends_in_time
     }
+}
+
+/// Whether the clock was set back while an attempt was under way, so that its times say nothing.
+fn is_torn(attempt: &Lost) -> bool {
+    attempt.ended_at.is_some_and(|ended| ended < attempt.started_at)
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -142,3 +142,43 @@ pub(crate) async fn calls_are_counted_by_provider(store: &AnyStore) {
     let counted = async |since: u64| store.search_calls(&alpha(), after(since)).await.unwrap();
     assert_eq!((counted(100).await, counted(101).await, counted(201).await), (7, 4, 0));
 }
+
+pub(crate) async fn searches_move_with_the_clock(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = lose(store, ann, "alpha", 10, 20).await;
+    let search = Search { calls: 3, asked_at: Some(after(45)), next_at: Some(after(60)), ..Search::default() };
+    store.put_search(order.id, AttemptNumber(1), search).await.unwrap();
+    store.shift_deadlines(3_600_000, after(50)).await.unwrap();
+    assert_eq!(ids(&due(store, after(3659), 3).await), [], "in ten seconds, as it was");
+    assert_eq!(ids(&due(store, after(3660), 3).await), [order.id]);
+    let counted = async |since: u64| store.search_calls(&alpha(), after(since)).await.unwrap();
+    assert_eq!((counted(3645).await, counted(3646).await), (3, 0), "the calls are as old as they were");
+}
+
+pub(crate) async fn nothing_is_searched_for_across_a_clock_that_was_set_back(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let bind = async |id: &str, from: u64| {
+        let order = order(store, ann, "0.10").await;
+        let order = step(store, &order, sent("alpha"), after(from)).await;
+        step(store, &order, answer(1, accepted(id)), after(from + 1)).await;
+    };
+    bind("10", 4000).await;
+    lose(store, ann, "alpha", 4010, 4020).await;
+    // It showed 4100, and shows 500.
+    store.shift_deadlines(-3_600_000, after(500)).await.unwrap();
+    lose(store, ann, "alpha", 510, 520).await;
+    lose(store, ann, "alpha", 4090, 4099).await;
+    bind("11", 4050).await;
+    let far = after(99_999);
+    assert_eq!(ids(&due(store, far, 3).await), [], "its time may have come twice");
+    let later = lose(store, ann, "alpha", 4110, 4120).await;
+    bind("12", 4105).await;
+    assert_eq!(ids(&due(store, far, 3).await), [later.id]);
+    let around = store.neighbours(&alpha(), after(4110), after(4120)).await.unwrap();
+    let before: Vec<_> = around.before.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(before, ["12"], "what is from before it is not known to have been placed before it");
+    // A smaller step back, or one forward, makes none of that believed again.
+    store.shift_deadlines(-60_000, after(1000)).await.unwrap();
+    store.shift_deadlines(3_600_000, after(4600)).await.unwrap();
+    assert_eq!(ids(&due(store, far, 3).await), [later.id]);
+}

@@ -324,8 +324,8 @@ impl Store for SqliteStore {
         self.read(operation::pauses).await
     }
 
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
-        self.write(move |conn| operation::shift_deadlines(conn, by)).await
+    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| operation::shift_deadlines(conn, by, now)).await
     }
 
     async fn put_running(&self, document: String) -> StoreResult<()> {
