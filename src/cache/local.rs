@@ -30,7 +30,7 @@ struct Entries {
 struct Held {
     id: OrderId,
     cached: Cached,
-    since: Instant,
+    until: Instant,
     /// It was put again since the hand last passed: it stays for another round.
     stays: bool,
 }
@@ -66,10 +66,10 @@ impl Local {
     }
 
     pub(super) fn put(&self, new: Vec<(OrderId, Cached)>) {
-        let since = Instant::now();
+        let until = Instant::now() + KEPT_FOR;
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for (id, cached) in new {
-            entries.put(Held { id, cached, since, stays: false });
+            entries.put(Held { id, cached, until, stays: false });
         }
     }
 
@@ -85,9 +85,10 @@ impl Local {
 }
 
 impl Entries {
+    #[inline]
     fn fresh(&self, id: OrderId, now: Instant) -> Option<&Cached> {
         let held = self.held.get(*self.places.get(&id)?)?;
-        (now.saturating_duration_since(held.since) < KEPT_FOR).then_some(&held.cached)
+        (now < held.until).then_some(&held.cached)
     }
 
     fn put(&mut self, new: Held) {
