@@ -85,10 +85,39 @@ pub(crate) async fn what_was_in_doubt_stays_so_unless_its_outcome_is_known(store
     step(store, &late, answer(1, Outcome::Rejected(no)), after(90)).await;
     lose(store, ann, "beta", 10, 24).await;
 
-    let expected = [(refunded.id, 1, Some(after(20))), (again.id, 1, Some(after(22))), (sending.id, 1, None)];
-    assert_eq!(in_doubt(0).await, expected, "a refund and a new try say nothing of what is there");
+    let expected = [
+        (refunded.id, 1, Some(after(20))),
+        (again.id, 1, Some(after(22))),
+        (late.id, 1, Some(after(23))),
+        (sending.id, 1, None),
+    ];
+    assert_eq!(in_doubt(0).await, expected, "a refund, a new try and a refusal say nothing of what is there");
     assert_eq!(in_doubt(21).await, expected[1..]);
-    assert_eq!(in_doubt(99).await, expected[2..], "what is under way has no end yet");
+    assert_eq!(in_doubt(99).await, expected[3..], "what is under way has no end yet");
+}
+
+/// Attempts 1 and 2 at alpha and 3 at beta placed nothing, as was said; then alpha says that the link is taken.
+pub(crate) async fn a_duplicate_link_puts_every_earlier_attempt_there_in_doubt(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let rejected =
+        |kind| Outcome::Rejected(Rejection { kind, text: "active order on this link".into(), quotable: false });
+    let mut order = order(store, ann, "0.10").await;
+    for (number, provider, outcome) in [
+        (1_u32, "alpha", rejected(RejectKind::Maintenance)),
+        (2, "alpha", Outcome::NotSent("no connection".into())),
+        (3, "beta", rejected(RejectKind::Maintenance)),
+        (4, "alpha", rejected(RejectKind::DuplicateLink)),
+    ] {
+        let at = u64::from(number) * 10;
+        order = step(store, &order, sent(provider), after(at)).await;
+        order = step(store, &order, answer(number, outcome), after(at + 5)).await;
+    }
+    assert_eq!(order.state.name(), "uncertain");
+    let found = store.attempts_in_doubt(&alpha(), after(0)).await.unwrap();
+    let found: Vec<_> = found.iter().map(|lost| (lost.attempt.0, lost.started_at, lost.ended_at)).collect();
+    assert_eq!(found, [(1, after(10), Some(after(15))), (2, after(20), Some(after(25)))]);
+    assert!(store.attempts_in_doubt(&ProviderId::new("beta"), after(0)).await.unwrap().is_empty());
+    assert_eq!(ids(&due(store, after(99), 3).await), [], "which attempt is to be looked for, nobody knows");
 }
 
 pub(crate) async fn neighbours_are_those_with_ids_on_either_side(store: &AnyStore) {

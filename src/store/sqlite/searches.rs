@@ -6,6 +6,7 @@ use super::rows::{Columns, collect, first, order_id, write_json};
 use super::{claims, order_reads};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{AttemptChange, State, Step};
+use crate::domain::outcome::OutcomeName;
 use crate::domain::search::{Neighbour, Neighbours};
 use crate::domain::time::Timestamp;
 use crate::store::records::{LostAttempt, Search};
@@ -18,15 +19,19 @@ const NEIGHBOURS: usize = 20;
 
 /// Keeps what a step leaves in doubt.
 pub(super) fn note(conn: &Connection, step: &Step) -> StoreResult<()> {
-    let (State::Uncertain { .. }, Some(AttemptChange::Finished { number, .. })) = (&step.order.state, &step.attempt)
-    else {
-        return Ok(());
+    let State::Uncertain { route } = &step.order.state else { return Ok(()) };
+    let Some(AttemptChange::Finished { number, outcome, .. }) = &step.attempt else { return Ok(()) };
+    // A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
+    let which = match outcome {
+        OutcomeName::Rejected => "number < ?2 AND provider = ?4 AND outcome <> 'accepted'",
+        _ => "number = ?2 AND provider = ?4",
     };
-    conn.prepare_cached(
+    conn.prepare_cached(&format!(
         "INSERT OR IGNORE INTO lost_attempts (order_id, attempt, provider, started_at, ended_at) \
-         SELECT order_id, number, provider, started_at, ?3 FROM attempts WHERE order_id = ?1 AND number = ?2",
-    )?
-    .execute(params![step.order.id.get(), number.0, step.order.updated_at.millis()])?;
+         SELECT order_id, number, provider, started_at, coalesce(finished_at, ?3) FROM attempts \
+         WHERE order_id = ?1 AND {which}"
+    ))?
+    .execute(params![step.order.id.get(), number.0, step.order.updated_at.millis(), route.provider.as_str()])?;
     Ok(())
 }
 
@@ -86,7 +91,7 @@ pub(super) fn due(
         "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
          JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
          WHERE orders.state = 'uncertain' AND orders.provider = ?1 AND coalesce(lost.next_at, 0) <= ?2 \
-         AND lost.tries < ?3 AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         AND lost.tries < ?3 AND attempts.outcome = 'ambiguous' AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
          ORDER BY coalesce(lost.next_at, 0), orders.id LIMIT ?4"
     );
     rows(conn, &sql, params![provider.as_str(), now.millis(), tries, claims::limit_of(limit)])
@@ -97,7 +102,7 @@ pub(super) fn in_doubt(conn: &Connection, provider: &ProviderId, since: Timestam
     let lost = format!(
         "SELECT {ROW} FROM lost_attempts AS lost \
          JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
-         WHERE lost.provider = ?1 AND lost.ended_at >= ?2 AND attempts.outcome = 'ambiguous' ORDER BY lost.order_id"
+         WHERE lost.provider = ?1 AND lost.ended_at >= ?2 AND attempts.outcome <> 'accepted' ORDER BY lost.order_id"
     );
     let sending = format!(
         "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
