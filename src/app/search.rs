@@ -416,6 +416,7 @@ fn described(lost: &LostAttempt) -> Lost {
         quantity: params.quantity,
         units: params.units,
         is_package: lost.order.is_flat(),
+        is_drip_feed: params.drip_feed.is_some(),
         started_at: lost.started_at,
         ended_at: lost.ended_at,
         cost: lost.search.cost,

@@ -95,6 +95,7 @@ macro_rules! conformance {
             searches::what_is_lost_is_due_until_it_is_settled,
             searches::what_was_in_doubt_stays_so_unless_its_outcome_is_known,
             searches::a_duplicate_link_puts_every_earlier_attempt_there_in_doubt,
+            searches::drip_feeds_count_as_long_as_they_may_run,
             searches::neighbours_are_those_with_ids_on_either_side,
             searches::an_id_is_held_by_whoever_has_it_or_was_told_it,
             searches::calls_are_counted_by_provider,

@@ -160,7 +160,7 @@ pub trait Store: Send + Sync {
     /// Uncertain orders of a provider whose search is due and was tried fewer than `tries` times, by their last
     /// attempts: so many, those that never were first. Not those of before the store was restored: what was placed in
     /// the time that is gone is not known. Not those that a duplicate link made uncertain: which attempt was placed is
-    /// not known.
+    /// not known. No drip-feeds: their runs look like orders.
     async fn due_searches(
         &self,
         provider: &ProviderId,
@@ -170,7 +170,8 @@ pub trait Store: Send + Sync {
     ) -> StoreResult<Vec<LostAttempt>>;
 
     /// Every attempt at a provider that is under way, or that ended at or after `since` and may have left an order
-    /// there whose ID is not known to this day: one that was lost, or that a duplicate link came after.
+    /// there whose ID is not known to this day: one that was lost, or that a duplicate link came after. And drip-feeds
+    /// that ran then, by their last attempts, each ended when its order was.
     async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>>;
 
     /// Orders of a provider that have IDs: the nearest that were answered up to `started_at`, and the nearest that

@@ -26,6 +26,7 @@ fn lost(order: i64, from: u64, to: u64) -> Lost {
         quantity: Some(100),
         units: 100,
         is_package: false,
+        is_drip_feed: false,
         started_at: at(from),
         ended_at: Some(at(to)),
         cost: Some("0.0902".parse().unwrap()),
@@ -200,6 +201,29 @@ fn another_in_doubt_at_that_time_keeps_all_from_being_found() {
     assert_eq!(found(one(), &[sending], &[]), Err(Obstacle::BeingSent(OrderId::new(2).unwrap())));
     // An earlier attempt of the same order may have left one too.
     assert_eq!(found(one(), &[lost(1, 900, 950)], &[]), Err(Obstacle::InDoubt(OrderId::new(1).unwrap())));
+}
+
+#[test]
+fn what_may_be_a_run_of_a_drip_feed_is_not_taken() {
+    let of_drip = |order: i64| Err(Obstacle::DripFeed(OrderId::new(order).unwrap()));
+    let drip = |ended_at: Option<u64>| Lost { is_drip_feed: true, ended_at: ended_at.map(at), ..lost(2, 10, 0) };
+    let one = || vec![usual("12")];
+    assert_eq!(found(one(), &[drip(None)], &[]), of_drip(2), "the panel starts a run between");
+    assert_eq!(found(one(), &[drip(Some(950))], &[]), of_drip(2), "its last run may be of then");
+    assert_eq!(found(one(), &[drip(Some(200))], &[]), Ok("12".into()), "it had ended");
+    let begun_later = Lost { started_at: at(1202), ..drip(None) };
+    assert_eq!(found(one(), &[begun_later], &[]), Ok("12".into()));
+
+    let list = [listed("12", Some(1050))];
+    assert_eq!(in_list(&list, &window(), &[drip(None)], &[]), of_drip(2));
+    let elsewhere = Lost { link: "https://x.test/2".into(), ..drip(None) };
+    assert_eq!(in_list(&list, &window(), &[elsewhere], &[]), Ok("12".into()));
+
+    // It is not looked for either: one of its runs would be taken for it.
+    let own = Lost { is_drip_feed: true, ..lost(1, 1000, 1120) };
+    let held = HashSet::new();
+    assert_eq!(find_in_gap(&own, &window(), &[], &answers(one()), &held, "USD"), Err(Obstacle::DripFeed(own.order)));
+    assert_eq!(find_in_listing(&own, &window(), &[], &list, &held), Err(Obstacle::DripFeed(own.order)));
 }
 
 fn listed(number: &str, created_at: Option<u64>) -> Listed {

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{Found, Resolution};
 use crate::domain::outcome::{RejectKind, Rejection};
+use crate::domain::params::DripFeed;
 use crate::domain::search::Neighbour;
 use crate::store::records::{LostAttempt, Search};
 
@@ -118,6 +119,36 @@ pub(crate) async fn a_duplicate_link_puts_every_earlier_attempt_there_in_doubt(s
     assert_eq!(found, [(1, after(10), Some(after(15))), (2, after(20), Some(after(25)))]);
     assert!(store.attempts_in_doubt(&ProviderId::new("beta"), after(0)).await.unwrap().is_empty());
     assert_eq!(ids(&due(store, after(99), 3).await), [], "which attempt is to be looked for, nobody knows");
+}
+
+pub(crate) async fn drip_feeds_count_as_long_as_they_may_run(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let drip = async |provider: &str, from: u64, outcome: Outcome| {
+        let mut new = new_order(ann, "0.10");
+        new.params.drip_feed = Some(DripFeed { runs: 10, interval: 60 });
+        let order = placed(store, placement(new)).await;
+        let order = step(store, &order, sent(provider), after(from)).await;
+        step(store, &order, answer(1, outcome), after(from + 5)).await
+    };
+    let running = drip("alpha", 10, accepted("1")).await;
+    let ended = drip("alpha", 20, accepted("2")).await;
+    let ended = step(store, &ended, reported("Completed", Some(0)), after(100)).await;
+    assert_eq!(ended.state.name(), "closed");
+    let gone = drip("alpha", 30, lost()).await;
+    drip("beta", 40, accepted("1")).await;
+    forwarded(store, ann, "alpha", "3").await;
+    let in_doubt = async |since: u64| {
+        let found = store.attempts_in_doubt(&alpha(), after(since)).await.unwrap();
+        found.iter().map(|lost| (lost.order.id, lost.ended_at)).collect::<Vec<_>>()
+    };
+    let week = 7 * 86_400;
+    let until = 35 + 2 * 10 * 3600 + week;
+    let (running, ended) = ((running.id, None), (ended.id, Some(after(100))));
+    assert_eq!(in_doubt(35).await, [(gone.id, Some(after(35))), running, ended]);
+    assert_eq!(in_doubt(100).await, [running, ended, (gone.id, Some(after(until)))]);
+    assert_eq!(in_doubt(101).await, [running, (gone.id, Some(after(until)))], "its last run was before");
+    assert_eq!(in_doubt(until + 1).await, [running]);
+    assert_eq!(ids(&due(store, after(101), 3).await), [], "its runs would be taken for it");
 }
 
 pub(crate) async fn neighbours_are_those_with_ids_on_either_side(store: &AnyStore) {

@@ -35,3 +35,6 @@ WHERE outcome = 'ambiguous'
 
 -- When this store took a backup's place: what was placed in the time that is gone is not known to it.
 ALTER TABLE store ADD COLUMN restored_at INTEGER;
+
+-- Each run of a drip-feed is an order of its own upstream: nothing is searched for among those.
+CREATE INDEX orders_drip_feeds ON orders (provider, closed_at) WHERE instr(params, '"drip_feed":{') > 0;
