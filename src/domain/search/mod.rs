@@ -96,6 +96,8 @@ pub enum Obstacle {
     BeingSent(OrderId),
     /// What was seen may be a run of this drip-feed.
     DripFeed(OrderId),
+    /// This one fits alone, but others place orders on that account too.
+    NotExclusive(UpstreamOrderId),
     /// Nothing that was seen fits.
     NoneFits,
     /// These may be it, and nothing proves it.
@@ -128,6 +130,7 @@ impl Obstacle {
             Self::InDoubt(_) => "another in doubt",
             Self::BeingSent(_) => "another being sent",
             Self::DripFeed(_) => "a drip-feed",
+            Self::NotExclusive(_) => "in the list",
             Self::NoneFits => "none fits",
             Self::Unproven(_) => "unproven",
             Self::Several(_) => "several could be it",
@@ -150,6 +153,9 @@ impl std::fmt::Display for Obstacle {
             Self::InDoubt(order) => write!(f, "order {order} is, or was, in doubt there at the same time"),
             Self::BeingSent(order) => write!(f, "order {order} is being sent there"),
             Self::DripFeed(order) => write!(f, "what is there may be a run of order {order}, a drip-feed"),
+            Self::NotExclusive(id) => {
+                write!(f, "{id} is the same, and is this one unless others place orders on that account too")
+            }
             Self::NoneFits => f.write_str("nothing there fits, which proves nothing"),
             Self::Unproven(found) => write!(f, "{} may be it, but its figures do not prove it", ids(found)),
             Self::Several(found) => write!(f, "{} could each be it", ids(found)),

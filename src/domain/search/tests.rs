@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::status::Reported;
 
+const LEASE: Duration = Duration::from_secs(120);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn at(seconds: u64) -> Timestamp {
@@ -223,7 +224,7 @@ fn what_may_be_a_run_of_a_drip_feed_is_not_taken() {
     let own = Lost { is_drip_feed: true, ..lost(1, 1000, 1120) };
     let held = HashSet::new();
     assert_eq!(find_in_gap(&own, &window(), &[], &answers(one()), &held, "USD"), Err(Obstacle::DripFeed(own.order)));
-    assert_eq!(find_in_listing(&own, &window(), &[], &list, &held), Err(Obstacle::DripFeed(own.order)));
+    assert_eq!(find_in_listing(&own, &window(), &[], &list, &held, LEASE), Err(Obstacle::DripFeed(own.order)));
 }
 
 fn listed(number: &str, created_at: Option<u64>) -> Listed {
@@ -239,7 +240,7 @@ fn listed(number: &str, created_at: Option<u64>) -> Listed {
 
 fn in_list(list: &[Listed], window: &Window, others: &[Lost], held: &[&str]) -> Result<String, Obstacle> {
     let held: HashSet<_> = held.iter().map(|number| id(number)).collect();
-    find_in_listing(&lost(1, 1000, 1120), window, others, list, &held).map(|id| id.to_string())
+    find_in_listing(&lost(1, 1000, 1120), window, others, list, &held, LEASE).map(|id| id.to_string())
 }
 
 #[test]
@@ -276,6 +277,19 @@ fn a_list_names_the_only_order_that_is_the_same() {
     let two = [listed("12", None), listed("13", None)];
     assert_eq!(in_list(&two, &open, &[], &[]), Err(Obstacle::Several(vec![id("12"), id("13")])));
     assert_eq!(in_list(&two, &open, &[], &["13"]), Ok("12".into()));
+}
+
+#[test]
+fn what_was_placed_while_no_gateway_ran_is_not_taken() {
+    let given_up_days_later = lost(1, 1000, 200_000);
+    let window = Window::in_time(&given_up_days_later);
+    let placed_at = |seconds| {
+        let list = [listed("12", Some(seconds))];
+        find_in_listing(&given_up_days_later, &window, &[], &list, &HashSet::new(), LEASE).map(|id| id.to_string())
+    };
+    // Sent for two minutes at most, placed up to ten later, by a clock that may be off by five.
+    assert_eq!(placed_at(1000 + 120 + 600 + 300), Ok("12".into()));
+    assert_eq!(placed_at(1000 + 120 + 600 + 301), Err(Obstacle::NoneFits));
 }
 
 #[test]
@@ -408,7 +422,7 @@ proptest! {
                     prop_assert_eq!(Some(&found), truth.as_ref());
                 }
             }
-            if let Ok(found) = find_in_listing(lost, &window, &others, &panel.known, &panel.held) {
+            if let Ok(found) = find_in_listing(lost, &window, &others, &panel.known, &panel.held, LEASE) {
                 prop_assert_eq!(Some(&found), truth.as_ref());
             }
         }
@@ -424,6 +438,6 @@ fn a_lone_loss_between_two_orders_is_found_by_either_way() {
     let window = Window::between(lost, &around).unwrap();
     let items = [(id("102"), Item::Known(Box::new(seen("102", report("Pending", Some("0.0902"), None)))))];
     let by_scan = find_in_gap(lost, &window, &[], &items, &panel.held, "USD");
-    let by_list = find_in_listing(lost, &window, &[], &panel.known, &panel.held);
+    let by_list = find_in_listing(lost, &window, &[], &panel.known, &panel.held, LEASE);
     assert_eq!((by_scan.as_ref().ok(), by_list.as_ref().ok()), (truth.as_ref(), truth.as_ref()));
 }

@@ -7,7 +7,7 @@ use crate::domain::ids::UpstreamOrderId;
 use crate::domain::time::Timestamp;
 
 /// How long after an attempt was given up its upstream may still place the order.
-const LATE: Duration = Duration::from_secs(600);
+pub(super) const LATE: Duration = Duration::from_secs(600);
 
 /// An order of ours whose ID is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
