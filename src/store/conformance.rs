@@ -97,6 +97,7 @@ macro_rules! conformance {
             searches::a_duplicate_link_puts_every_earlier_attempt_there_in_doubt,
             searches::drip_feeds_count_as_long_as_they_may_run,
             searches::neighbours_are_those_with_ids_on_either_side,
+            searches::what_was_sent_before_a_provider_moved_is_no_neighbour,
             searches::an_id_is_held_by_whoever_has_it_or_was_told_it,
             searches::calls_are_counted_by_provider,
             operation::pauses_are_kept_apart,

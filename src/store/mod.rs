@@ -175,7 +175,7 @@ pub trait Store: Send + Sync {
     async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>>;
 
     /// Orders of a provider that have IDs: the nearest that were answered up to `started_at`, and the nearest that
-    /// were sent from `ended_at` on. None from before the store was restored.
+    /// were sent from `ended_at` on. None from before the store was restored or the provider moved.
     async fn neighbours(
         &self,
         provider: &ProviderId,
@@ -266,8 +266,9 @@ pub trait Store: Send + Sync {
     /// Takes the place of the provider's stored catalogue.
     async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
 
-    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze.
-    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()>;
+    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze. What
+    /// was sent there up to `now` is neither searched for nor a neighbour of what is.
+    async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()>;
 
     /// What each ID of a provider was last believed to stand for, listed at present or not.
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>>;

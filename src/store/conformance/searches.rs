@@ -178,6 +178,31 @@ pub(crate) async fn neighbours_are_those_with_ids_on_either_side(store: &AnyStor
     assert_eq!(found.after, [neighbour("15", 24, 25)], "accepted before that");
 }
 
+pub(crate) async fn what_was_sent_before_a_provider_moved_is_no_neighbour(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let sent_at = async |provider: &str, id: &str, from: u64| {
+        let order = order(store, ann, "0.10").await;
+        let order = step(store, &order, sent(provider), after(from)).await;
+        step(store, &order, answer(1, accepted(id)), after(from + 1)).await;
+    };
+    for provider in ["alpha", "beta"] {
+        sent_at(provider, "9000", 10).await;
+        sent_at(provider, "12", 40).await;
+    }
+    lose(store, ann, "alpha", 20, 21).await;
+    store.forget_provider(&alpha(), after(30)).await.unwrap();
+    let resent = lose(store, ann, "alpha", 50, 60).await;
+    let before = async |provider: &str| {
+        let found = store.neighbours(&ProviderId::new(provider), after(50), after(60)).await.unwrap();
+        let mut ids: Vec<_> = found.before.into_iter().map(|one| one.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(before("alpha").await, ["12"], "the panel before gave the other");
+    assert_eq!(before("beta").await, ["12", "9000"]);
+    assert_eq!(ids(&due(store, after(99), 3).await), [resent.id]);
+}
+
 pub(crate) async fn an_id_is_held_by_whoever_has_it_or_was_told_it(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     forwarded(store, ann, "alpha", "7").await;

@@ -46,6 +46,9 @@ struct Row {
     search: Search,
 }
 
+/// What was sent before this says nothing of a provider's IDs: the store was restored since, or the provider moved.
+const KNOWN_SINCE: &str = "max((SELECT coalesce(max(restored_at), 0) FROM store), \
+    (SELECT coalesce(max(moved_at), 0) FROM provider_moves WHERE provider_moves.provider = ?1))";
 /// Which orders are drip-feeds, as the index of them says it.
 const DRIP_FEED: &str = r#"(instr(orders.params, '"drip_feed":{') > 0)"#;
 /// An order's last attempt, after `orders`.
@@ -103,7 +106,7 @@ pub(super) fn due(
          JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
          WHERE orders.state = 'uncertain' AND orders.provider = ?1 AND coalesce(lost.next_at, 0) <= ?2 \
          AND lost.tries < ?3 AND attempts.outcome = 'ambiguous' AND NOT {DRIP_FEED} \
-         AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         AND attempts.started_at > {KNOWN_SINCE} \
          ORDER BY coalesce(lost.next_at, 0), orders.id LIMIT ?4"
     );
     rows(conn, &sql, params![provider.as_str(), now.millis(), tries, claims::limit_of(limit)])
@@ -150,8 +153,8 @@ pub(super) fn neighbours(
     started_at: Timestamp,
     ended_at: Timestamp,
 ) -> StoreResult<Neighbours> {
-    let restored_at = conn.query_row("SELECT coalesce(restored_at, 0) FROM store", [], |row| row.get(0))?;
-    let restored_at = Timestamp::from_millis(restored_at);
+    let known_since = conn.query_row(&format!("SELECT {KNOWN_SINCE}"), [provider.as_str()], |row| row.get(0))?;
+    let known_since = Timestamp::from_millis(known_since);
     let near = |sql: &str, from: Timestamp, fits: &dyn Fn(&Neighbour) -> bool| -> StoreResult<Vec<Neighbour>> {
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query(params![from.millis(), claims::limit_of(NEAR)])?;
@@ -166,7 +169,7 @@ pub(super) fn neighbours(
             }
             let Some((started_at, finished_at)) = times(conn, id, attempt)? else { continue };
             let neighbour = Neighbour { id: UpstreamOrderId::new(upstream_order), started_at, finished_at };
-            if neighbour.started_at > restored_at && fits(&neighbour) {
+            if neighbour.started_at > known_since && fits(&neighbour) {
                 found.push(neighbour);
             }
             if found.len() == NEIGHBOURS {

@@ -38,3 +38,9 @@ ALTER TABLE store ADD COLUMN restored_at INTEGER;
 
 -- Each run of a drip-feed is an order of its own upstream: nothing is searched for among those.
 CREATE INDEX orders_drip_feeds ON orders (provider, closed_at) WHERE instr(params, '"drip_feed":{') > 0;
+
+-- Since when a provider is another panel: what it said before is not of the same IDs.
+CREATE TABLE provider_moves (
+    provider TEXT PRIMARY KEY,
+    moved_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
