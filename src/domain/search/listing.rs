@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::window::{LATE, number};
+use super::window::{LATE, SKEW, number};
 use super::{Listed, Lost, Obstacle, Window, rival};
 use crate::domain::ids::UpstreamOrderId;
 
@@ -11,8 +11,6 @@ use crate::domain::ids::UpstreamOrderId;
 pub const MAX_LISTED: usize = 100;
 /// A list of fewer orders is all of them: no panel's page is so short.
 const WHOLE_BELOW: usize = 10;
-/// How far the upstream's clock may be from ours.
-const SKEW: Duration = Duration::from_secs(300);
 
 /// The ID of the lost order, where it is proved: the only one of `list` that none of ours holds and that has its
 /// service, link and quantity, placed in its time; and no other attempt for the same could have left it. `held`: IDs
@@ -40,7 +38,7 @@ pub fn find_in_listing(
     let [one] = fitting.as_slice() else {
         return Err(if fitting.is_empty() { Obstacle::NoneFits } else { Obstacle::Several(ids()) });
     };
-    let same = others.iter().filter(|other| one.agrees_with(other)).cloned();
+    let same = others.iter().filter(|other| one.may_be(other)).cloned();
     if let Some(obstacle) = rival(lost, window, same) {
         return Err(obstacle);
     }

@@ -66,13 +66,29 @@ pub struct Listed {
 impl Listed {
     /// Whether nothing that it says is other than what was ordered.
     fn agrees_with(&self, lost: &Lost) -> bool {
+        self.link.as_deref().is_none_or(|link| link == lost.link) && self.has_size_of(lost)
+    }
+
+    /// The same, where the panel may have written the link in another way.
+    fn may_be(&self, other: &Lost) -> bool {
+        self.link.as_deref().is_none_or(|link| bare(link) == bare(&other.link)) && self.has_size_of(other)
+    }
+
+    fn has_size_of(&self, lost: &Lost) -> bool {
         let service = self.service.as_deref().is_none_or(|service| service == lost.service.as_str());
-        let link = self.link.as_deref().is_none_or(|link| link == lost.link);
         let quantity = self
             .quantity
             .is_none_or(|quantity| lost.is_package || lost.quantity == Some(quantity) || lost.units == quantity);
-        service && link && quantity
+        service && quantity
     }
+}
+
+/// A link without what panels add, drop or change in it.
+fn bare(link: &str) -> String {
+    let link = link.to_lowercase();
+    let link = link.split_once("://").map_or(link.as_str(), |(_, rest)| rest);
+    let link = link.split(['?', '#']).next().unwrap_or(link);
+    link.strip_prefix("www.").unwrap_or(link).trim_end_matches('/').to_owned()
 }
 
 /// Why no order was taken for the lost one.

@@ -301,6 +301,16 @@ fn another_attempt_for_the_same_may_have_left_what_is_listed() {
     let sending = Lost { ended_at: None, ..lost(2, 5000, 0) };
     assert_eq!(rival(sending), Err(Obstacle::BeingSent(OrderId::new(2).unwrap())));
     assert_eq!(rival(lost(2, 100, 299)), Ok("12".into()), "long before");
+    for link in ["http://x.test/1/", "https://www.X.test/1?igsh=a", "x.test/1"] {
+        let other = Lost { link: link.into(), ..lost(2, 1000, 1120) };
+        assert_eq!(rival(other), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())), "the same by {link}");
+    }
+    // Without an order before, one that was placed five minutes before by the panel's clock is taken.
+    let timed = [listed("12", Some(700))];
+    let anywhere = Window::in_time(&lost(1, 1000, 1120));
+    let early = |other: Lost| in_list(&timed, &anywhere, &[other], &[]);
+    assert_eq!(early(lost(2, 50, 100)), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())));
+    assert_eq!(early(lost(2, 50, 99)), Ok("12".into()));
     for other in [
         Lost { link: "https://x.test/2".into(), ..lost(2, 1000, 1120) },
         Lost { service: UpstreamServiceId::new("8"), ..lost(2, 1000, 1120) },
