@@ -287,7 +287,7 @@ watched! {
         read access_version() -> i64;
         read access_list() -> AccessList;
         write put_catalogue(provider: &ProviderId, catalogue: NewCatalogue) -> ();
-        write forget_provider(provider: &ProviderId) -> ();
+        write forget_provider(provider: &ProviderId, now: Timestamp) -> ();
         read known_services(provider: &ProviderId) -> Vec<(UpstreamServiceId, Identity)>;
         write confirm_services(provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> ();
         write put_loss(provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> ();

@@ -7,7 +7,10 @@ use crate::domain::ids::UpstreamOrderId;
 use crate::domain::time::Timestamp;
 
 /// How long after an attempt was given up its upstream may still place the order.
-const LATE: Duration = Duration::from_secs(600);
+pub(super) const LATE: Duration = Duration::from_secs(600);
+
+/// How far the upstream's clock may be from ours.
+pub(super) const SKEW: Duration = Duration::from_secs(300);
 
 /// An order of ours whose ID is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +75,15 @@ impl Window {
         Ok(Self {
             below: below.map(|one| one.number),
             above: above.map(|one| one.number),
-            from: below.map_or(lost.started_at, |one| one.started_at),
+            from: below.map_or_else(|| lost.started_at.minus(SKEW), |one| one.started_at),
             until: above.map(|one| one.finished_at),
         })
     }
 
     /// The window of an attempt where IDs say nothing: its time only.
     #[must_use]
-    pub const fn in_time(lost: &Lost) -> Self {
-        Self { below: None, above: None, from: lost.started_at, until: None }
+    pub fn in_time(lost: &Lost) -> Self {
+        Self { below: None, above: None, from: lost.started_at.minus(SKEW), until: None }
     }
 
     /// Whether an ID can be in it, as far as its number says.

@@ -270,9 +270,9 @@ impl Store for SqliteStore {
         self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
     }
 
-    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()> {
+    async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
         let provider = provider.clone();
-        self.write(move |conn| catalogues::forget(conn, &provider)).await
+        self.write(move |conn| catalogues::forget(conn, &provider, now)).await
     }
 
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
