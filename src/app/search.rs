@@ -217,7 +217,12 @@ impl Round<'_> {
             Err(why) => return Ok(Err(Failure::Unanswered(why.clone()))),
         };
         let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = Window::between(&attempt, &neighbours).unwrap_or_else(|_| Window::in_time(&attempt));
+        let window = match Window::between(&attempt, &neighbours) {
+            Ok(window) => window,
+            Err(Obstacle::ClockSetBack) => return Ok(Err(Failure::Unproven(LIST, Obstacle::ClockSetBack))),
+            // Times alone may do for a list.
+            Err(_) => Window::in_time(&attempt),
+        };
         let others = self.others(&window).await?;
         let held = self.held(list.iter().map(|listed| listed.id.clone()).collect()).await?;
         let found = find_in_listing(&attempt, &window, &others, list, &held, self.setup.attempt_lease);
