@@ -1,6 +1,8 @@
 //! Background work: every task is known to the shutdown, and the clock is one that a test can set.
 
 mod clock;
+#[cfg(test)]
+pub(crate) mod turns;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,9 +42,17 @@ pub async fn caught<F: Future>(work: F) -> Result<F::Output, Panicked> {
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    #[cfg(test)]
+    turns: Option<turns::Turns>,
 }
 
 impl Tasks {
+    /// None yet; each that comes takes turns.
+    #[cfg(test)]
+    pub(crate) fn taking_turns(turns: turns::Turns) -> Self {
+        Self { turns: Some(turns), ..Self::default() }
+    }
+
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
@@ -56,8 +66,14 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        #[expect(clippy::disallowed_methods, reason = "the one place that starts tasks")]
-        tokio::spawn(self.tracker.track_future(future))
+        let future = self.tracker.track_future(future);
+        #[cfg(test)]
+        if let Some(turns) = &self.turns {
+            let task = start(turns.in_turns(future));
+            turns.remember(task.abort_handle());
+            return task;
+        }
+        start(future)
     }
 
     /// Runs `work` again and again until the stop: after `period`, or at once when it is nudged. The nudge
@@ -85,6 +101,7 @@ impl Tasks {
                     );
                 }
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     () = nudge.notified() => {}
                     () = tokio::time::sleep(period) => {}
@@ -133,6 +150,15 @@ impl Tasks {
             Err(_) => self.tracker.len(),
         }
     }
+}
+
+fn start<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts tasks")]
+    tokio::spawn(future)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ def marks(tools):
                 run_theirs = measured(load.Fetch(folder, [""], 16, tools.seconds, tools.client_core, headers), nginx.url, size)
                 ratio, rate, theirs = load.compare(run_ours, run_theirs, tools.rounds)
                 words = f"{rate:,.0f}/s beside {theirs:,.0f}/s of nginx with the same {size:,} bytes"
+                gateway.verify()
                 yield Mark(f"services, 10,000, {name}", ratio, 0.7, words)
 
 

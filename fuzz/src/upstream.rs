@@ -66,6 +66,7 @@ fn upstream(reply: &Reply) -> Upstream {
         key: KEY.to_owned().into(),
         limits: Limits { requests_per_second: Decimal::from(1000), burst: 10, max_in_flight: 1 },
         rejects: vec![(LISTED.to_owned(), RejectKind::Service)],
+        treat_503_as_not_placed: false,
     })
 }
 

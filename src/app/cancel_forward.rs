@@ -134,6 +134,7 @@ impl App {
         ids: &[UpstreamOrderId],
     ) -> (HashMap<UpstreamOrderId, CancelAnswer>, bool) {
         let permit = tokio::select! {
+            biased;
             permit = upstream.permit(Priority::CancelsAndRefills, PERMIT_WAIT) => permit.ok(),
             () = self.tasks.stopping() => None,
         };

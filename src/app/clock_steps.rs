@@ -25,30 +25,38 @@ pub(super) struct Stepping {
 impl App {
     /// Looks whether the machine's clock was set, and moves the deadlines.
     pub(super) async fn follow_clock(self: Arc<Self>) {
-        if let Some(step) = self.clock.stepped() {
-            self.tell_of_step(step);
-            if step.0 < 0 {
-                // First the present, then the deadlines: in between nothing is due, and not everything.
-                self.clock.follow(step);
+        let Some(step) = self.clock.stepped() else {
+            if locked(&self.stepping).owed != 0 {
+                let _building = self.building.lock().await;
+                self.pay_owed().await;
+            }
+            return;
+        };
+        self.tell_of_step(step);
+        // Waited for before the present moves: what is written in between would have the new times, and be moved again.
+        let _building = self.building.lock().await;
+        let Some(step) = self.clock.stepped() else { return };
+        if step.0 < 0 {
+            // First the present, then the deadlines: in between nothing is due, and not everything.
+            self.clock.follow(step);
+            {
                 let mut stepping = locked(&self.stepping);
                 stepping.owed = stepping.owed.saturating_add(step.0);
                 stepping.told = None;
-            } else {
-                match self.shift_deadlines(step.0).await {
-                    Ok(()) => {
-                        self.clock.follow(step);
-                        locked(&self.stepping).told = None;
-                    }
-                    Err(error) => warn_of!(error, "deadlines were not moved with the machine's clock; trying on"),
-                }
-                return;
+            }
+            self.pay_owed().await;
+        } else {
+            match self.shift_deadlines(step.0, || self.clock.follow(step)).await {
+                Ok(()) => locked(&self.stepping).told = None,
+                Err(error) => warn_of!(error, "deadlines were not moved with the machine's clock; trying on"),
             }
         }
+    }
+
+    /// Moves the deadlines after the present; under `building`.
+    async fn pay_owed(&self) {
         let owed = locked(&self.stepping).owed;
-        if owed == 0 {
-            return;
-        }
-        match self.shift_deadlines(owed).await {
+        match self.shift_deadlines(owed, || ()).await {
             Ok(()) => {
                 let mut stepping = locked(&self.stepping);
                 stepping.owed = stepping.owed.saturating_sub(owed);
@@ -73,10 +81,8 @@ impl App {
         );
     }
 
-    /// In the store, and what is held of it in memory.
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
-        let _building = self.building.lock().await;
-        self.store.shift_deadlines(by).await?;
+    /// In the store, then, at once, by `follow`, and in what is held of it in memory; under `building`.
+    async fn shift_deadlines(&self, by: i64, follow: impl FnOnce()) -> StoreResult<()> {
         let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
         let snapshot = self.snapshot.load_full();
         let lists: Lists = snapshot
@@ -87,12 +93,15 @@ impl App {
                 (provider.clone(), Arc::new(List { fetched_at: moved(list.fetched_at), services, doubts }))
             })
             .collect();
-        self.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&snapshot.terms), lists)));
+        let next = Arc::new(Snapshot::new(Arc::clone(&snapshot.terms), lists));
         let mut freezes = Freezes::clone(&self.freezes.load());
         for freeze in freezes.values_mut() {
             freeze.lifted_at = freeze.lifted_at.map(moved);
         }
+        self.store.shift_deadlines(by, self.clock.now()).await?;
+        self.snapshot.store(next);
         self.freezes.store(Arc::new(freezes));
+        follow();
         // These only put off what may as well be done now.
         locked(&self.syncs).clear();
         *locked(&self.cancel_retries) = HashMap::new();

@@ -123,6 +123,11 @@ impl App {
         let Some(routes) = snapshot.catalogue.routes(order.service) else {
             return Turn::Step(Event::ServiceRemoved);
         };
+        // By another type its parameters mean something else, and it costs something else.
+        if snapshot.catalogue.service(order.service).is_some_and(|service| service.kind != order.kind) {
+            let reason = "its service is of another type than it was sold as".to_owned();
+            return Turn::Step(Event::NoRoute { may_pass: false, reason });
+        }
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
         let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
         match choose(order, &candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now)) {
@@ -144,6 +149,7 @@ impl App {
     async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
         let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
         tokio::select! {
+            biased;
             permit = upstream.permit(Priority::Orders, patience) => match permit {
                 Ok(permit) => Ok((upstream, permit)),
                 Err(unavailable) => Err(unavailable.to_string()),

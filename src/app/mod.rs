@@ -47,6 +47,8 @@ mod waiters;
 mod wrong_keys;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use online::OnlineReport;

@@ -22,10 +22,15 @@ use crate::upstream::{AnswerError, ItemError, Permit, Priority, Upstream};
 
 /// What one `status` call takes.
 const BATCH: usize = 100;
-/// How many `status` calls are under way at one provider: few enough to leave room for orders.
-const AT_ONCE: usize = 4;
-/// The part of `status_ttl` that what is due waits for others to fill its call: a second, unless configured otherwise.
+/// How many `status` calls are under way at one provider, and no more than half of what may be: orders need room.
+const AT_ONCE: u32 = 4;
+/// How long what comes due waits to be looked at while other calls are under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long what is due waits for others to fill its call: this part of `status_ttl`, which is a second unless configured
+/// otherwise,
 const LINGER_PART: u32 = 30;
+/// and no longer than this.
+const LONGEST_LINGER: Duration = Duration::from_secs(1);
 /// How long a claimed order is left alone where its poll brought no news.
 const CLAIM: Duration = Duration::from_secs(120);
 /// How long a poll stands in the provider's queue.
@@ -46,7 +51,9 @@ impl App {
     /// Polls what is due at one provider, a few calls at a time, so that one that answers slowly is followed as fast
     /// as its limits allow. Ends when nothing is due and every answer is taken over.
     pub(super) async fn poll_due(self: Arc<Self>, provider: ProviderId) {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
+        let Some(upstream) = self.upstream(&provider) else { return };
+        let places = (upstream.max_in_flight() / 2).clamp(1, AT_ONCE);
+        let room = Arc::new(Semaphore::new(usize::try_from(places).unwrap_or(1)));
         while !self.tasks.is_stopping() {
             // The semaphore is never closed.
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -57,15 +64,21 @@ impl App {
                         app.poll_batch(batch).await;
                         drop(place);
                     }));
+                    continue;
                 }
-                Ok(None) => break,
-                Err(error) => {
-                    warn_of!(error, %provider, "orders at {provider} are followed later: the store failed");
-                    break;
-                }
+                Ok(None) => {}
+                Err(error) => warn_of!(error, %provider, "orders at {provider} are followed later: the store failed"),
+            }
+            drop(place);
+            // A call that hangs keeps nothing waiting that comes due meanwhile.
+            tokio::select! {
+                biased;
+                _all = room.acquire_many(places) => return,
+                () = self.tasks.stopping() => {}
+                () = self.poll_nudge.notified() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
-        let _all = room.acquire_many(u32::try_from(AT_ONCE).unwrap_or(u32::MAX)).await;
     }
 
     /// The next orders to be asked for, with leave to ask. The permit comes first: while calls have to wait, more
@@ -78,27 +91,32 @@ impl App {
         if matches!(self.frozen(setup), Some(FreezeCause::Currency(_))) {
             return Ok(None);
         }
-        if !self.is_time_to_poll(provider, snapshot.terms.status_ttl / LINGER_PART).await? {
+        // Where each order costs a call of its own, nothing is gained by taking many.
+        let limit = if locked(&self.single_pollers).contains(provider) { 1 } else { BATCH };
+        let linger = LONGEST_LINGER.min(snapshot.terms.status_ttl / LINGER_PART);
+        if !self.is_time_to_poll(provider, limit, linger).await? {
             return Ok(None);
         }
         let Some(permit) = self.poll_permit(&upstream).await else { return Ok(None) };
         let now = self.clock.now();
         let along_before = now.minus(snapshot.terms.status_ttl);
-        let claim = PollClaim { now, until: now.plus(CLAIM), limit: BATCH, along_before };
+        let claim = PollClaim { now, until: now.plus(CLAIM), limit, along_before };
         let orders = self.store.claim_polls(provider, claim).await?;
         Ok((!orders.is_empty()).then(|| Batch { setup: setup.clone(), upstream, permit, orders }))
     }
 
     /// Once a whole call is due, or anything for so long: what comes due one by one goes in one call together.
-    async fn is_time_to_poll(&self, provider: &ProviderId, linger: Duration) -> StoreResult<bool> {
+    async fn is_time_to_poll(&self, provider: &ProviderId, call: usize, linger: Duration) -> StoreResult<bool> {
         let now = self.clock.now();
-        let full = self.store.has_due_polls(provider, now, BATCH).await?;
+        let full = self.store.has_due_polls(provider, now, call).await?;
         Ok(full || self.store.has_due_polls(provider, now.minus(linger), 1).await?)
     }
 
     async fn poll_batch(&self, batch: Batch) {
-        let Batch { setup, upstream, permit, orders } = batch;
-        let Some(_taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return };
+        let Batch { setup, upstream, permit, mut orders } = batch;
+        let Some(taken) = Taken::take(&self.polling, orders.iter().map(|order| order.id)) else { return };
+        // An earlier call for the others has outlasted their claim.
+        orders.retain(|order| taken.holds(&order.id));
         let news = self.ask_for(&upstream, permit, &orders).await;
         // What is not believed is asked again when the claims end.
         if !self.believes(&setup, &orders, &news).await {
@@ -121,7 +139,7 @@ impl App {
         }
         let (mut news, batches) =
             self.tasks.unless_stopping(ask_together(upstream, permit, orders)).await.unwrap_or_default();
-        if batches || orders.len() == 1 {
+        if batches {
             return news;
         }
         // Some panels answer a batch with one error where they know none of its orders, and any may where it is out

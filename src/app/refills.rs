@@ -119,6 +119,7 @@ impl App {
     /// Sends a refill that is durable, once, and writes what came of it.
     async fn send_refill(self: Arc<Self>, refill: Refill, upstream: Arc<Upstream>) -> RefillOutcome {
         let permit = tokio::select! {
+            biased;
             permit = upstream.permit(Priority::CancelsAndRefills, PERMIT_WAIT) => permit.map_err(|why| why.to_string()),
             () = self.tasks.stopping() => Err("the gateway is stopping".to_owned()),
         };

@@ -121,7 +121,7 @@ impl App {
         let _building = self.building.lock().await;
         let present = self.snapshot.load_full();
         let (old_hosts, new_hosts) = (hosts(&present.terms), hosts(&terms));
-        forget_moved(&*self.store, &old_hosts, &terms).await?;
+        forget_moved(&*self.store, &old_hosts, &terms, self.clock.now()).await?;
         let freezes = self.store.freezes().await?;
         let mut lists = present.lists.clone();
         lists.retain(|id, _| {

@@ -11,6 +11,7 @@ use super::terms::Terms;
 use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
+use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreError, StoreResult};
 
 /// How many orders of each provider have been sent, or are being sent, and have not ended.
@@ -168,9 +169,14 @@ pub fn refusals(
 ///
 /// # Errors
 /// What the store says.
-pub async fn forget_moved(store: &dyn Store, before: &BTreeMap<String, String>, now: &Terms) -> StoreResult<()> {
-    for (provider, ..) in moved(before, &hosts(now)) {
-        store.forget_provider(&ProviderId::new(provider)).await?;
+pub async fn forget_moved(
+    store: &dyn Store,
+    before: &BTreeMap<String, String>,
+    terms: &Terms,
+    now: Timestamp,
+) -> StoreResult<()> {
+    for (provider, ..) in moved(before, &hosts(terms)) {
+        store.forget_provider(&ProviderId::new(provider), now).await?;
     }
     Ok(())
 }

@@ -2,15 +2,18 @@
 //! order's neighbours. What proves an ID is `domain::search`; nothing here sends an order, refunds one, or takes
 //! absence for anything.
 
+mod failure;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
+use self::failure::{Failure, LIST, SCAN};
 use super::hints::HintMemory;
 use super::steps::Stepped;
-use super::terms::{ProviderSetup, SearchSetup};
+use super::terms::ProviderSetup;
 use super::{App, locked};
 use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{Event, Found, Hint, Order};
@@ -39,6 +42,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
 const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 /// How long a call stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
+const STOPPING: &str = "the gateway is stopping";
 
 /// What a search and the hints remember; losing it makes neither wrong.
 pub(super) struct SearchMemory {
@@ -58,57 +62,6 @@ impl SearchMemory {
         locked(&self.repriced).extend(ids.map(|id| ((provider.clone(), UpstreamServiceId::new(id)), now)));
     }
 }
-
-/// Why a search did not settle its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Failure {
-    /// By the list, or by the scan.
-    Unproven(&'static str, Obstacle),
-    /// A call that brought nothing, or that could not be made.
-    Unanswered(String),
-}
-
-impl Failure {
-    /// What is worth telling the operator at once.
-    fn hint(&self, provider: &ProviderId) -> Option<Hint> {
-        match self {
-            Self::Unproven(how, obstacle) if !obstacle.passes() => {
-                let about = hint_name(how, obstacle);
-                Some(Hint { about, seen: format!("searched for it at {provider} by {how}: {obstacle}") })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it goes away by itself.
-    const fn passes(&self) -> bool {
-        match self {
-            Self::Unproven(_, obstacle) => obstacle.passes(),
-            Self::Unanswered(_) => true,
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unproven(how, obstacle) => write!(f, "by {how}, {obstacle}"),
-            Self::Unanswered(why) => f.write_str(why),
-        }
-    }
-}
-
-/// The name of what stood in the way, but for the commonest thing: two ways of searching may both find nothing.
-fn hint_name(how: &str, obstacle: &Obstacle) -> &'static str {
-    match (how, obstacle) {
-        (LIST, Obstacle::NoneFits) => "not in the list",
-        _ => obstacle.name(),
-    }
-}
-
-const LIST: &str = "its list of orders";
-const SCAN: &str = "a scan";
-const STOPPING: &str = "the gateway is stopping";
 
 /// One search at one provider for all that is due there.
 struct Round<'a> {
@@ -132,7 +85,8 @@ impl App {
     async fn try_find_lost(&self, provider: &ProviderId) -> StoreResult<()> {
         let terms = Arc::clone(&self.snapshot.load().terms);
         let due = self.note_costs(provider, ROUND).await?;
-        let Some(setup) = terms.provider(provider).filter(|setup| setup.search != SearchSetup::default()) else {
+        let Some(setup) = terms.provider(provider).filter(|setup| setup.search.by_listing || setup.search.by_scan)
+        else {
             return Ok(());
         };
         let Some(upstream) = self.called(provider) else { return Ok(()) };
@@ -263,10 +217,17 @@ impl Round<'_> {
             Err(why) => return Ok(Err(Failure::Unanswered(why.clone()))),
         };
         let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = Window::between(&attempt, &neighbours).unwrap_or_else(|_| Window::in_time(&attempt));
+        let window = match Window::between(&attempt, &neighbours) {
+            Ok(window) => window,
+            Err(Obstacle::ClockSetBack) => return Ok(Err(Failure::Unproven(LIST, Obstacle::ClockSetBack))),
+            // Times alone may do for a list.
+            Err(_) => Window::in_time(&attempt),
+        };
         let others = self.others(&window).await?;
         let held = self.held(list.iter().map(|listed| listed.id.clone()).collect()).await?;
-        let found = find_in_listing(&attempt, &window, &others, list, &held);
+        let found = find_in_listing(&attempt, &window, &others, list, &held, self.setup.attempt_lease);
+        let found =
+            found.and_then(|id| if self.setup.search.is_exclusive { Ok(id) } else { Err(Obstacle::NotExclusive(id)) });
         Ok(found.map_err(|obstacle| Failure::Unproven(LIST, obstacle)))
     }
 
@@ -416,6 +377,7 @@ fn described(lost: &LostAttempt) -> Lost {
         quantity: params.quantity,
         units: params.units,
         is_package: lost.order.is_flat(),
+        is_drip_feed: params.drip_feed.is_some(),
         started_at: lost.started_at,
         ended_at: lost.ended_at,
         cost: lost.search.cost,

@@ -7,7 +7,8 @@ use super::steps::Stepped;
 use crate::domain::ids::{AttemptNumber, OrderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order, State};
 use crate::domain::outcome::Outcome;
-use crate::store::StoreResult;
+use crate::store::records::OrderStory;
+use crate::store::{StoreError, StoreResult};
 
 /// An upstream that answers the same order again within this time means the first: its de-duplication.
 const DEDUPLICATION: Duration = Duration::from_secs(120);
@@ -70,13 +71,23 @@ impl App {
         id: UpstreamOrderId,
         holder: OrderId,
     ) -> StoreResult<Event> {
-        let other = self.reread(holder).await?;
-        let same_route = match (&order.state, other.binding()) {
+        let other = self.story(holder).await?;
+        let same_route = match (&order.state, other.order.binding()) {
             (State::Sending { route } | State::Uncertain { route }, Some(binding)) => binding.route == *route,
             _ => false,
         };
-        let deduplicated =
-            same_route && other.params == order.params && order.created_at.since(other.created_at) <= DEDUPLICATION;
+        let accepted = other.attempts.iter().rev().find(|attempt| attempt.outcome.as_deref() == Some("accepted"));
+        let own = self.story(order.id).await?;
+        // By when they were sent: an order may have been held for hours before.
+        let together = own.attempts.last().zip(accepted).is_some_and(|(own, accepted)| {
+            let apart = own.started_at.since(accepted.started_at).max(accepted.started_at.since(own.started_at));
+            apart <= DEDUPLICATION
+        });
+        let deduplicated = same_route && other.order.params == order.params && together;
         Ok(Event::IdTaken { attempt, id, deduplicated })
+    }
+
+    async fn story(&self, id: OrderId) -> StoreResult<OrderStory> {
+        self.store.order_story(id).await?.ok_or_else(|| StoreError::Corrupt(format!("order {id} is gone")))
     }
 }

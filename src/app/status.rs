@@ -11,6 +11,7 @@ use super::auth::Caller;
 use super::error::{ApiError, MAX_IDS};
 use crate::cache::Cached;
 use crate::domain::ids::OrderId;
+use crate::domain::time::Timestamp;
 
 /// The IDs of a comma-separated list as they were written, each once, blanks around them trimmed.
 ///
@@ -32,8 +33,8 @@ pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
 
 fn each_id(list: &str) -> impl Iterator<Item = &str> {
     // By bytes: a comma is never part of another character, and to look for a character costs more.
-    let parts = list.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    parts.filter(|part| !part.is_empty()).filter_map(|part| std::str::from_utf8(part).ok())
+    let parts = list.as_bytes().split(|byte| *byte == b',').filter_map(|part| std::str::from_utf8(part).ok());
+    parts.map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// Whether these may be of texts that repeat. To sort numbers costs far less than to compare texts, and hardly any
@@ -61,42 +62,59 @@ impl App {
     /// One object with every ID that was asked for, under the string it was asked by.
     pub(super) async fn multi_status(&self, caller: &Caller, orders: &str) -> Result<Bytes, ApiError> {
         let mut asked: Vec<&str> = Vec::with_capacity(MAX_IDS);
-        asked.extend(each_id(orders));
+        asked.extend(each_id(orders).take(MAX_IDS.saturating_add(1)));
         let mut ids: Vec<Option<OrderId>> = asked.iter().map(|text| text.parse().ok()).collect();
         if asked.len() > MAX_IDS || may_repeat(&ids) {
             asked = split_ids(orders)?;
             ids = asked.iter().map(|text| text.parse().ok()).collect();
         }
         let known: Vec<OrderId> = ids.iter().copied().flatten().collect();
+        if known.len() == asked.len()
+            && let Some(body) = self.at_hand(caller, &asked, &known)
+        {
+            return Ok(body);
+        }
         let mut found = self.statuses(caller, &known).await?.into_iter();
-        let mut body = Vec::with_capacity(asked.len().saturating_mul(128).saturating_add(2));
-        body.push(b'{');
+        let mut body = begin_object(asked.len());
         for (text, id) in asked.iter().zip(ids) {
-            if body.len() > 1 {
-                body.push(b',');
-            }
-            write_key(&mut body, text);
-            body.push(b':');
-            match id.and_then(|_| found.next().flatten()) {
-                Some(cached) => body.extend_from_slice(&cached.body),
-                None => body.extend_from_slice(br#"{"error":"Incorrect order ID"}"#),
-            }
+            let cached = id.and_then(|_| found.next().flatten());
+            write_view(&mut body, text, cached.as_ref().map_or(UNKNOWN, |cached| &cached.body));
         }
         body.push(b'}');
         Ok(body.into())
     }
 
+    /// The same where all of them are in this process's memory and this client's, as they nearly always are: written
+    /// from there, with no copies in between.
+    fn at_hand(&self, caller: &Caller, asked: &[&str], ids: &[OrderId]) -> Option<Bytes> {
+        let old = self.old_before();
+        let mut body = begin_object(asked.len());
+        let mut stale = Vec::new();
+        let mut rest = asked.iter().zip(ids);
+        let all = self.cache.show_at_hand(caller.client.id, ids, |cached| {
+            let Some((text, id)) = rest.next() else { return };
+            write_view(&mut body, text, &cached.body);
+            stale.extend(cached.polled_at.filter(|at| *at <= old).map(|_| *id));
+        });
+        if !all {
+            return None;
+        }
+        self.asked.mark(stale.into_iter());
+        body.push(b'}');
+        Some(body.into())
+    }
+
     /// The statuses of these orders, in their order; nothing for those that are not this client's.
-    async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Arc<Cached>>>, ApiError> {
+    async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, ApiError> {
         let client = caller.client.id;
         let mut found = self.cache.get_many(client, ids).await;
-        let absent = |(id, entry): (&OrderId, &Option<Arc<Cached>>)| entry.is_none().then_some(*id);
+        let absent = |(id, entry): (&OrderId, &Option<Cached>)| entry.is_none().then_some(*id);
         let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
         if !missing.is_empty() {
             let read = self.store.orders_of(client, &missing).await?;
             let read: HashMap<OrderId, Cached> = read.iter().map(|order| (order.id, self.cached(order))).collect();
             for (id, entry) in ids.iter().zip(&mut found) {
-                *entry = entry.take().or_else(|| read.get(id).cloned().map(Arc::new));
+                *entry = entry.take().or_else(|| read.get(id).cloned());
             }
             self.keep(read.into_iter().collect()).await;
         }
@@ -115,11 +133,34 @@ impl App {
     }
 
     /// What is asked for and old is polled soon; nobody waits for it here.
-    fn note_interest(&self, ids: &[OrderId], found: &[Option<Arc<Cached>>]) {
-        let old = self.clock.now().minus(self.snapshot.load().terms.status_ttl);
-        let is_old = |entry: &Option<Arc<Cached>>| entry.as_ref()?.polled_at.filter(|at| *at <= old);
+    fn note_interest(&self, ids: &[OrderId], found: &[Option<Cached>]) {
+        let old = self.old_before();
+        let is_old = |entry: &Option<Cached>| entry.as_ref()?.polled_at.filter(|at| *at <= old);
         self.asked.mark(ids.iter().zip(found).filter(|(_, entry)| is_old(entry).is_some()).map(|(id, _)| *id));
     }
+
+    /// News of this time and before is old.
+    fn old_before(&self) -> Timestamp {
+        self.clock.now().minus(self.snapshot.load().terms.status_ttl)
+    }
+}
+
+/// What is said of an order that is another client's or does not exist.
+const UNKNOWN: &[u8] = br#"{"error":"Incorrect order ID"}"#;
+
+fn begin_object(orders: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(orders.saturating_mul(128).saturating_add(2));
+    body.push(b'{');
+    body
+}
+
+fn write_view(body: &mut Vec<u8>, text: &str, view: &[u8]) {
+    if body.len() > 1 {
+        body.push(b',');
+    }
+    write_key(body, text);
+    body.push(b':');
+    body.extend_from_slice(view);
 }
 
 fn write_key(body: &mut Vec<u8>, text: &str) {

@@ -22,6 +22,13 @@ impl<'a, T: Copy + Eq + Hash> Taken<'a, T> {
     }
 }
 
+impl<T: Eq + Hash> Taken<'_, T> {
+    /// Whether this is one of those that were taken.
+    pub(super) fn holds(&self, thing: &T) -> bool {
+        self.things.contains(thing)
+    }
+}
+
 impl<T: Eq + Hash> Drop for Taken<'_, T> {
     fn drop(&mut self) {
         let mut held = locked(self.set);

@@ -70,6 +70,8 @@ pub struct ProviderSetup {
 pub struct SearchSetup {
     /// In its list of our orders.
     pub by_listing: bool,
+    /// Whether nobody else places orders on that account, so that what the list shows is ours.
+    pub is_exclusive: bool,
     /// Among the IDs between its neighbours: only where nobody else places orders on that account.
     pub by_scan: bool,
 }

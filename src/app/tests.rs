@@ -151,17 +151,29 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn place(&self, token: u8) -> Order {
+        self.place_as(token, ServiceType::Default).await
+    }
+
+    async fn place_as(&self, token: u8, kind: ServiceType) -> Order {
+        self.place_of(token, kind, NOW).await
+    }
+
+    async fn place_at(&self, token: u8, now: Timestamp) -> Order {
+        self.place_of(token, ServiceType::Default, now).await
+    }
+
+    async fn place_of(&self, token: u8, kind: ServiceType, now: Timestamp) -> Order {
         let params =
             OrderParams { link: "x".into(), quantity: Some(1000), drip_feed: None, fields: vec![], units: 1000 };
         let order = NewOrder {
             token: OrderToken([token; 16]),
             client: self.client,
             service: ServiceId::new(1).unwrap(),
-            kind: ServiceType::Default,
+            kind,
             params,
             charge: "1.2".parse().unwrap(),
         };
-        let placement = Placement { order, request: None, now: NOW, claimed_until: NOW };
+        let placement = Placement { order, request: None, now, claimed_until: now };
         match self.app.store.place(placement).await.unwrap() {
             Placed::New(order) => *order,
             other => panic!("{other:?}"),
@@ -259,6 +271,29 @@ async fn one_refused_batch_does_not_ask_for_every_order_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_is_not_forwarded_as_another_type_than_it_was_sold_as() {
+    let bench = bench().await;
+    let order = bench.place_as(1, ServiceType::Package).await;
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    assert!(matches!(bench.state(&order).await, State::Closed { binding: None, .. }));
+    assert_eq!(bench.wire.asked(CallKind::Add), 0);
+    assert_eq!(bench.app.store.balance(bench.client).await.unwrap().to_string(), "100");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_order_of_a_provider_without_batches_is_followed() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    bench.later(Duration::from_secs(62));
+    bench.wire.say(r#"{"error":"Incorrect order ID"}"#);
+    bench.wire.say(r#"{"charge":"1","start_count":"5","status":"Completed","remains":"0"}"#);
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert!(matches!(bench.state(&order).await, State::Closed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_no_sync() {
     let bench = bench().await;
     let app = Arc::clone(&bench.app);
@@ -321,4 +356,47 @@ async fn an_answer_after_a_refund_is_recorded_and_never_charged() {
     let held = bench.app.store.held_upstream_orders(&alpha, vec![UpstreamOrderId::new("77")]).await.unwrap();
     assert_eq!(held.len(), 1, "it is nobody else's");
     assert!(bench.app.store.verify().await.unwrap().failures.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_each_order_costs_a_call_none_goes_along() {
+    let bench = bench().await;
+    let report = r#"{"charge":"1","start_count":"5","status":"In progress","remains":"1000"}"#;
+    locked(&bench.app.single_pollers).insert(ProviderId::new("alpha"));
+    for token in 1..=3 {
+        let order = bench.place(token).await;
+        bench.wire.say(format!(r#"{{"order":"{token}"}}"#));
+        Arc::clone(&bench.app).forward(order).await;
+    }
+    bench.later(Duration::from_secs(62));
+    for _ in 0..3 {
+        bench.wire.say(report);
+    }
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert_eq!(bench.wire.asked(CallKind::Status), 3);
+    bench.later(Duration::from_secs(40));
+    let now = bench.app.clock.now();
+    bench.app.store.hasten_polls(&[OrderId::new(1).unwrap()], now.minus(Duration::from_secs(30)), now).await.unwrap();
+    bench.wire.say(report);
+    Arc::clone(&bench.app).poll_due(ProviderId::new("alpha")).await;
+    assert_eq!(bench.wire.asked(CallKind::Status), 4, "the one that was asked for");
+}
+
+/// The upstream gives a second order the first one's ID; gives the second one's state.
+async fn given_an_id_twice(apart: Duration) -> State {
+    let bench = bench().await;
+    let (first, second) = (bench.place(1).await, bench.place(2).await);
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(first).await;
+    bench.later(apart);
+    bench.wire.say(r#"{"order":77}"#);
+    Arc::clone(&bench.app).forward(second.clone()).await;
+    bench.state(&second).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_given_twice_is_a_de_duplication_only_between_orders_sent_together() {
+    assert!(matches!(given_an_id_twice(Duration::from_secs(100)).await, State::Closed { binding: None, .. }));
+    let held = given_an_id_twice(Duration::from_secs(1200)).await;
+    assert!(matches!(held, State::Uncertain { .. }), "placed together, sent apart: {held:?}");
 }

@@ -1,81 +1,135 @@
 //! The cache of a single gateway.
+//!
+//! Own code and not a library's: a cache that keeps account of its reads, or hands out one entry at a time, makes an
+//! answer of a hundred statuses wait for memory three times as often. Here a read is one lock for all of them and
+//! changes nothing. What is active is put again at every poll, so what was not put lately may leave first.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use quick_cache::Weighter;
-use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction, EntryResult};
 use tokio::time::Instant;
 
 use super::{Cached, KEPT_FOR};
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{ClientId, OrderId};
 
 /// What an entry takes up with a body of the usual length.
 const ENTRY: usize = 256;
 
-type Entries = Cache<OrderId, Held, ByBody, foldhash::fast::RandomState, DefaultLifecycle<OrderId, Held>>;
+/// Entries by order, those that were not put for long leaving first where there is no room.
+pub struct Local(RwLock<Entries>);
 
-/// Entries by order, the least used leaving first where there is no room.
-pub struct Local(Entries);
-
-/// An entry, and since when it is held.
-#[derive(Debug, Clone)]
-struct Held {
-    cached: Arc<Cached>,
-    since: Instant,
+struct Entries {
+    places: HashMap<OrderId, usize, foldhash::fast::RandomState>,
+    held: Vec<Held>,
+    weight: usize,
+    max_weight: usize,
+    /// The next entry that may have to leave.
+    hand: usize,
 }
 
-#[derive(Debug, Clone)]
-struct ByBody;
-
-impl Weighter<OrderId, Held> for ByBody {
-    fn weight(&self, _: &OrderId, held: &Held) -> u64 {
-        u64::try_from(held.cached.body.len().max(ENTRY)).unwrap_or(u64::MAX)
-    }
+struct Held {
+    id: OrderId,
+    cached: Cached,
+    until: Instant,
+    /// It was put again since the hand last passed: it stays for another round.
+    stays: bool,
 }
 
 impl std::fmt::Debug for Local {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Local").field("entries", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Local").field("entries", &self.read().held.len()).finish_non_exhaustive()
     }
 }
 
 impl Local {
     pub(super) fn new(max_bytes: u64) -> Self {
-        let entries = usize::try_from(max_bytes).unwrap_or(usize::MAX) / ENTRY;
-        Self(Cache::with(
-            entries,
-            max_bytes,
-            ByBody,
-            foldhash::fast::RandomState::default(),
-            DefaultLifecycle::default(),
-        ))
+        Self(RwLock::new(Entries {
+            places: HashMap::default(),
+            held: Vec::new(),
+            weight: 0,
+            max_weight: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            hand: 0,
+        }))
     }
 
-    pub(super) fn get_many(&self, ids: &[OrderId]) -> Vec<Option<Arc<Cached>>> {
+    /// Shows each of these to `each`, in their order, if all of them are held and this client's.
+    pub(super) fn show(&self, owner: ClientId, ids: &[OrderId], mut each: impl FnMut(&Cached)) -> bool {
         let now = Instant::now();
-        let fresh = |held: Held| (now.saturating_duration_since(held.since) < KEPT_FOR).then_some(held.cached);
-        ids.iter().map(|id| self.0.get(id).and_then(fresh)).collect()
+        let entries = self.read();
+        ids.iter().all(|id| entries.fresh(*id, now).filter(|cached| cached.owner == owner).map(&mut each).is_some())
     }
 
-    pub(super) fn put(&self, entries: Vec<(OrderId, Cached)>) {
-        let since = Instant::now();
-        for (id, cached) in entries {
-            let mut new = Some(Held { cached: Arc::new(cached), since });
-            let entry = self.0.entry(&id, None, |_, held| {
-                if let Some(new) = new.take_if(|new| new.cached.version >= held.cached.version) {
-                    *held = new;
-                }
-                EntryAction::Retain(())
-            });
-            if let (EntryResult::Vacant(place), Some(new)) = (entry, new) {
-                // Refused only where everything was cleared meanwhile, which nobody does.
-                drop(place.insert(new));
-            }
+    pub(super) fn get_many(&self, ids: &[OrderId]) -> Vec<Option<Cached>> {
+        let now = Instant::now();
+        let entries = self.read();
+        ids.iter().map(|id| entries.fresh(*id, now).cloned()).collect()
+    }
+
+    pub(super) fn put(&self, new: Vec<(OrderId, Cached)>) {
+        let until = Instant::now() + KEPT_FOR;
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, cached) in new {
+            entries.put(Held { id, cached, until, stays: false });
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn weight(&self) -> u64 {
-        self.0.weight()
+    /// Whoever panicked while holding the lock left entries that are whole: each is written in one assignment.
+    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> usize {
+        self.read().weight
+    }
+}
+
+impl Entries {
+    #[inline]
+    fn fresh(&self, id: OrderId, now: Instant) -> Option<&Cached> {
+        let held = self.held.get(*self.places.get(&id)?)?;
+        (now < held.until).then_some(&held.cached)
+    }
+
+    fn put(&mut self, new: Held) {
+        let weight = weight(&new);
+        match self.places.get(&new.id).and_then(|place| self.held.get_mut(*place)) {
+            Some(held) if held.cached.version > new.cached.version => return,
+            Some(held) => {
+                self.weight = self.weight.saturating_sub(self::weight(held));
+                *held = Held { stays: true, ..new };
+            }
+            None => {
+                self.places.insert(new.id, self.held.len());
+                self.held.push(new);
+            }
+        }
+        self.weight = self.weight.saturating_add(weight);
+        while self.weight > self.max_weight {
+            self.pass();
+        }
+    }
+
+    /// Moves the hand by one: the entry under it leaves, or stays for one more round.
+    fn pass(&mut self) {
+        if self.hand >= self.held.len() {
+            self.hand = 0;
+        }
+        let Some(held) = self.held.get_mut(self.hand) else { return };
+        if std::mem::take(&mut held.stays) {
+            self.hand = self.hand.saturating_add(1);
+            return;
+        }
+        let gone = self.held.swap_remove(self.hand);
+        self.weight = self.weight.saturating_sub(weight(&gone));
+        self.places.remove(&gone.id);
+        if let Some(moved) = self.held.get(self.hand) {
+            self.places.insert(moved.id, self.hand);
+        }
+        self.hand = self.hand.saturating_add(1);
+    }
+}
+
+fn weight(held: &Held) -> usize {
+    held.cached.body.len().max(ENTRY)
 }

@@ -12,7 +12,6 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::ids::{ClientId, OrderId};
@@ -79,9 +78,22 @@ impl Cache {
         Ok(Self { place: Place::Shared(Box::new(shared)), meter: CacheMeter::default() })
     }
 
+    /// Shows each of these orders' statuses to `each`, in their order, if all of them are held in this process and are
+    /// this client's; gives whether they are. `each` may have seen some where they are not.
+    pub fn show_at_hand(&self, owner: ClientId, ids: &[OrderId], each: impl FnMut(&Cached)) -> bool {
+        let all = match &self.place {
+            Place::Local(local) => local.show(owner, ids, each),
+            Place::Shared(_) => false,
+        };
+        if all {
+            self.meter.looked(ids.len(), ids.len());
+        }
+        all
+    }
+
     /// The statuses of these orders, in their order; nothing for those that are not held or are another
     /// client's.
-    pub async fn get_many(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Arc<Cached>>> {
+    pub async fn get_many(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
         let mut found = match &self.place {
             Place::Local(local) => local.get_many(ids),
             Place::Shared(shared) => match shared.get_many(ids).await {

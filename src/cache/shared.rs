@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::IntoConnectionInfo;
@@ -94,7 +94,7 @@ impl Shared {
         })
     }
 
-    pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Arc<Cached>>>, Unavailable> {
+    pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -108,7 +108,7 @@ impl Shared {
         let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
         let owed = self.owed();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
-            value.filter(|_| !owed.orders.contains_key(id)).and_then(|bytes| entry::decode(&bytes)).map(Arc::new)
+            value.filter(|_| !owed.orders.contains_key(id)).and_then(|bytes| entry::decode(&bytes))
         };
         Ok(values.into_iter().zip(ids).map(believed).collect())
     }

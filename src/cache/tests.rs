@@ -95,8 +95,7 @@ async fn keeps_its_promises(cache: &Cache) {
     cache.put(vec![]).await;
     cache.put(vec![(id(1), cached(5)), (id(2), never_polled.clone())]).await;
     let found = cache.get_many(OWNER, &[id(2), id(9), id(1), id(1)]).await;
-    let five = Some(Arc::new(cached(5)));
-    assert_eq!(found, [Some(Arc::new(never_polled)), None, five.clone(), five]);
+    assert_eq!(found, [Some(never_polled), None, Some(cached(5)), Some(cached(5))]);
 
     assert_eq!(cache.get_many(ClientId(8), &[id(1), id(2)]).await, [None, None], "another client's");
 
@@ -106,7 +105,7 @@ async fn keeps_its_promises(cache: &Cache) {
     assert_eq!(version(cache, 1).await, Some(300), "versions are numbers");
     let polled_again = Cached { polled_at: Some(Timestamp::from_millis(1_800_000_000_000)), ..cached(300) };
     cache.put(vec![(id(1), polled_again.clone())]).await;
-    assert_eq!(cache.get_many(OWNER, &[id(1)]).await, [Some(Arc::new(polled_again))], "the same one anew");
+    assert_eq!(cache.get_many(OWNER, &[id(1)]).await, [Some(polled_again)], "the same one anew");
 
     cache.changed(vec![(id(1), cached(301)), (id(3), cached(2))]).await;
     cache.put(vec![(id(1), cached(300)), (id(3), cached(1))]).await;
@@ -133,7 +132,37 @@ async fn the_local_one_is_bounded() {
     }
     assert!(local.weight() <= 100_000);
     let held = (1..2000).filter(|number| local.get_many(&[id(*number)])[0].is_some()).count();
-    assert!((50..100).contains(&held), "{held} are held");
+    assert!((50..=100).contains(&held), "{held} are held");
+}
+
+#[tokio::test]
+async fn what_is_put_again_stays_longer() {
+    let local = local::Local::new(10 * 256);
+    for number in 1..=10 {
+        local.put(vec![(id(number), cached(1))]);
+    }
+    local.put(vec![(id(1), cached(2)), (id(3), cached(2))]);
+    for number in 11..=18 {
+        local.put(vec![(id(number), cached(1))]);
+    }
+    let held: Vec<i64> = (1..=18).filter(|number| local.get_many(&[id(*number)])[0].is_some()).collect();
+    assert_eq!(held.len(), 10);
+    assert!(held.contains(&1) && held.contains(&3), "{held:?}");
+    for number in &held {
+        let version = if [1, 3].contains(number) { 2 } else { 1 };
+        assert_eq!(local.get_many(&[id(*number)])[0].as_ref().unwrap().version, version, "of {number}");
+    }
+}
+
+#[tokio::test]
+async fn only_all_that_is_ones_own_is_shown() {
+    let cache = Cache::local(1 << 20);
+    cache.put(vec![(id(1), cached(5)), (id(2), Cached { owner: ClientId(8), ..cached(6) }), (id(3), cached(7))]).await;
+    let mut versions = Vec::new();
+    assert!(cache.show_at_hand(OWNER, &[id(3), id(1)], |cached| versions.push(cached.version)));
+    assert_eq!(versions, [7, 5]);
+    assert!(!cache.show_at_hand(OWNER, &[id(1), id(2)], |cached| assert_eq!(cached.owner, OWNER)));
+    assert!(!cache.show_at_hand(OWNER, &[id(9)], |_| unreachable!()));
 }
 
 #[tokio::test]
@@ -246,9 +275,9 @@ async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
     let _: String = command(&redis, &["SET", &key(4), &"~".repeat(60)]).await;
     let all: Vec<_> = (1..6).map(id).collect();
     let found = cache.get_many(OWNER, &all).await;
-    assert_eq!(found, [None, None, None, None, Some(Arc::new(held.clone()))]);
+    assert_eq!(found, [None, None, None, None, Some(held.clone())]);
     cache.put((1..6).map(|number| (id(number), held.clone())).collect()).await;
-    assert!(cache.get_many(OWNER, &all).await.iter().all(|found| found.as_deref() == Some(&held)));
+    assert!(cache.get_many(OWNER, &all).await.iter().all(|found| found.as_ref() == Some(&held)));
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! An order's parameters: read by service type, checked, counted. See `docs/protocol.md`, "Service types".
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::service_type::{Billing, Field, ServiceType};
 
 /// The longest link or single-line field that is taken.
 pub const MAX_TEXT: usize = 2048;
+const A_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is wrong with an order's parameters; each text goes to the client as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,16 @@ pub struct DripFeed {
     pub runs: u64,
     /// Minutes between two.
     pub interval: u64,
+}
+
+impl DripFeed {
+    /// For how long its runs may start, where nothing else is known: twice as long as was ordered, and a week.
+    #[must_use]
+    pub fn may_run_for(self) -> Duration {
+        let planned = Duration::from_secs(self.interval.saturating_mul(60))
+            .saturating_mul(u32::try_from(self.runs).unwrap_or(u32::MAX));
+        planned.saturating_mul(2).saturating_add(A_WEEK)
+    }
 }
 
 /// The checked parameters of one order.

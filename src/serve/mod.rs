@@ -156,7 +156,8 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Resul
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    forget_moved(store, &last, &terms).await.context("the list of a provider that moved could not be forgotten")
+    let now = crate::task::Clock::system().now();
+    forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {

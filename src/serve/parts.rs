@@ -195,6 +195,7 @@ fn provider_setup(settings: &Settings, provider: &ProviderSettings) -> Option<Pr
         partial_is_final: provider.partial_is_final,
         search: SearchSetup {
             by_listing: provider.lists_orders,
+            is_exclusive: provider.exclusive_account,
             by_scan: provider.exclusive_account && provider.recover == Recover::Scan,
         },
     })

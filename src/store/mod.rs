@@ -162,7 +162,8 @@ pub trait Store: Send + Sync {
 
     /// Uncertain orders of a provider whose search is due and was tried fewer than `tries` times, by their last
     /// attempts: so many, those that never were first. Not those of before the store was restored: what was placed in
-    /// the time that is gone is not known.
+    /// the time that is gone is not known. Not those that a duplicate link made uncertain: which attempt was placed is
+    /// not known. No drip-feeds: their runs look like orders.
     async fn due_searches(
         &self,
         provider: &ProviderId,
@@ -171,12 +172,13 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreResult<Vec<LostAttempt>>;
 
-    /// Every attempt at a provider that is under way, or that ended at or after `since` and whose outcome is not
-    /// known to this day.
+    /// Every attempt at a provider that is under way, or that ended at or after `since` and may have left an order
+    /// there whose ID is not known to this day: one that was lost, or that a duplicate link came after. And drip-feeds
+    /// that ran then, by their last attempts, each ended when its order was.
     async fn attempts_in_doubt(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>>;
 
     /// Orders of a provider that have IDs: the nearest that were answered up to `started_at`, and the nearest that
-    /// were sent from `ended_at` on. None from before the store was restored.
+    /// were sent from `ended_at` on. None from before the store was restored or the provider moved.
     async fn neighbours(
         &self,
         provider: &ProviderId,
@@ -267,8 +269,9 @@ pub trait Store: Send + Sync {
     /// Takes the place of the provider's stored catalogue.
     async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
 
-    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze.
-    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()>;
+    /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze. What
+    /// was sent there up to `now` is neither searched for nor a neighbour of what is.
+    async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()>;
 
     /// What each ID of a provider was last believed to stand for, listed at present or not.
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>>;
@@ -313,8 +316,9 @@ pub trait Store: Send + Sync {
     async fn running(&self) -> StoreResult<Option<String>>;
 
     /// Moves every deadline that is kept as a time of the day by so many milliseconds, all or none: polls, claims,
-    /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did.
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()>;
+    /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did: where the
+    /// clock was put back to `now`, nothing from before it shows again what it showed is searched for, nor a neighbour.
+    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()>;
 
     // === Requests from the command line to a running gateway ===
 

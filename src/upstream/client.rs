@@ -117,6 +117,12 @@ impl Upstream {
         self.gate.use_key(self.key_number);
     }
 
+    /// How many calls may be under way at once; at least 1.
+    #[must_use]
+    pub fn max_in_flight(&self) -> u32 {
+        self.gate.max_in_flight()
+    }
+
     /// Lets calls in, or none any more: who waits for a permit is sent away, calls under way go on.
     pub fn set_open(&self, open: bool) {
         self.gate.set_open(open);

@@ -141,6 +141,10 @@ impl Gate {
         state.wake_first();
     }
 
+    pub(crate) fn max_in_flight(&self) -> u32 {
+        self.lock().pace.max_in_flight()
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.lock().open
     }
@@ -169,6 +173,7 @@ impl Gate {
                 Step::Wait(until) => {
                     let until = until.map_or(deadline, |until| until.min(deadline));
                     tokio::select! {
+                        biased;
                         () = ticket.woken.notified() => {}
                         () = sleep_until(until) => {}
                     }

@@ -46,6 +46,30 @@ async fn what_waits_neither_ends_nor_stands_still_when_the_clock_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_placed_while_a_step_waits_is_moved_once() {
+    for step in [3 * DAY, -3 * DAY] {
+        let bench = bench().await;
+        bench.clock.step_wall(ClockStep(step));
+        let building = bench.app.building.lock().await;
+        let following = Arc::clone(&bench.app).follow_clock();
+        let placing = async {
+            // A sync that writes its list is in the way.
+            tokio::task::yield_now().await;
+            let order = bench.place_at(1, bench.clock.now()).await;
+            drop(building);
+            order
+        };
+        let ((), order) = tokio::join!(following, placing);
+        assert_eq!((bench.clock.stepped(), bench.clock.now().millis()), (None, NOW.millis() + step));
+        let moved = bench.app.reread(order.id).await.unwrap();
+        assert_eq!(moved.queued_at, bench.clock.now(), "{step}: no time has passed for it");
+        bench.later(Duration::from_secs(3500));
+        bench.wire.say(r#"{"order":1}"#);
+        assert!(matches!(bench.forward(&order).await, State::Placed(_)), "{step}: it is held for its hour");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_lasts_as_long_as_it_did_when_the_clock_is_set() {
     for step in [DAY, -DAY] {
         let bench = bench().await;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::window::number;
+use super::window::{LATE, SKEW, number};
 use super::{Listed, Lost, Obstacle, Window, rival};
 use crate::domain::ids::UpstreamOrderId;
 
@@ -11,13 +11,11 @@ use crate::domain::ids::UpstreamOrderId;
 pub const MAX_LISTED: usize = 100;
 /// A list of fewer orders is all of them: no panel's page is so short.
 const WHOLE_BELOW: usize = 10;
-/// How far the upstream's clock may be from ours.
-const SKEW: Duration = Duration::from_secs(300);
 
 /// The ID of the lost order, where it is proved: the only one of `list` that none of ours holds and that has its
 /// service, link and quantity, placed in its time; and no other attempt for the same could have left it. `held`: IDs
 /// that orders of ours hold, or were named. `others`: every attempt that may have left an order there, of which
-/// nothing later than the list is missing.
+/// nothing later than the list is missing. `lease`: how long an attempt is under way at most.
 ///
 /// # Errors
 /// The [`Obstacle`].
@@ -27,18 +25,20 @@ pub fn find_in_listing(
     others: &[Lost],
     list: &[Listed],
     held: &HashSet<UpstreamOrderId>,
+    lease: Duration,
 ) -> Result<UpstreamOrderId, Obstacle> {
     if !reaches_back(lost, window, list) {
         return Err(Obstacle::ListTooShort);
     }
-    let fits =
-        |listed: &&Listed| !held.contains(&listed.id) && is_described(lost, listed) && is_in(lost, window, listed);
+    let fits = |listed: &&Listed| {
+        !held.contains(&listed.id) && is_described(lost, listed) && is_in(lost, window, listed, lease)
+    };
     let fitting: Vec<&Listed> = list.iter().filter(fits).collect();
     let ids = || fitting.iter().map(|listed| listed.id.clone()).collect::<Vec<_>>();
     let [one] = fitting.as_slice() else {
         return Err(if fitting.is_empty() { Obstacle::NoneFits } else { Obstacle::Several(ids()) });
     };
-    let same = others.iter().filter(|other| one.agrees_with(other)).cloned();
+    let same = others.iter().filter(|other| one.may_be(other)).cloned();
     if let Some(obstacle) = rival(lost, window, same) {
         return Err(obstacle);
     }
@@ -53,8 +53,9 @@ fn is_described(lost: &Lost, listed: &Listed) -> bool {
     listed.service.is_some() && listed.link.is_some() && listed.agrees_with(lost)
 }
 
-fn is_in(lost: &Lost, window: &Window, listed: &Listed) -> bool {
-    let ended_at = lost.ended_at.unwrap_or(lost.started_at);
+fn is_in(lost: &Lost, window: &Window, listed: &Listed, lease: Duration) -> bool {
+    // A gateway that ended meanwhile gave it up at its next start only, however late that was.
+    let ended_at = lost.ended_at.unwrap_or(lost.started_at).min(lost.started_at.plus(lease).plus(LATE));
     let in_time = listed.created_at.is_none_or(|at| at >= lost.started_at.minus(SKEW) && at <= ended_at.plus(SKEW));
     in_time && window.takes(&listed.id)
 }

@@ -21,7 +21,7 @@ use super::ids::{OrderId, UpstreamOrderId, UpstreamServiceId};
 use super::status::StatusReport;
 use super::time::Timestamp;
 
-/// An attempt that may have left an order upstream which none of ours holds.
+/// An attempt that may have left an order upstream which none of ours holds; or a drip-feed, which leaves more of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// Of which order.
@@ -36,9 +36,11 @@ pub struct Lost {
     pub units: u64,
     /// Whether it is a package, whose size only the upstream knows.
     pub is_package: bool,
+    /// Whether it is a drip-feed: each of its runs is an order there too, with an ID of its own.
+    pub is_drip_feed: bool,
     /// When it was about to be sent.
     pub started_at: Timestamp,
-    /// When it was given up; `None` while it is under way.
+    /// When it was given up, or its last run was; `None` while it is under way.
     pub ended_at: Option<Timestamp>,
     /// What the upstream takes for it, by its list of that time and in its currency; `None` where that is not known.
     pub cost: Option<Decimal>,
@@ -64,13 +66,29 @@ pub struct Listed {
 impl Listed {
     /// Whether nothing that it says is other than what was ordered.
     fn agrees_with(&self, lost: &Lost) -> bool {
+        self.link.as_deref().is_none_or(|link| link == lost.link) && self.has_size_of(lost)
+    }
+
+    /// The same, where the panel may have written the link in another way.
+    fn may_be(&self, other: &Lost) -> bool {
+        self.link.as_deref().is_none_or(|link| bare(link) == bare(&other.link)) && self.has_size_of(other)
+    }
+
+    fn has_size_of(&self, lost: &Lost) -> bool {
         let service = self.service.as_deref().is_none_or(|service| service == lost.service.as_str());
-        let link = self.link.as_deref().is_none_or(|link| link == lost.link);
         let quantity = self
             .quantity
             .is_none_or(|quantity| lost.is_package || lost.quantity == Some(quantity) || lost.units == quantity);
-        service && link && quantity
+        service && quantity
     }
+}
+
+/// A link without what panels add, drop or change in it.
+fn bare(link: &str) -> String {
+    let link = link.to_lowercase();
+    let link = link.split_once("://").map_or(link.as_str(), |(_, rest)| rest);
+    let link = link.split(['?', '#']).next().unwrap_or(link);
+    link.strip_prefix("www.").unwrap_or(link).trim_end_matches('/').to_owned()
 }
 
 /// Why no order was taken for the lost one.
@@ -80,6 +98,8 @@ pub enum Obstacle {
     NotNumbers,
     /// Our orders there do not have their IDs in the order of placing.
     NotInSequence,
+    /// It ended, by the clock, before it began.
+    ClockSetBack,
     /// None of our orders there was answered before it.
     NoneBefore,
     /// None of our orders there was sent after it yet.
@@ -92,6 +112,10 @@ pub enum Obstacle {
     InDoubt(OrderId),
     /// This order is being sent, and may be what was seen.
     BeingSent(OrderId),
+    /// What was seen may be a run of this drip-feed.
+    DripFeed(OrderId),
+    /// This one fits alone, but others place orders on that account too.
+    NotExclusive(UpstreamOrderId),
     /// Nothing that was seen fits.
     NoneFits,
     /// These may be it, and nothing proves it.
@@ -117,12 +141,15 @@ impl Obstacle {
         match self {
             Self::NotNumbers => "IDs are no numbers",
             Self::NotInSequence => "IDs out of order",
+            Self::ClockSetBack => "clock set back",
             Self::NoneBefore => "no order before",
             Self::NoneAfter => "no order after",
             Self::TooWide(_) => "too many IDs",
             Self::CostUnknown => "cost unknown",
             Self::InDoubt(_) => "another in doubt",
             Self::BeingSent(_) => "another being sent",
+            Self::DripFeed(_) => "a drip-feed",
+            Self::NotExclusive(_) => "in the list",
             Self::NoneFits => "none fits",
             Self::Unproven(_) => "unproven",
             Self::Several(_) => "several could be it",
@@ -138,12 +165,17 @@ impl std::fmt::Display for Obstacle {
         match self {
             Self::NotNumbers => f.write_str("our orders there have IDs that are no numbers"),
             Self::NotInSequence => f.write_str("our orders there do not have their IDs in the order of placing"),
+            Self::ClockSetBack => f.write_str("the machine's clock was set back while it was sent"),
             Self::NoneBefore => f.write_str("none of our orders there was answered before it"),
             Self::NoneAfter => f.write_str("none of our orders there was placed after it yet"),
             Self::TooWide(count) => write!(f, "{count} IDs lie between our neighbouring orders there, over {MAX_GAP}"),
             Self::CostUnknown => f.write_str("what it costs there was not known at that time"),
             Self::InDoubt(order) => write!(f, "order {order} is, or was, in doubt there at the same time"),
             Self::BeingSent(order) => write!(f, "order {order} is being sent there"),
+            Self::DripFeed(order) => write!(f, "what is there may be a run of order {order}, a drip-feed"),
+            Self::NotExclusive(id) => {
+                write!(f, "{id} is the same, and is this one unless others place orders on that account too")
+            }
             Self::NoneFits => f.write_str("nothing there fits, which proves nothing"),
             Self::Unproven(found) => write!(f, "{} may be it, but its figures do not prove it", ids(found)),
             Self::Several(found) => write!(f, "{} could each be it", ids(found)),
@@ -155,8 +187,12 @@ impl std::fmt::Display for Obstacle {
 
 /// Which of `others` could have left what lies in `window`, where any could.
 fn rival(lost: &Lost, window: &Window, others: impl IntoIterator<Item = Lost>) -> Option<Obstacle> {
+    if lost.is_drip_feed {
+        return Some(Obstacle::DripFeed(lost.order));
+    }
     let rival = others.into_iter().find(|other| window.may_hold(other) && !is_same_attempt(lost, other))?;
     Some(match rival.ended_at {
+        _ if rival.is_drip_feed => Obstacle::DripFeed(rival.order),
         Some(_) => Obstacle::InDoubt(rival.order),
         None => Obstacle::BeingSent(rival.order),
     })

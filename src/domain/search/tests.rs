@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::status::Reported;
 
+const LEASE: Duration = Duration::from_secs(120);
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn at(seconds: u64) -> Timestamp {
@@ -26,6 +27,7 @@ fn lost(order: i64, from: u64, to: u64) -> Lost {
         quantity: Some(100),
         units: 100,
         is_package: false,
+        is_drip_feed: false,
         started_at: at(from),
         ended_at: Some(at(to)),
         cost: Some("0.0902".parse().unwrap()),
@@ -97,6 +99,14 @@ fn a_window_is_between_what_was_answered_before_and_what_was_sent_after() {
     // Two at once may be in any order.
     let at_once = Neighbours { before: vec![bound("12", 700, 720), bound("10", 710, 730)], after: vec![] };
     assert_eq!(bounds(at_once), Ok((Some(12), None)));
+}
+
+#[test]
+fn an_attempt_that_ended_before_it_began_proves_nothing() {
+    let torn = lost(2, 9000, 120);
+    assert_eq!(Window::between(&torn, &around(&[("10", 100)], &[("14", 1200)])), Err(Obstacle::ClockSetBack));
+    assert_eq!(found(vec![usual("12")], &[torn], &[]), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())));
+    assert_eq!(found(vec![usual("12")], &[lost(2, 9000, 9120)], &[]), Ok("12".into()));
 }
 
 #[test]
@@ -202,6 +212,29 @@ fn another_in_doubt_at_that_time_keeps_all_from_being_found() {
     assert_eq!(found(one(), &[lost(1, 900, 950)], &[]), Err(Obstacle::InDoubt(OrderId::new(1).unwrap())));
 }
 
+#[test]
+fn what_may_be_a_run_of_a_drip_feed_is_not_taken() {
+    let of_drip = |order: i64| Err(Obstacle::DripFeed(OrderId::new(order).unwrap()));
+    let drip = |ended_at: Option<u64>| Lost { is_drip_feed: true, ended_at: ended_at.map(at), ..lost(2, 10, 0) };
+    let one = || vec![usual("12")];
+    assert_eq!(found(one(), &[drip(None)], &[]), of_drip(2), "the panel starts a run between");
+    assert_eq!(found(one(), &[drip(Some(950))], &[]), of_drip(2), "its last run may be of then");
+    assert_eq!(found(one(), &[drip(Some(200))], &[]), Ok("12".into()), "it had ended");
+    let begun_later = Lost { started_at: at(1202), ..drip(None) };
+    assert_eq!(found(one(), &[begun_later], &[]), Ok("12".into()));
+
+    let list = [listed("12", Some(1050))];
+    assert_eq!(in_list(&list, &window(), &[drip(None)], &[]), of_drip(2));
+    let elsewhere = Lost { link: "https://x.test/2".into(), ..drip(None) };
+    assert_eq!(in_list(&list, &window(), &[elsewhere], &[]), Ok("12".into()));
+
+    // It is not looked for either: one of its runs would be taken for it.
+    let own = Lost { is_drip_feed: true, ..lost(1, 1000, 1120) };
+    let held = HashSet::new();
+    assert_eq!(find_in_gap(&own, &window(), &[], &answers(one()), &held, "USD"), Err(Obstacle::DripFeed(own.order)));
+    assert_eq!(find_in_listing(&own, &window(), &[], &list, &held, LEASE), Err(Obstacle::DripFeed(own.order)));
+}
+
 fn listed(number: &str, created_at: Option<u64>) -> Listed {
     Listed {
         id: id(number),
@@ -215,7 +248,7 @@ fn listed(number: &str, created_at: Option<u64>) -> Listed {
 
 fn in_list(list: &[Listed], window: &Window, others: &[Lost], held: &[&str]) -> Result<String, Obstacle> {
     let held: HashSet<_> = held.iter().map(|number| id(number)).collect();
-    find_in_listing(&lost(1, 1000, 1120), window, others, list, &held).map(|id| id.to_string())
+    find_in_listing(&lost(1, 1000, 1120), window, others, list, &held, LEASE).map(|id| id.to_string())
 }
 
 #[test]
@@ -255,6 +288,19 @@ fn a_list_names_the_only_order_that_is_the_same() {
 }
 
 #[test]
+fn what_was_placed_while_no_gateway_ran_is_not_taken() {
+    let given_up_days_later = lost(1, 1000, 200_000);
+    let window = Window::in_time(&given_up_days_later);
+    let placed_at = |seconds| {
+        let list = [listed("12", Some(seconds))];
+        find_in_listing(&given_up_days_later, &window, &[], &list, &HashSet::new(), LEASE).map(|id| id.to_string())
+    };
+    // Sent for two minutes at most, placed up to ten later, by a clock that may be off by five.
+    assert_eq!(placed_at(1000 + 120 + 600 + 300), Ok("12".into()));
+    assert_eq!(placed_at(1000 + 120 + 600 + 301), Err(Obstacle::NoneFits));
+}
+
+#[test]
 fn another_attempt_for_the_same_may_have_left_what_is_listed() {
     let open = Window::between(&lost(1, 1000, 1120), &around(&[("10", 900)], &[])).unwrap();
     let list = [listed("12", None)];
@@ -263,6 +309,16 @@ fn another_attempt_for_the_same_may_have_left_what_is_listed() {
     let sending = Lost { ended_at: None, ..lost(2, 5000, 0) };
     assert_eq!(rival(sending), Err(Obstacle::BeingSent(OrderId::new(2).unwrap())));
     assert_eq!(rival(lost(2, 100, 299)), Ok("12".into()), "long before");
+    for link in ["http://x.test/1/", "https://www.X.test/1?igsh=a", "x.test/1"] {
+        let other = Lost { link: link.into(), ..lost(2, 1000, 1120) };
+        assert_eq!(rival(other), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())), "the same by {link}");
+    }
+    // Without an order before, one that was placed five minutes before by the panel's clock is taken.
+    let timed = [listed("12", Some(700))];
+    let anywhere = Window::in_time(&lost(1, 1000, 1120));
+    let early = |other: Lost| in_list(&timed, &anywhere, &[other], &[]);
+    assert_eq!(early(lost(2, 50, 100)), Err(Obstacle::InDoubt(OrderId::new(2).unwrap())));
+    assert_eq!(early(lost(2, 50, 99)), Ok("12".into()));
     for other in [
         Lost { link: "https://x.test/2".into(), ..lost(2, 1000, 1120) },
         Lost { service: UpstreamServiceId::new("8"), ..lost(2, 1000, 1120) },
@@ -384,7 +440,7 @@ proptest! {
                     prop_assert_eq!(Some(&found), truth.as_ref());
                 }
             }
-            if let Ok(found) = find_in_listing(lost, &window, &others, &panel.known, &panel.held) {
+            if let Ok(found) = find_in_listing(lost, &window, &others, &panel.known, &panel.held, LEASE) {
                 prop_assert_eq!(Some(&found), truth.as_ref());
             }
         }
@@ -400,6 +456,6 @@ fn a_lone_loss_between_two_orders_is_found_by_either_way() {
     let window = Window::between(lost, &around).unwrap();
     let items = [(id("102"), Item::Known(Box::new(seen("102", report("Pending", Some("0.0902"), None)))))];
     let by_scan = find_in_gap(lost, &window, &[], &items, &panel.held, "USD");
-    let by_list = find_in_listing(lost, &window, &[], &panel.known, &panel.held);
+    let by_list = find_in_listing(lost, &window, &[], &panel.known, &panel.held, LEASE);
     assert_eq!((by_scan.as_ref().ok(), by_list.as_ref().ok()), (truth.as_ref(), truth.as_ref()));
 }

@@ -7,7 +7,10 @@ use crate::domain::ids::UpstreamOrderId;
 use crate::domain::time::Timestamp;
 
 /// How long after an attempt was given up its upstream may still place the order.
-const LATE: Duration = Duration::from_secs(600);
+pub(super) const LATE: Duration = Duration::from_secs(600);
+
+/// How far the upstream's clock may be from ours.
+pub(super) const SKEW: Duration = Duration::from_secs(300);
 
 /// An order of ours whose ID is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +49,12 @@ impl Window {
     /// The window of an attempt between its neighbours.
     ///
     /// # Errors
-    /// [`Obstacle::NotNumbers`] and [`Obstacle::NotInSequence`] where IDs there say nothing of the order of placing.
+    /// [`Obstacle::NotNumbers`] and [`Obstacle::NotInSequence`] where IDs there say nothing of the order of placing,
+    /// [`Obstacle::ClockSetBack`] where its times say nothing.
     pub fn between(lost: &Lost, neighbours: &Neighbours) -> Result<Self, Obstacle> {
+        if is_torn(lost) {
+            return Err(Obstacle::ClockSetBack);
+        }
         let before = numbered(&neighbours.before)?;
         let after = numbered(&neighbours.after)?;
         let all: Vec<_> = before.iter().chain(&after).copied().collect();
@@ -68,15 +75,15 @@ impl Window {
         Ok(Self {
             below: below.map(|one| one.number),
             above: above.map(|one| one.number),
-            from: below.map_or(lost.started_at, |one| one.started_at),
+            from: below.map_or_else(|| lost.started_at.minus(SKEW), |one| one.started_at),
             until: above.map(|one| one.finished_at),
         })
     }
 
     /// The window of an attempt where IDs say nothing: its time only.
     #[must_use]
-    pub const fn in_time(lost: &Lost) -> Self {
-        Self { below: None, above: None, from: lost.started_at, until: None }
+    pub fn in_time(lost: &Lost) -> Self {
+        Self { below: None, above: None, from: lost.started_at.minus(SKEW), until: None }
     }
 
     /// Whether an ID can be in it, as far as its number says.
@@ -100,8 +107,13 @@ impl Window {
     pub(super) fn may_hold(&self, other: &Lost) -> bool {
         let begins_in_time = self.until.is_none_or(|until| other.started_at <= until);
         let ends_in_time = other.ended_at.is_none_or(|ended| ended >= self.since());
-        begins_in_time && ends_in_time
+        is_torn(other) || begins_in_time && ends_in_time
     }
+}
+
+/// Whether the clock was set back while an attempt was under way, so that its times say nothing.
+fn is_torn(attempt: &Lost) -> bool {
+    attempt.ended_at.is_some_and(|ended| ended < attempt.started_at)
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -120,7 +120,7 @@ pub(crate) async fn a_provider_that_moved_is_forgotten_whole(store: &AnyStore) {
         let cause = FreezeCause::UnknownOrders;
         store.put_freeze(Freeze { provider: provider.clone(), cause, since: NOW, lifted_at: None }).await.unwrap();
     }
-    store.forget_provider(&alpha).await.unwrap();
+    store.forget_provider(&alpha, NOW).await.unwrap();
     let lists = store.catalogues().await.unwrap();
     let left: Vec<_> = lists.iter().map(|list| (list.services.len(), list.doubts.len())).collect();
     assert_eq!(left, [(0, 0), (1, 1)]);

@@ -153,3 +153,30 @@ pub(crate) async fn wishes_that_wait_for_an_upstream_are_found(store: &AnyStore)
     let bound = step(store, &sending, answer(1, accepted("4")), NOW).await;
     assert_eq!(store.orders_to_cancel(9).await.unwrap(), [bound]);
 }
+
+pub(crate) async fn refills_move_with_the_clock(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let mut refills = Vec::new();
+    for id in ["1", "2", "3", "4"] {
+        let order = forwarded(store, ann, "alpha", id).await;
+        refills.push(opened(store, &order, NOW).await);
+    }
+    let accepted = refill_step(store, &refills[1], taken("7"), after(5)).await;
+    let uncertain = refill_step(store, &refills[2], RefillEvent::SenderLost, after(5)).await;
+    let ended = refill_step(store, &refills[3], taken("8"), after(5)).await;
+    let ended = refill_step(store, &ended, RefillEvent::Reported(RefillReport::read("Completed")), after(6)).await;
+    for by in [86_400_000, -2 * 86_400_000] {
+        let at = |at: Timestamp| Timestamp::from_millis(at.millis() + by);
+        let read = async |refill: &Refill| store.refill(refill.id).await.unwrap().unwrap();
+        let (sending, polled) = (read(&refills[0]).await, read(&accepted).await);
+        store.shift_deadlines(by, after(10)).await.unwrap();
+        let now = read(&sending).await;
+        assert_eq!((now.created_at, now.version), (at(sending.created_at), sending.version + 1), "its lease goes on");
+        let now = read(&polled).await;
+        assert_eq!((now.created_at, now.due_at), (polled.created_at, polled.due_at.map(at)));
+        assert_eq!(now.version, polled.version + 1);
+        assert_eq!((read(&uncertain).await, read(&ended).await), (uncertain.clone(), ended.clone()), "nothing waits");
+    }
+    let answered = refills[0].step(taken("9"), after(20)).unwrap();
+    assert_eq!(store.apply_refills(vec![answered]).await.unwrap(), [RefillApplied::Stale], "a step by the old times");
+}

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::ids::OrderId;
 use crate::domain::order::{Found, Resolution};
 use crate::domain::outcome::{RejectKind, Rejection};
+use crate::domain::params::DripFeed;
 use crate::domain::search::Neighbour;
 use crate::store::records::{LostAttempt, Search};
 
@@ -85,10 +86,69 @@ pub(crate) async fn what_was_in_doubt_stays_so_unless_its_outcome_is_known(store
     step(store, &late, answer(1, Outcome::Rejected(no)), after(90)).await;
     lose(store, ann, "beta", 10, 24).await;
 
-    let expected = [(refunded.id, 1, Some(after(20))), (again.id, 1, Some(after(22))), (sending.id, 1, None)];
-    assert_eq!(in_doubt(0).await, expected, "a refund and a new try say nothing of what is there");
+    let expected = [
+        (refunded.id, 1, Some(after(20))),
+        (again.id, 1, Some(after(22))),
+        (late.id, 1, Some(after(23))),
+        (sending.id, 1, None),
+    ];
+    assert_eq!(in_doubt(0).await, expected, "a refund, a new try and a refusal say nothing of what is there");
     assert_eq!(in_doubt(21).await, expected[1..]);
-    assert_eq!(in_doubt(99).await, expected[2..], "what is under way has no end yet");
+    assert_eq!(in_doubt(99).await, expected[3..], "what is under way has no end yet");
+}
+
+/// Attempts 1 and 2 at alpha and 3 at beta placed nothing, as was said; then alpha says that the link is taken.
+pub(crate) async fn a_duplicate_link_puts_every_earlier_attempt_there_in_doubt(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let rejected =
+        |kind| Outcome::Rejected(Rejection { kind, text: "active order on this link".into(), quotable: false });
+    let mut order = order(store, ann, "0.10").await;
+    for (number, provider, outcome) in [
+        (1_u32, "alpha", rejected(RejectKind::Maintenance)),
+        (2, "alpha", Outcome::NotSent("no connection".into())),
+        (3, "beta", rejected(RejectKind::Maintenance)),
+        (4, "alpha", rejected(RejectKind::DuplicateLink)),
+    ] {
+        let at = u64::from(number) * 10;
+        order = step(store, &order, sent(provider), after(at)).await;
+        order = step(store, &order, answer(number, outcome), after(at + 5)).await;
+    }
+    assert_eq!(order.state.name(), "uncertain");
+    let found = store.attempts_in_doubt(&alpha(), after(0)).await.unwrap();
+    let found: Vec<_> = found.iter().map(|lost| (lost.attempt.0, lost.started_at, lost.ended_at)).collect();
+    assert_eq!(found, [(1, after(10), Some(after(15))), (2, after(20), Some(after(25)))]);
+    assert!(store.attempts_in_doubt(&ProviderId::new("beta"), after(0)).await.unwrap().is_empty());
+    assert_eq!(ids(&due(store, after(99), 3).await), [], "which attempt is to be looked for, nobody knows");
+}
+
+pub(crate) async fn drip_feeds_count_as_long_as_they_may_run(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let drip = async |provider: &str, from: u64, outcome: Outcome| {
+        let mut new = new_order(ann, "0.10");
+        new.params.drip_feed = Some(DripFeed { runs: 10, interval: 60 });
+        let order = placed(store, placement(new)).await;
+        let order = step(store, &order, sent(provider), after(from)).await;
+        step(store, &order, answer(1, outcome), after(from + 5)).await
+    };
+    let running = drip("alpha", 10, accepted("1")).await;
+    let ended = drip("alpha", 20, accepted("2")).await;
+    let ended = step(store, &ended, reported("Completed", Some(0)), after(100)).await;
+    assert_eq!(ended.state.name(), "closed");
+    let gone = drip("alpha", 30, lost()).await;
+    drip("beta", 40, accepted("1")).await;
+    forwarded(store, ann, "alpha", "3").await;
+    let in_doubt = async |since: u64| {
+        let found = store.attempts_in_doubt(&alpha(), after(since)).await.unwrap();
+        found.iter().map(|lost| (lost.order.id, lost.ended_at)).collect::<Vec<_>>()
+    };
+    let week = 7 * 86_400;
+    let until = 35 + 2 * 10 * 3600 + week;
+    let (running, ended) = ((running.id, None), (ended.id, Some(after(100))));
+    assert_eq!(in_doubt(35).await, [(gone.id, Some(after(35))), running, ended]);
+    assert_eq!(in_doubt(100).await, [running, ended, (gone.id, Some(after(until)))]);
+    assert_eq!(in_doubt(101).await, [running, (gone.id, Some(after(until)))], "its last run was before");
+    assert_eq!(in_doubt(until + 1).await, [running]);
+    assert_eq!(ids(&due(store, after(101), 3).await), [], "its runs would be taken for it");
 }
 
 pub(crate) async fn neighbours_are_those_with_ids_on_either_side(store: &AnyStore) {
@@ -118,6 +178,31 @@ pub(crate) async fn neighbours_are_those_with_ids_on_either_side(store: &AnyStor
     assert_eq!(found.after, [neighbour("15", 24, 25)], "accepted before that");
 }
 
+pub(crate) async fn what_was_sent_before_a_provider_moved_is_no_neighbour(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let sent_at = async |provider: &str, id: &str, from: u64| {
+        let order = order(store, ann, "0.10").await;
+        let order = step(store, &order, sent(provider), after(from)).await;
+        step(store, &order, answer(1, accepted(id)), after(from + 1)).await;
+    };
+    for provider in ["alpha", "beta"] {
+        sent_at(provider, "9000", 10).await;
+        sent_at(provider, "12", 40).await;
+    }
+    lose(store, ann, "alpha", 20, 21).await;
+    store.forget_provider(&alpha(), after(30)).await.unwrap();
+    let resent = lose(store, ann, "alpha", 50, 60).await;
+    let before = async |provider: &str| {
+        let found = store.neighbours(&ProviderId::new(provider), after(50), after(60)).await.unwrap();
+        let mut ids: Vec<_> = found.before.into_iter().map(|one| one.id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(before("alpha").await, ["12"], "the panel before gave the other");
+    assert_eq!(before("beta").await, ["12", "9000"]);
+    assert_eq!(ids(&due(store, after(99), 3).await), [resent.id]);
+}
+
 pub(crate) async fn an_id_is_held_by_whoever_has_it_or_was_told_it(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     forwarded(store, ann, "alpha", "7").await;
@@ -141,4 +226,44 @@ pub(crate) async fn calls_are_counted_by_provider(store: &AnyStore) {
     }
     let counted = async |since: u64| store.search_calls(&alpha(), after(since)).await.unwrap();
     assert_eq!((counted(100).await, counted(101).await, counted(201).await), (7, 4, 0));
+}
+
+pub(crate) async fn searches_move_with_the_clock(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = lose(store, ann, "alpha", 10, 20).await;
+    let search = Search { calls: 3, asked_at: Some(after(45)), next_at: Some(after(60)), ..Search::default() };
+    store.put_search(order.id, AttemptNumber(1), search).await.unwrap();
+    store.shift_deadlines(3_600_000, after(50)).await.unwrap();
+    assert_eq!(ids(&due(store, after(3659), 3).await), [], "in ten seconds, as it was");
+    assert_eq!(ids(&due(store, after(3660), 3).await), [order.id]);
+    let counted = async |since: u64| store.search_calls(&alpha(), after(since)).await.unwrap();
+    assert_eq!((counted(3645).await, counted(3646).await), (3, 0), "the calls are as old as they were");
+}
+
+pub(crate) async fn nothing_is_searched_for_across_a_clock_that_was_set_back(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let bind = async |id: &str, from: u64| {
+        let order = order(store, ann, "0.10").await;
+        let order = step(store, &order, sent("alpha"), after(from)).await;
+        step(store, &order, answer(1, accepted(id)), after(from + 1)).await;
+    };
+    bind("10", 4000).await;
+    lose(store, ann, "alpha", 4010, 4020).await;
+    // It showed 4100, and shows 500.
+    store.shift_deadlines(-3_600_000, after(500)).await.unwrap();
+    lose(store, ann, "alpha", 510, 520).await;
+    lose(store, ann, "alpha", 4090, 4099).await;
+    bind("11", 4050).await;
+    let far = after(99_999);
+    assert_eq!(ids(&due(store, far, 3).await), [], "its time may have come twice");
+    let later = lose(store, ann, "alpha", 4110, 4120).await;
+    bind("12", 4105).await;
+    assert_eq!(ids(&due(store, far, 3).await), [later.id]);
+    let around = store.neighbours(&alpha(), after(4110), after(4120)).await.unwrap();
+    let before: Vec<_> = around.before.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(before, ["12"], "what is from before it is not known to have been placed before it");
+    // A smaller step back, or one forward, makes none of that believed again.
+    store.shift_deadlines(-60_000, after(1000)).await.unwrap();
+    store.shift_deadlines(3_600_000, after(4600)).await.unwrap();
+    assert_eq!(ids(&due(store, far, 3).await), [later.id]);
 }

@@ -270,9 +270,9 @@ impl Store for SqliteStore {
         self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
     }
 
-    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()> {
+    async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
         let provider = provider.clone();
-        self.write(move |conn| catalogues::forget(conn, &provider)).await
+        self.write(move |conn| catalogues::forget(conn, &provider, now)).await
     }
 
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
@@ -324,8 +324,8 @@ impl Store for SqliteStore {
         self.read(operation::pauses).await
     }
 
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
-        self.write(move |conn| operation::shift_deadlines(conn, by)).await
+    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()> {
+        self.write(move |conn| operation::shift_deadlines(conn, by, now)).await
     }
 
     async fn put_running(&self, document: String) -> StoreResult<()> {

@@ -55,11 +55,16 @@ pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatal
 }
 
 /// See [`crate::store::Store::forget_provider`].
-pub(super) fn forget(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
+pub(super) fn forget(conn: &Connection, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
     put(conn, provider, &NewCatalogue::default())?;
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
     }
+    conn.execute(
+        "INSERT INTO provider_moves (provider, moved_at) VALUES (?1, ?2) \
+         ON CONFLICT DO UPDATE SET moved_at = max(moved_at, excluded.moved_at)",
+        params![provider.as_str(), now.millis()],
+    )?;
     Ok(())
 }
 

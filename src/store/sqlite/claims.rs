@@ -142,12 +142,13 @@ pub(super) fn hasten_queued(conn: &Connection, now: Timestamp) -> StoreResult<()
     Ok(())
 }
 
+/// By the index of what is followed: nearly all that is closed is watched no longer.
+pub(super) const STOP_WATCHING: &str = "UPDATE orders INDEXED BY orders_polled SET due_at = NULL \
+     WHERE provider = ?1 AND state IN ('placed', 'closed') AND due_at IS NOT NULL AND +state = 'closed'";
+
 /// See [`crate::store::Store::stop_watching`].
 pub(super) fn stop_watching(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
-    conn.prepare_cached(
-        "UPDATE orders SET due_at = NULL WHERE provider = ?1 AND state = 'closed' AND due_at IS NOT NULL",
-    )?
-    .execute([provider.as_str()])?;
+    conn.prepare_cached(STOP_WATCHING)?.execute([provider.as_str()])?;
     Ok(())
 }
 

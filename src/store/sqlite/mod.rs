@@ -100,6 +100,14 @@ impl SqliteStore {
         Ok(Self { id: read_id(&conn)?, runner: Runner::Inline(Mutex::new(conn)) })
     }
 
+    /// Changes a store in memory behind its back.
+    #[cfg(test)]
+    pub(crate) fn tamper(&self, sql: &str) {
+        if let Runner::Inline(conn) = &self.runner {
+            conn.lock().unwrap_or_else(PoisonError::into_inner).execute_batch(sql).unwrap();
+        }
+    }
+
     /// Whether a gateway holds the store at `path`.
     #[must_use]
     pub fn gateway_running(path: &Path) -> bool {

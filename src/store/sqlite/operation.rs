@@ -42,24 +42,43 @@ pub(super) fn pauses(conn: &Connection) -> StoreResult<Pauses> {
     Ok(pauses)
 }
 
+/// What moves every deadline. Each statement goes by an index to what waits: what has ended is most of a store, and the
+/// writer does nothing else meanwhile.
+const SHIFTS: [&str; 9] = [
+    "UPDATE orders INDEXED BY orders_by_state SET version = version + 1, due_at = due_at + ?1, \
+         queued_at = queued_at + ?1, polled_at = polled_at + ?1, changed_at = changed_at + ?1, \
+         silent_since = silent_since + ?1 \
+     WHERE state IN ('queued', 'sending', 'placed', 'uncertain')",
+    "UPDATE orders INDEXED BY orders_polled SET version = version + 1, due_at = due_at + ?1, \
+         queued_at = queued_at + ?1, polled_at = polled_at + ?1, changed_at = changed_at + ?1, \
+         silent_since = silent_since + ?1, closed_at = closed_at + ?1 \
+     WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL AND +state = 'closed'",
+    // Its lease runs from here.
+    "UPDATE orders INDEXED BY orders_by_state SET updated_at = updated_at + ?1 WHERE state = 'sending'",
+    "UPDATE refills INDEXED BY refills_polled SET version = version + 1, due_at = due_at + ?1, \
+         polled_at = polled_at + ?1 \
+     WHERE due_at IS NOT NULL",
+    // Its lease runs from here.
+    "UPDATE refills INDEXED BY refills_sending SET version = version + 1, created_at = created_at + ?1 \
+     WHERE state = 'sending'",
+    "UPDATE lost_attempts SET next_at = next_at + ?1, asked_at = asked_at + ?1",
+    "UPDATE client_requests SET at = at + ?1",
+    "UPDATE catalogues SET fetched_at = fetched_at + ?1",
+    "UPDATE freezes SET lifted_at = lifted_at + ?1",
+];
+
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
-pub(super) fn shift_deadlines(conn: &Connection, by: i64) -> StoreResult<()> {
-    const STATEMENTS: [&str; 6] = [
-        "UPDATE orders SET version = version + 1, due_at = due_at + ?1, queued_at = queued_at + ?1, \
-             polled_at = polled_at + ?1, changed_at = changed_at + ?1, silent_since = silent_since + ?1, \
-             closed_at = closed_at + ?1 \
-         WHERE state <> 'closed' OR due_at IS NOT NULL",
-        // Its lease runs from here.
-        "UPDATE orders SET updated_at = updated_at + ?1 WHERE state = 'sending'",
-        "UPDATE refills SET version = version + 1, due_at = due_at + ?1, polled_at = polled_at + ?1 \
-         WHERE state <> 'ended'",
-        "UPDATE client_requests SET at = at + ?1",
-        "UPDATE catalogues SET fetched_at = fetched_at + ?1",
-        "UPDATE freezes SET lifted_at = lifted_at + ?1",
-    ];
-    for statement in STATEMENTS {
+pub(super) fn shift_deadlines(conn: &Connection, by: i64, now: Timestamp) -> StoreResult<()> {
+    for statement in SHIFTS {
         conn.execute(statement, [by])?;
+    }
+    if by < 0 {
+        // Until the clock shows again what it showed, a time does not say what came first.
+        conn.execute(
+            "UPDATE store SET restored_at = max(coalesce(restored_at, 0), ?1)",
+            [now.millis().saturating_sub(by)],
+        )?;
     }
     Ok(())
 }
@@ -76,4 +95,36 @@ pub(super) fn put_running(conn: &Connection, document: &str) -> StoreResult<()> 
 /// See [`crate::store::Store::running`].
 pub(super) fn running(conn: &Connection) -> StoreResult<Option<String>> {
     Ok(conn.prepare_cached("SELECT document FROM running")?.query_row([], |row| row.get(0)).optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SHIFTS;
+    use crate::store::sqlite::{claims, open};
+
+    #[test]
+    fn what_has_ended_is_not_looked_through() {
+        let conn = open::in_memory(1).unwrap();
+        let plan = |statement: &str| -> Vec<String> {
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+            let parameters = plan.parameter_count();
+            let details = plan.query_map(rusqlite::params_from_iter(vec![1; parameters]), |row| row.get(3)).unwrap();
+            details.map(Result::unwrap).collect()
+        };
+        let mut seen = 0;
+        for statement in SHIFTS.into_iter().chain([claims::STOP_WATCHING]) {
+            for step in plan(statement) {
+                let is_of_few = ["orders_polled", "refills_polled", "refills_sending"]
+                    .iter()
+                    .any(|index| step.contains(&format!("USING INDEX {index}")));
+                let is_by_state = step.contains("USING INDEX orders_by_state (state=?")
+                    || step.contains("USING COVERING INDEX orders_by_state (state=?");
+                let is_large = step.contains(" orders") || step.contains(" refills");
+                assert!(!is_large || is_of_few || is_by_state, "{statement}: {step}");
+                seen += usize::from(is_large);
+            }
+        }
+        assert!(seen >= 6, "the plans say which tables they read");
+        assert!(plan(claims::STOP_WATCHING)[0].contains("orders_polled (provider=?"), "by its provider");
+    }
 }

@@ -6,6 +6,8 @@ use super::rows::{Columns, collect, first, order_id, write_json};
 use super::{claims, order_reads};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{AttemptChange, State, Step};
+use crate::domain::outcome::OutcomeName;
+use crate::domain::params::DripFeed;
 use crate::domain::search::{Neighbour, Neighbours};
 use crate::domain::time::Timestamp;
 use crate::store::records::{LostAttempt, Search};
@@ -18,15 +20,19 @@ const NEIGHBOURS: usize = 20;
 
 /// Keeps what a step leaves in doubt.
 pub(super) fn note(conn: &Connection, step: &Step) -> StoreResult<()> {
-    let (State::Uncertain { .. }, Some(AttemptChange::Finished { number, .. })) = (&step.order.state, &step.attempt)
-    else {
-        return Ok(());
+    let State::Uncertain { route } = &step.order.state else { return Ok(()) };
+    let Some(AttemptChange::Finished { number, outcome, .. }) = &step.attempt else { return Ok(()) };
+    // A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
+    let which = match outcome {
+        OutcomeName::Rejected => "number < ?2 AND provider = ?4 AND outcome <> 'accepted'",
+        _ => "number = ?2 AND provider = ?4",
     };
-    conn.prepare_cached(
+    conn.prepare_cached(&format!(
         "INSERT OR IGNORE INTO lost_attempts (order_id, attempt, provider, started_at, ended_at) \
-         SELECT order_id, number, provider, started_at, ?3 FROM attempts WHERE order_id = ?1 AND number = ?2",
-    )?
-    .execute(params![step.order.id.get(), number.0, step.order.updated_at.millis()])?;
+         SELECT order_id, number, provider, started_at, coalesce(finished_at, ?3) FROM attempts \
+         WHERE order_id = ?1 AND {which}"
+    ))?
+    .execute(params![step.order.id.get(), number.0, step.order.updated_at.millis(), route.provider.as_str()])?;
     Ok(())
 }
 
@@ -40,21 +46,34 @@ struct Row {
     search: Search,
 }
 
-/// The columns of a [`Row`] over `attempts` and `lost_attempts AS lost`.
-const ROW: &str = "attempts.order_id, attempts.number, attempts.upstream_service, attempts.started_at, \
-    lost.ended_at, lost.cost, coalesce(lost.tries, 0), coalesce(lost.scans, 0), coalesce(lost.calls, 0), \
+/// What was sent before this says nothing of a provider's IDs: the store was restored since, or the provider moved.
+const KNOWN_SINCE: &str = "max((SELECT coalesce(max(restored_at), 0) FROM store), \
+    (SELECT coalesce(max(moved_at), 0) FROM provider_moves WHERE provider_moves.provider = ?1))";
+/// Which orders are drip-feeds, as the index of them says it.
+const DRIP_FEED: &str = r#"(instr(orders.params, '"drip_feed":{') > 0)"#;
+/// An order's last attempt, after `orders`.
+const LAST: &str = "JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
+    LEFT JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number";
+/// What may have left an order.
+const IN_DOUBT: &str = "lost_attempts AS lost \
+    JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
+    JOIN orders ON orders.id = lost.order_id WHERE lost.provider = ?1 AND attempts.outcome <> 'accepted'";
+
+/// The columns of a [`Row`] over `attempts` and `lost_attempts AS lost`; its end comes first.
+const ROW: &str = "attempts.order_id, attempts.number, attempts.upstream_service, attempts.started_at, lost.cost, coalesce(lost.tries, 0), coalesce(lost.scans, 0), coalesce(lost.calls, 0), \
     lost.asked_at, lost.next_at";
 
 fn rows(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> StoreResult<Vec<LostAttempt>> {
     let mut statement = conn.prepare_cached(sql)?;
     let rows = collect(&mut statement, params, |row| {
         let mut columns = Columns::of(row);
+        let ended_at = columns.maybe_time()?;
         Ok(Row {
             order: order_id(columns.take()?)?,
             attempt: AttemptNumber(columns.take()?),
             service: UpstreamServiceId::new(columns.take::<String>()?),
             started_at: columns.time()?,
-            ended_at: columns.maybe_time()?,
+            ended_at,
             search: Search {
                 cost: columns.maybe_decimal()?,
                 tries: columns.take()?,
@@ -83,10 +102,11 @@ pub(super) fn due(
     limit: usize,
 ) -> StoreResult<Vec<LostAttempt>> {
     let sql = format!(
-        "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
+        "SELECT lost.ended_at, {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
          JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
          WHERE orders.state = 'uncertain' AND orders.provider = ?1 AND coalesce(lost.next_at, 0) <= ?2 \
-         AND lost.tries < ?3 AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         AND lost.tries < ?3 AND attempts.outcome = 'ambiguous' AND NOT {DRIP_FEED} \
+         AND attempts.started_at > {KNOWN_SINCE} \
          ORDER BY coalesce(lost.next_at, 0), orders.id LIMIT ?4"
     );
     rows(conn, &sql, params![provider.as_str(), now.millis(), tries, claims::limit_of(limit)])
@@ -94,18 +114,35 @@ pub(super) fn due(
 
 /// See [`crate::store::Store::attempts_in_doubt`].
 pub(super) fn in_doubt(conn: &Connection, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {
-    let lost = format!(
-        "SELECT {ROW} FROM lost_attempts AS lost \
-         JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
-         WHERE lost.provider = ?1 AND lost.ended_at >= ?2 AND attempts.outcome = 'ambiguous' ORDER BY lost.order_id"
-    );
+    let lost = format!("SELECT lost.ended_at, {ROW} FROM {IN_DOUBT} AND lost.ended_at >= ?2 ORDER BY lost.order_id");
     let sending = format!(
-        "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
-         LEFT JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
-         WHERE orders.state = 'sending' AND orders.provider = ?1 ORDER BY orders.id"
+        "SELECT lost.ended_at, {ROW} FROM orders {LAST} WHERE orders.state = 'sending' AND orders.provider = ?1 \
+         ORDER BY orders.id"
     );
     let mut found = rows(conn, &lost, params![provider.as_str(), since.millis()])?;
     found.extend(rows(conn, &sending, params![provider.as_str()])?);
+    found.extend(drip_feeds(conn, provider, since)?);
+    Ok(found)
+}
+
+/// Drip-feeds whose runs may have been started at or after `since`.
+fn drip_feeds(conn: &Connection, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {
+    let bound = |ended: &str| {
+        format!(
+            "SELECT orders.closed_at, {ROW} FROM orders INDEXED BY orders_drip_feeds {LAST} WHERE {DRIP_FEED} AND orders.provider = ?1 \
+             AND orders.upstream_order IS NOT NULL AND orders.closed_at {ended} ORDER BY orders.closed_at, orders.id"
+        )
+    };
+    let mut found = rows(conn, &bound("IS NULL"), params![provider.as_str()])?;
+    found.extend(rows(conn, &bound(">= ?2"), params![provider.as_str(), since.millis()])?);
+    let in_doubt = format!("SELECT lost.ended_at, {ROW} FROM {IN_DOUBT} AND {DRIP_FEED} AND lost.ended_at < ?2");
+    for mut lost in rows(conn, &in_doubt, params![provider.as_str(), since.millis()])? {
+        let length = lost.order.params.drip_feed.map(DripFeed::may_run_for).unwrap_or_default();
+        lost.ended_at = lost.ended_at.map(|ended_at| ended_at.plus(length));
+        if lost.ended_at >= Some(since) {
+            found.push(lost);
+        }
+    }
     Ok(found)
 }
 
@@ -116,8 +153,8 @@ pub(super) fn neighbours(
     started_at: Timestamp,
     ended_at: Timestamp,
 ) -> StoreResult<Neighbours> {
-    let restored_at = conn.query_row("SELECT coalesce(restored_at, 0) FROM store", [], |row| row.get(0))?;
-    let restored_at = Timestamp::from_millis(restored_at);
+    let known_since = conn.query_row(&format!("SELECT {KNOWN_SINCE}"), [provider.as_str()], |row| row.get(0))?;
+    let known_since = Timestamp::from_millis(known_since);
     let near = |sql: &str, from: Timestamp, fits: &dyn Fn(&Neighbour) -> bool| -> StoreResult<Vec<Neighbour>> {
         let mut statement = conn.prepare_cached(sql)?;
         let mut rows = statement.query(params![from.millis(), claims::limit_of(NEAR)])?;
@@ -132,7 +169,7 @@ pub(super) fn neighbours(
             }
             let Some((started_at, finished_at)) = times(conn, id, attempt)? else { continue };
             let neighbour = Neighbour { id: UpstreamOrderId::new(upstream_order), started_at, finished_at };
-            if neighbour.started_at > restored_at && fits(&neighbour) {
+            if neighbour.started_at > known_since && fits(&neighbour) {
                 found.push(neighbour);
             }
             if found.len() == NEIGHBOURS {

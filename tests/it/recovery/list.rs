@@ -19,6 +19,21 @@ async fn a_list_of_orders_settles_a_lost_one() {
     assert_eq!((asked, alpha.call_count(Action::Orders)), (1, 1), "asked only while something is uncertain");
 }
 
+/// The gateway's own was never placed; somebody else ordered the same right then.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_shared_account_a_list_is_a_hint() {
+    let alpha = upstream(1).await;
+    alpha.set_lists_orders(true);
+    let gateway = gateway_on(&alpha, "lists_orders = true").await;
+    place_by_hand(&alpha, &gateway, 1, LOST, 100).await;
+    alpha.script_next(Action::Add, Fault::CloseBefore, 1);
+    let lost = gateway.order(1, LOST, 100).await;
+    gateway.until_state(lost, "uncertain").await;
+    let line = until_hint(&gateway, lost, "in the list").await;
+    assert!(line.contains(&id_of(&alpha, LOST)), "{line}");
+    is_untouched(&alpha, &gateway, lost, 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_the_same_in_a_list_none_is_taken() {
     let alpha = upstream(1).await;

@@ -15,7 +15,7 @@ use crate::harness::{Config, Gateway, accepted, eventually, upstream};
 
 const LOST: &str = "https://example.com/lost";
 const SCAN: &str = "exclusive_account = true\nrecover = \"scan\"";
-const LIST: &str = "lists_orders = true";
+const LIST: &str = "exclusive_account = true\nlists_orders = true";
 
 async fn gateway_on(alpha: &Sandbox, lines: &str) -> Gateway {
     let config = Config::new("[dispatch]\nwait = \"5s\"")

@@ -274,7 +274,7 @@ async fn nothing_is_searched_for_unless_the_operator_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_searched_for_across_a_restore() {
     let alpha = upstream(1).await;
-    let mut gateway = gateway_on(&alpha, &format!("{SCAN}\n{LIST}")).await;
+    let mut gateway = gateway_on(&alpha, &format!("{SCAN}\nlists_orders = true")).await;
     alpha.set_lists_orders(true);
     neighbour(&gateway, "before").await;
     alpha.set_faults("error(Maintenance)".parse().unwrap());
