@@ -292,8 +292,8 @@ impl Store for PostgresStore {
         writing!(self, |db| catalogues::put(&db, provider, &catalogue))
     }
 
-    async fn forget_provider(&self, provider: &ProviderId) -> StoreResult<()> {
-        writing!(self, |db| catalogues::forget(&db, provider))
+    async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
+        writing!(self, |db| catalogues::forget(&db, provider, now))
     }
 
     async fn known_services(&self, provider: &ProviderId) -> StoreResult<Vec<(UpstreamServiceId, Identity)>> {
@@ -340,8 +340,8 @@ impl Store for PostgresStore {
         reading!(self.reader(), |db| operation::pauses(&db))
     }
 
-    async fn shift_deadlines(&self, by: i64) -> StoreResult<()> {
-        writing!(self, |db| operation::shift_deadlines(&db, by))
+    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()> {
+        writing!(self, |db| operation::shift_deadlines(&db, by, now))
     }
 
     async fn put_running(&self, document: String) -> StoreResult<()> {

@@ -73,11 +73,14 @@ async fn put_services(
 }
 
 /// See [`crate::store::Store::forget_provider`].
-pub(super) async fn forget(db: &Session, provider: &ProviderId) -> StoreResult<()> {
+pub(super) async fn forget(db: &Session, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
     put(db, provider, &NewCatalogue::default()).await?;
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         db.execute(&format!("DELETE FROM {table} WHERE provider = $1"), params![provider.as_str()]).await?;
     }
+    let moved = "INSERT INTO provider_moves (provider, moved_at) VALUES ($1, $2) ON CONFLICT (provider) \
+                 DO UPDATE SET moved_at = greatest(provider_moves.moved_at, excluded.moved_at)";
+    db.execute(moved, params![provider.as_str(), now.millis()]).await?;
     Ok(())
 }
 

@@ -41,27 +41,41 @@ pub(super) async fn pauses(db: &Session) -> StoreResult<Pauses> {
     Ok(pauses)
 }
 
+/// What moves every deadline. Rows are locked in the order of their IDs, as by everybody else, and found by the indexes of
+/// what waits: what has ended is most of a store.
+const SHIFTS: [&str; 6] = [
+    // The lease of an order that is being sent runs from its last change.
+    "WITH waiting (waiting_id) AS (SELECT id FROM orders WHERE state IN ('queued', 'sending', 'placed', 'uncertain') \
+         OR state IN ('placed', 'closed') AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE) \
+     UPDATE orders SET version = version + 1, due_at = due_at + $1, queued_at = queued_at + $1, \
+         polled_at = polled_at + $1, changed_at = changed_at + $1, silent_since = silent_since + $1, \
+         closed_at = closed_at + $1, \
+         updated_at = CASE WHEN state = 'sending' THEN updated_at + $1 ELSE updated_at END \
+     FROM waiting WHERE id = waiting_id",
+    // The lease of a refill that is being sent runs from its beginning.
+    "WITH waiting (waiting_id) AS (SELECT id FROM refills WHERE due_at IS NOT NULL OR state = 'sending' \
+         ORDER BY id FOR NO KEY UPDATE) \
+     UPDATE refills SET version = version + 1, due_at = due_at + $1, polled_at = polled_at + $1, \
+         created_at = CASE WHEN state = 'sending' THEN created_at + $1 ELSE created_at END \
+     FROM waiting WHERE id = waiting_id",
+    "UPDATE lost_attempts SET next_at = next_at + $1, asked_at = asked_at + $1 \
+     WHERE next_at IS NOT NULL OR asked_at IS NOT NULL",
+    "UPDATE client_requests SET at = at + $1",
+    "UPDATE catalogues SET fetched_at = fetched_at + $1",
+    "UPDATE freezes SET lifted_at = lifted_at + $1",
+];
+
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
-pub(super) async fn shift_deadlines(db: &Session, by: i64) -> StoreResult<()> {
-    const STATEMENTS: [&str; 7] = [
-        "SELECT id FROM orders WHERE state <> 'closed' OR due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE",
-        "UPDATE orders SET version = version + 1, due_at = due_at + $1, queued_at = queued_at + $1, \
-             polled_at = polled_at + $1, changed_at = changed_at + $1, silent_since = silent_since + $1, \
-             closed_at = closed_at + $1 \
-         WHERE state <> 'closed' OR due_at IS NOT NULL",
-        // Its lease runs from here.
-        "UPDATE orders SET updated_at = updated_at + $1 WHERE state = 'sending'",
-        "UPDATE refills SET version = version + 1, due_at = due_at + $1, polled_at = polled_at + $1 \
-         WHERE state <> 'ended'",
-        "UPDATE client_requests SET at = at + $1",
-        "UPDATE catalogues SET fetched_at = fetched_at + $1",
-        "UPDATE freezes SET lifted_at = lifted_at + $1",
-    ];
+pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp) -> StoreResult<()> {
     db.be_patient().await?;
-    for statement in STATEMENTS {
-        let by = if statement.contains("$1") { params![by] } else { params![] };
-        db.execute(statement, by).await?;
+    for statement in SHIFTS {
+        db.execute(statement, params![by]).await?;
+    }
+    if by < 0 {
+        // Until the clock shows again what it showed, a time does not say what came first.
+        let set_back = "UPDATE store SET restored_at = greatest(coalesce(restored_at, 0), $1)";
+        db.execute(set_back, params![now.millis().saturating_sub(by)]).await?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use super::session::Session;
 use super::values::{Value, params};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{AttemptChange, State, Step};
+use crate::domain::outcome::OutcomeName;
+use crate::domain::params::DripFeed;
 use crate::domain::search::{Neighbour, Neighbours};
 use crate::domain::time::Timestamp;
 use crate::store::records::{LostAttempt, Search};
@@ -18,14 +20,20 @@ const NEIGHBOURS: i64 = 20;
 
 /// Keeps what a step leaves in doubt.
 pub(super) async fn note(db: &Session, step: &Step) -> StoreResult<()> {
-    let (State::Uncertain { .. }, Some(AttemptChange::Finished { number, .. })) = (&step.order.state, &step.attempt)
-    else {
-        return Ok(());
+    let State::Uncertain { route } = &step.order.state else { return Ok(()) };
+    let Some(AttemptChange::Finished { number, outcome, .. }) = &step.attempt else { return Ok(()) };
+    // A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
+    let which = match outcome {
+        OutcomeName::Rejected => "number < $2 AND provider = $4 AND outcome <> 'accepted'",
+        _ => "number = $2 AND provider = $4",
     };
-    let sql = "INSERT INTO lost_attempts (order_id, attempt, provider, started_at, ended_at) \
-               SELECT order_id, number, provider, started_at, $3 FROM attempts WHERE order_id = $1 AND number = $2 \
-               ON CONFLICT DO NOTHING";
-    db.execute(sql, params![step.order.id.get(), number.0, step.order.updated_at.millis()]).await?;
+    let sql = format!(
+        "INSERT INTO lost_attempts (order_id, attempt, provider, started_at, ended_at) \
+         SELECT order_id, number, provider, started_at, coalesce(finished_at, $3) FROM attempts \
+         WHERE order_id = $1 AND {which} ON CONFLICT DO NOTHING"
+    );
+    let at = step.order.updated_at.millis();
+    db.execute(&sql, params![step.order.id.get(), number.0, at, route.provider.as_str()]).await?;
     Ok(())
 }
 
@@ -39,20 +47,33 @@ struct Row {
     search: Search,
 }
 
-/// The columns of a [`Row`] over `attempts` and `lost_attempts AS lost`.
-const ROW: &str = "attempts.order_id, attempts.number, attempts.upstream_service, attempts.started_at, \
-    lost.ended_at, lost.cost, coalesce(lost.tries, 0), coalesce(lost.scans, 0), coalesce(lost.calls, 0), \
-    lost.asked_at, lost.next_at";
+/// What was sent before this says nothing of a provider's IDs: the store was restored since, or the provider moved.
+const KNOWN_SINCE: &str = "greatest((SELECT coalesce(max(restored_at), 0) FROM store), \
+    (SELECT coalesce(max(moved_at), 0) FROM provider_moves WHERE provider_moves.provider = $1))";
+/// Which orders are drip-feeds, as the index of them says it.
+const DRIP_FEED: &str = r#"position('"drip_feed":{' IN orders.params) > 0"#;
+/// An order's last attempt, after `orders`.
+const LAST: &str = "JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
+    LEFT JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number";
+/// What may have left an order.
+const IN_DOUBT: &str = "lost_attempts AS lost \
+    JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
+    JOIN orders ON orders.id = lost.order_id WHERE lost.provider = $1 AND attempts.outcome <> 'accepted'";
+
+/// The columns of a [`Row`] over `attempts` and `lost_attempts AS lost`; its end comes first.
+const ROW: &str = "attempts.order_id, attempts.number, attempts.upstream_service, attempts.started_at, lost.cost, \
+    coalesce(lost.tries, 0), coalesce(lost.scans, 0), coalesce(lost.calls, 0), lost.asked_at, lost.next_at";
 
 async fn rows(db: &Session, sql: &str, params: Vec<Value>) -> StoreResult<Vec<LostAttempt>> {
     let rows = db.collect(sql, params, |row| {
         let mut columns = Columns::of(row);
+        let ended_at = columns.maybe_time()?;
         Ok(Row {
             order: order_id(columns.take()?)?,
             attempt: AttemptNumber(columns.small()?),
             service: UpstreamServiceId::new(columns.take::<String>()?),
             started_at: columns.time()?,
-            ended_at: columns.maybe_time()?,
+            ended_at,
             search: Search {
                 cost: columns.maybe_decimal()?,
                 tries: columns.small()?,
@@ -82,10 +103,10 @@ pub(super) async fn due(
     limit: usize,
 ) -> StoreResult<Vec<LostAttempt>> {
     let sql = format!(
-        "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
-         JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
+        "SELECT lost.ended_at, {ROW} FROM orders {LAST} \
          WHERE orders.state = 'uncertain' AND orders.provider = $1 AND coalesce(lost.next_at, 0) <= $2 \
-         AND lost.tries < $3 AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         AND lost.tries < $3 AND attempts.outcome = 'ambiguous' AND NOT {DRIP_FEED} \
+         AND attempts.started_at > {KNOWN_SINCE} \
          ORDER BY coalesce(lost.next_at, 0), orders.id LIMIT $4"
     );
     rows(db, &sql, params![provider.as_str(), now.millis(), tries, limit_of(limit)]).await
@@ -93,18 +114,37 @@ pub(super) async fn due(
 
 /// See [`crate::store::Store::attempts_in_doubt`].
 pub(super) async fn in_doubt(db: &Session, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {
-    let lost = format!(
-        "SELECT {ROW} FROM lost_attempts AS lost \
-         JOIN attempts ON attempts.order_id = lost.order_id AND attempts.number = lost.attempt \
-         WHERE lost.provider = $1 AND lost.ended_at >= $2 AND attempts.outcome = 'ambiguous' ORDER BY lost.order_id"
-    );
+    let lost = format!("SELECT lost.ended_at, {ROW} FROM {IN_DOUBT} AND lost.ended_at >= $2 ORDER BY lost.order_id");
     let sending = format!(
-        "SELECT {ROW} FROM orders JOIN attempts ON attempts.order_id = orders.id AND attempts.number = orders.attempts \
-         LEFT JOIN lost_attempts AS lost ON lost.order_id = attempts.order_id AND lost.attempt = attempts.number \
-         WHERE orders.state = 'sending' AND orders.provider = $1 ORDER BY orders.id"
+        "SELECT lost.ended_at, {ROW} FROM orders {LAST} WHERE orders.state = 'sending' AND orders.provider = $1 \
+         ORDER BY orders.id"
     );
     let mut found = rows(db, &lost, params![provider.as_str(), since.millis()]).await?;
     found.extend(rows(db, &sending, params![provider.as_str()]).await?);
+    found.extend(drip_feeds(db, provider, since).await?);
+    Ok(found)
+}
+
+/// Drip-feeds whose runs may have been started at or after `since`.
+async fn drip_feeds(db: &Session, provider: &ProviderId, since: Timestamp) -> StoreResult<Vec<LostAttempt>> {
+    let bound = |ended: &str| {
+        format!(
+            "SELECT orders.closed_at, {ROW} FROM orders {LAST} WHERE {DRIP_FEED} AND orders.provider = $1 \
+             AND orders.upstream_order IS NOT NULL AND orders.closed_at {ended} ORDER BY orders.closed_at, orders.id"
+        )
+    };
+    let mut found = rows(db, &bound("IS NULL"), params![provider.as_str()]).await?;
+    found.extend(rows(db, &bound(">= $2"), params![provider.as_str(), since.millis()]).await?);
+    let in_doubt = format!(
+        "SELECT lost.ended_at, {ROW} FROM {IN_DOUBT} AND {DRIP_FEED} AND lost.ended_at < $2 ORDER BY lost.order_id"
+    );
+    for mut lost in rows(db, &in_doubt, params![provider.as_str(), since.millis()]).await? {
+        let length = lost.order.params.drip_feed.map(DripFeed::may_run_for).unwrap_or_default();
+        lost.ended_at = lost.ended_at.map(|ended_at| ended_at.plus(length));
+        if lost.ended_at >= Some(since) {
+            found.push(lost);
+        }
+    }
     Ok(found)
 }
 
@@ -135,7 +175,7 @@ async fn near(
          WHERE created_at {side} $2 ORDER BY created_at {order} LIMIT $3) AS near \
          JOIN attempts ON order_id = near.id AND number = near.last AND outcome = 'accepted' \
          WHERE near.provider = $1 AND upstream_order IS NOT NULL AND {fits} \
-         AND attempts.started_at > (SELECT coalesce(restored_at, 0) FROM store) \
+         AND attempts.started_at > {KNOWN_SINCE} \
          ORDER BY near.created_at {order}, near.id {order} LIMIT $4"
     );
     db.collect(&sql, params![provider.as_str(), from.millis(), NEAR, NEIGHBOURS], |row| {

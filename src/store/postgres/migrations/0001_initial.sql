@@ -8,7 +8,8 @@ CREATE TABLE store (
     id text NOT NULL,
     -- Counts changes to clients and keys.
     access_version bigint NOT NULL,
-    -- When this store took a backup's place: what was placed in the time that is gone is not known to it.
+    -- Nothing up to here is searched for: when this store took a backup's place, or what the clock showed before it was
+    -- set back.
     restored_at bigint
 );
 
@@ -104,6 +105,8 @@ CREATE INDEX orders_to_cancel ON orders (id) WHERE cancel = 'wished' AND state =
 CREATE INDEX orders_by_state ON orders (state, provider);
 CREATE INDEX orders_by_client ON orders (client);
 CREATE INDEX orders_by_time ON orders (created_at);
+-- Each run of a drip-feed is an order of its own upstream: nothing is searched for among those.
+CREATE INDEX orders_drip_feeds ON orders (provider, closed_at) WHERE position('"drip_feed":{' IN params) > 0;
 
 CREATE TABLE attempts (
     order_id bigint NOT NULL REFERENCES orders (id),
@@ -302,8 +305,9 @@ CREATE TABLE running (
     document text NOT NULL
 );
 
--- Attempts whose outcome was not known when they ended: each may have left an order upstream. A row stays when its
--- order is settled, since what the upstream has then is not always known either.
+-- Attempts that may have left an order upstream: their outcome was not known when they ended, or a duplicate link
+-- after them said that one of them was placed. A row stays when its order is settled, since what the upstream has then
+-- is not always known either.
 CREATE TABLE lost_attempts (
     order_id bigint NOT NULL REFERENCES orders (id),
     attempt bigint NOT NULL,
@@ -323,6 +327,11 @@ CREATE TABLE lost_attempts (
 );
 CREATE INDEX lost_attempts_by_provider ON lost_attempts (provider, ended_at);
 
+-- Since when a provider is another panel: what it said before is not of the same IDs.
+CREATE TABLE provider_moves (
+    provider text PRIMARY KEY,
+    moved_at bigint NOT NULL
+);
 
 -- Places an order, all or nothing, in one call. The client's row is locked first: each statement after that sees what was
 -- committed before, so balance and daily limit hold at this moment.
