@@ -124,7 +124,7 @@ impl App {
         }
         if let Err(error) = self.take_over(&orders, &news, &setup).await {
             let provider = upstream.provider();
-            tracing::warn!(%provider, %error, "what {provider} said of orders is asked again: the store failed");
+            warn_of!(error, %provider, "what {provider} said of orders is asked again: the store failed");
         }
     }
 

@@ -14,6 +14,7 @@ use self::failure::{Failure, LIST, SCAN};
 use super::hints::HintMemory;
 use super::steps::Stepped;
 use super::terms::ProviderSetup;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{Event, Found, Hint, Order};
@@ -78,7 +79,7 @@ impl App {
     /// Searches at one provider for what is due.
     pub(super) async fn find_lost(self: Arc<Self>, provider: ProviderId) {
         if let Err(error) = self.try_find_lost(&provider).await {
-            tracing::warn!(%provider, %error, "uncertain orders at {provider} are searched for later: the store failed");
+            warn_of!(error, %provider, "uncertain orders at {provider} are searched for later: the store failed");
         }
     }
 

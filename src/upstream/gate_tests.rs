@@ -195,18 +195,24 @@ async fn a_pause_found_meanwhile_holds_for_those_who_wait_already() {
     assert!(Instant::now() >= until);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refused_key_sends_everybody_away() {
-    let gate = Gate::new(limits("1", 1, 2));
-    let call = enter(&gate, Priority::Orders).await.unwrap();
+/// Three tasks that stand in the gate's queue.
+async fn three_who_wait(gate: &Arc<Gate>) -> JoinSet<Result<(), Unavailable>> {
     let mut waiters = JoinSet::new();
     for waiting in 1..=3 {
-        let gate_of_waiter = Arc::clone(&gate);
+        let gate_of_waiter = Arc::clone(gate);
         waiters.spawn(async move { enter(&gate_of_waiter, Priority::Sync).await.map(drop) });
         while gate.lock().queue.len() < waiting {
             tokio::task::yield_now().await;
         }
     }
+    waiters
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_sends_everybody_away() {
+    let gate = Gate::new(limits("1", 1, 2));
+    let call = enter(&gate, Priority::Orders).await.unwrap();
+    let mut waiters = three_who_wait(&gate).await;
     let rejected_at = Instant::now();
     call.settle(Finding::KeyRejected("Invalid API key".into()), 0);
     while let Some(refused) = waiters.join_next().await {
@@ -278,14 +284,7 @@ async fn who_waits_for_a_slow_rate_goes_by_the_new_one() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_gate_sends_everybody_away_until_it_is_opened() {
     let gate = Gate::new(limits("1", 1, 2));
-    let mut waiters = JoinSet::new();
-    for waiting in 1..=3 {
-        let gate_of_waiter = Arc::clone(&gate);
-        waiters.spawn(async move { enter(&gate_of_waiter, Priority::Sync).await.map(drop) });
-        while gate.lock().queue.len() < waiting {
-            tokio::task::yield_now().await;
-        }
-    }
+    let mut waiters = three_who_wait(&gate).await;
     let closed_at = Instant::now();
     gate.set_open(false);
     while let Some(refused) = waiters.join_next().await {

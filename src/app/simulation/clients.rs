@@ -85,15 +85,9 @@ impl Resellers {
         {
             let key = format!("{:032x}", all.len() + 0xC0FFEE);
             let terms = Client {
-                id: ClientId(0),
-                name: name.into(),
-                markup: None,
-                rps: None,
                 credit: credit.parse().unwrap(),
                 daily_limit: daily.map(|limit| limit.parse().unwrap()),
-                allow_ips: Vec::new(),
-                allow_services: Vec::new(),
-                disabled: false,
+                ..Client::named(name)
             };
             let new = NewKey { hash: hash_key(&key), label: String::new(), read_only: false };
             let client = NewClient { terms, key: new, deposit: deposit.parse().unwrap() };

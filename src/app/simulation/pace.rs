@@ -22,7 +22,13 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn limit(&mut self, now: Duration, limits: &[Limit]) {
         let most = |of: fn(&Limit) -> u32| limits.iter().map(of).max().unwrap();
-        self.period = Duration::from_secs(1) / most(|limit| limit.0);
+        let period = Duration::from_secs(1) / most(|limit| limit.0);
+        if let Some(calls) = self.full_until.saturating_sub(now).as_nanos().checked_div(self.period.as_nanos()) {
+            // What is owed is calls, whatever time the new pace gives one; a part of one is let go.
+            let calls = u32::try_from(calls).unwrap();
+            self.full_until = self.full_until.min(now + period * calls);
+        }
+        self.period = period;
         self.burst = most(|limit| limit.1);
         // Who was let in by an earlier limit may still be on the way to the wire.
         self.max_in_flight = self.max_in_flight.max(most(|limit| limit.2));

@@ -14,9 +14,8 @@ use crate::app::{App, Upstreams};
 use crate::cache::Cache;
 use crate::domain::client::Client;
 use crate::domain::ids::{
-    AttemptNumber, ClientId, KeyHash, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
+    AttemptNumber, KeyHash, OrderToken, ProviderId, Route, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
-use crate::domain::money::Money;
 use crate::domain::order::{Event, NewOrder};
 use crate::domain::outcome::Outcome;
 use crate::domain::params::OrderParams;
@@ -77,19 +76,8 @@ impl Wire for Idle {
 /// thousand one that can't be written any more.
 async fn fill(store: &SqliteStore) {
     let born = BEGINNING.minus(Duration::from_secs(3 * 3600));
-    let terms = Client {
-        id: ClientId(0),
-        name: "ann".into(),
-        markup: None,
-        rps: None,
-        credit: Money::ZERO,
-        daily_limit: None,
-        allow_ips: Vec::new(),
-        allow_services: Vec::new(),
-        disabled: false,
-    };
     let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
-    let client = NewClient { terms, key, deposit: "100".parse().unwrap() };
+    let client = NewClient { terms: Client::named("ann"), key, deposit: "100".parse().unwrap() };
     let client = store.create_client(client, born).await.unwrap().client.id;
     let params = OrderParams { link: "x".into(), quantity: Some(1000), drip_feed: None, fields: vec![], units: 1000 };
     let (token, service) = (OrderToken([0; 16]), ServiceId::new(1).unwrap());
