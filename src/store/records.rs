@@ -1,12 +1,14 @@
 //! What goes into a store and comes out of it, beside orders and steps.
 
 mod accounts;
+mod attendance;
 mod providers;
 mod reports;
 
 pub use accounts::{
     Access, AccessList, Account, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
 };
+pub use attendance::{Attendance, Versions};
 pub use providers::{Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
 pub use reports::{AlertRecord, ReportBy, ReportFilter, ReportRow, VerifyReport};
 
