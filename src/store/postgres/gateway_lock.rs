@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
+use super::address::Address;
 use super::errors::{told, unreachable_server};
 use crate::store::{StoreError, StoreResult};
 
@@ -20,7 +21,7 @@ const FAILURE_STANDS: Duration = Duration::from_millis(500);
 
 /// The lock, and the connection whose life is its life.
 pub(super) struct GatewayLock {
-    config: Config,
+    address: Address,
     holder: Mutex<Holder>,
 }
 
@@ -35,10 +36,10 @@ impl GatewayLock {
     ///
     /// # Errors
     /// [`StoreError::InUse`] where another gateway holds it.
-    pub(super) async fn take(config: Config, name: &str) -> StoreResult<Self> {
+    pub(super) async fn take(address: Address, name: &str) -> StoreResult<Self> {
         for _ in 0..LOCK_TRIES {
-            if let Some(holder) = try_take(&config).await? {
-                return Ok(Self { config, holder: Mutex::new(Holder { client: holder, failed: None }) });
+            if let Some(holder) = try_take(&address).await? {
+                return Ok(Self { address, holder: Mutex::new(Holder { client: holder, failed: None }) });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -57,7 +58,7 @@ impl GatewayLock {
             return Err(error.clone());
         }
         let held = || StoreError::CannotWrite("another gateway holds this store now: stop one of them".into());
-        match try_take(&self.config).await.and_then(|taken| taken.ok_or_else(held)) {
+        match try_take(&self.address).await.and_then(|taken| taken.ok_or_else(held)) {
             Ok(client) => *holder = Holder { client, failed: None },
             Err(error) => {
                 holder.failed = Some((Instant::now(), error.clone()));
@@ -71,8 +72,8 @@ impl GatewayLock {
     }
 }
 
-async fn try_take(config: &Config) -> StoreResult<Option<Client>> {
-    let client = connect(config).await?;
+async fn try_take(address: &Address) -> StoreResult<Option<Client>> {
+    let client = connect(address).await?;
     // Where this machine is gone, the server learns it by itself within half a minute.
     let keepalives = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
                       SET idle_session_timeout = 0";
@@ -85,8 +86,8 @@ async fn try_take(config: &Config) -> StoreResult<Option<Client>> {
 }
 
 /// A connection outside of the pool.
-pub(super) async fn connect(config: &Config) -> StoreResult<Client> {
-    let (client, connection) = answered(config.connect(NoTls)).await?;
+pub(super) async fn connect(address: &Address) -> StoreResult<Client> {
+    let (client, connection) = answered(address.config.connect(address.tls.clone())).await?;
     #[expect(clippy::disallowed_methods, reason = "it ends with the connection's client, which the store holds")]
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -104,8 +105,8 @@ async fn answered<T>(call: impl Future<Output = Result<T, tokio_postgres::Error>
 }
 
 /// Whether a gateway holds the database.
-pub(super) async fn is_held(config: &Config) -> StoreResult<bool> {
-    let client = connect(config).await?;
+pub(super) async fn is_held(address: &Address) -> StoreResult<bool> {
+    let client = connect(address).await?;
     let held = answered(client.query_one(
         "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \

@@ -4,6 +4,7 @@
 //! balance or an order between two transactions.
 
 mod access;
+mod address;
 mod calls;
 mod catalogues;
 mod claims;
@@ -40,6 +41,7 @@ use super::standing::Standing;
 use super::{StoreError, StoreResult};
 use crate::domain::order::Step;
 use crate::store::sqlite::OpenMode;
+use address::Address;
 use gateway_lock::GatewayLock;
 use session::Session;
 
@@ -68,11 +70,11 @@ impl PostgresStore {
     /// [`StoreError::InUse`] for a second gateway, [`StoreError::Missing`] and [`StoreError::WrongVersion`] as
     /// [`OpenMode`] says, and what the server says.
     pub async fn open(url: &SecretString, mode: OpenMode) -> StoreResult<Self> {
-        let config = open::config(url.expose_secret())?;
-        let name = open::shown(&config);
+        let address = Address::read(url.expose_secret())?;
+        let name = address.shown();
         let gateway = matches!(mode, OpenMode::Gateway { .. });
-        let lock = if gateway { Some(GatewayLock::take(config.clone(), &name).await?) } else { None };
-        let pool = open::pool(config, gateway)?;
+        let lock = if gateway { Some(GatewayLock::take(address.clone(), &name).await?) } else { None };
+        let pool = open::pool(address, gateway)?;
         let db = session(&pool).await?;
         open::check_version(&db, &name, gateway).await?;
         if let OpenMode::Gateway { first_order_id } = mode {
@@ -90,7 +92,13 @@ impl PostgresStore {
     /// # Errors
     /// What the server says.
     pub async fn gateway_running(url: &SecretString) -> StoreResult<bool> {
-        gateway_lock::is_held(&open::config(url.expose_secret())?).await
+        gateway_lock::is_held(&Address::read(url.expose_secret())?).await
+    }
+
+    /// What an operator should know of the address before it is used.
+    #[must_use]
+    pub fn warning(url: &SecretString) -> Option<String> {
+        address::warning(url.expose_secret())
     }
 
     /// A connection to write by. A gateway that lost its lock writes nothing until it has it again.

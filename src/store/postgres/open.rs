@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Config, NoTls};
 
+use super::address::{Address, CONNECT_TIMEOUT};
 use super::migrations;
 use super::session::Session;
 use super::values::params;
@@ -15,59 +14,12 @@ use crate::store::{StoreError, StoreResult};
 const GATEWAY_CONNECTIONS: usize = 16;
 /// How many a verb of the command line uses.
 const TOOL_CONNECTIONS: usize = 2;
-/// How long making a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call waits for a connection; then the store has too much to do.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What holds for every connection: no statement and no wait for another's row lasts for ever, and no transaction that its
-/// program forgot.
-const OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s";
-
-/// The address, with what every connection of ours has.
-///
-/// # Errors
-/// [`StoreError::Engine`] for what is no address, and for TLS, which is not there. The address is not in the message.
-pub(super) fn config(url: &str) -> StoreResult<Config> {
-    let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-        StoreError::Engine(format!(
-            "store.url can't be used ({}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE",
-            super::errors::told(&error)
-        ))
-    })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(StoreError::Engine(
-            "store.url asks for TLS (sslmode=require), which is not in this version: use a local server or a tunnel, \
-             and leave sslmode out"
-                .into(),
-        ));
-    }
-    let options = match config.get_options() {
-        Some(given) => format!("{OPTIONS} {given}"),
-        None => OPTIONS.to_owned(),
-    };
-    config.options(options);
-    if config.get_application_name().is_none() {
-        config.application_name("tollgate");
-    }
-    config.connect_timeout(CONNECT_TIMEOUT);
-    config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
-    config.tcp_user_timeout(Duration::from_secs(15));
-    Ok(config)
-}
-
-/// The store's address as it may be shown: host and database.
-pub(super) fn shown(config: &Config) -> String {
-    let host = config.get_hosts().first().map_or_else(String::new, |host| match host {
-        tokio_postgres::config::Host::Tcp(name) => name.clone(),
-        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-    });
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    format!("postgres://{host}:{port}/{}", config.get_dbname().unwrap_or_default())
-}
-
 /// Connections, made when they are needed.
-pub(super) fn pool(config: Config, gateway: bool) -> StoreResult<Pool> {
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+pub(super) fn pool(address: Address, gateway: bool) -> StoreResult<Pool> {
+    let Address { config, tls } = address;
+    let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(if gateway { GATEWAY_CONNECTIONS } else { TOOL_CONNECTIONS })
         .wait_timeout(Some(WAIT_TIMEOUT))

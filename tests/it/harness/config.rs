@@ -58,9 +58,16 @@ impl Config {
         self
     }
 
-    pub fn render(&self) -> String {
+    /// Whether it says where the store is.
+    pub fn names_store(&self) -> bool {
+        self.tables.contains("[store]") || self.body.contains("[store]")
+    }
+
+    /// The file's text, with the store in this database where one is given.
+    pub fn render(&self, database: Option<&str>) -> String {
+        let store = database.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
         format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{}\n{}",
+            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{store}{}\n{}",
             self.server, self.tables, self.body
         )
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::caller::Caller;
 use super::config::Config;
-use super::eventually;
+use super::{database, eventually};
 
 /// The client that every gateway is started with.
 pub const CLIENT: &str = "tester";
@@ -34,6 +34,9 @@ pub struct Gateway {
     environment: Vec<(String, String)>,
     launcher: Option<Vec<String>>,
     is_verified: bool,
+    /// `postgres://…` of its store; `None` for the file beside its configuration.
+    database: Option<String>,
+    was_launched: bool,
 }
 
 impl Gateway {
@@ -46,10 +49,18 @@ impl Gateway {
         gateway
     }
 
-    /// The folder with its configuration, and nothing running.
+    /// The folder with its configuration, and nothing running. Its store is a file, or a PostgreSQL database of its own
+    /// where `TOLLGATE_TEST_STORE` is `postgres`, unless the configuration names one.
     pub fn prepare(config: &Config) -> Self {
+        let postgres = std::env::var("TOLLGATE_TEST_STORE").is_ok_and(|store| store == "postgres");
+        let database = (postgres && !config.names_store()).then(database::new_database);
+        Self::prepare_on(config, database)
+    }
+
+    /// The same on this PostgreSQL database.
+    pub fn prepare_on(config: &Config, database: Option<String>) -> Self {
         let folder = TempDir::new().unwrap();
-        std::fs::write(folder.path().join("providers.toml"), config.render()).unwrap();
+        std::fs::write(folder.path().join("providers.toml"), config.render(database.as_deref())).unwrap();
         Self {
             folder,
             child: None,
@@ -61,6 +72,8 @@ impl Gateway {
             environment: Vec::new(),
             launcher: None,
             is_verified: true,
+            database,
+            was_launched: false,
         }
     }
 
@@ -81,7 +94,7 @@ impl Gateway {
 
     /// Writes another configuration into its folder.
     pub fn reconfigure(&self, config: &Config) {
-        std::fs::write(self.config_file(), config.render()).unwrap();
+        std::fs::write(self.config_file(), config.render(self.database.as_deref())).unwrap();
     }
 
     /// Starts the process and waits until it takes orders.
@@ -97,6 +110,7 @@ impl Gateway {
     /// Starts the process and waits until it listens.
     pub async fn launch_unready(&mut self) {
         assert!(self.child.is_none(), "it runs already");
+        self.was_launched = true;
         let mut child = self
             .launched(self.command(&["serve"]))
             .stdin(Stdio::null())
@@ -177,7 +191,12 @@ impl Gateway {
         self.folder.path().join("providers.toml")
     }
 
-    /// Its store.
+    /// Its store, where that is a PostgreSQL database.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// Its store, where that is a file.
     pub fn store_file(&self) -> PathBuf {
         self.folder.path().join("tollgate.db")
     }
@@ -358,7 +377,7 @@ impl Drop for Gateway {
             let mut log = String::new();
             let _ = self.log.lock().map(|text| log.clone_from(&text));
             eprintln!("--- the gateway's log ---\n{log}");
-        } else if self.is_verified && self.store_file().exists() {
+        } else if self.is_verified && (self.store_file().exists() || self.database.is_some() && self.was_launched) {
             self.verify();
         }
     }

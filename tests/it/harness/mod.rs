@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod config;
+pub mod database;
 pub mod disk;
 pub mod gateway;
 mod operator;

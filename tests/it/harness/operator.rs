@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Gateway, eventually};
+use super::{Gateway, database, eventually};
 
 impl Gateway {
     /// The lines of an order's history, those marked that somebody has to look at.
@@ -66,15 +66,22 @@ impl Gateway {
     pub fn polls_are_due(&self) {
         // Due from now on and not from ever: those that wait for their turn already go first, so that asking for this
         // again and again starves none.
-        self.edit_store(
-            "UPDATE orders SET due_at = now FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) \
-             WHERE state IN ('placed', 'closed') AND due_at > now",
-        );
+        let now = match self.database() {
+            Some(_) => "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now",
+            None => "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now",
+        };
+        self.edit_store(&format!(
+            "UPDATE orders SET due_at = now FROM ({now}) AS clock WHERE state IN ('placed', 'closed') AND due_at > now"
+        ));
     }
 
     /// Runs a statement in its store, past everything that guards it.
     pub fn edit_store(&self, sql: &str) {
-        let store = rusqlite::Connection::open(self.folder().join("tollgate.db")).unwrap();
+        if let Some(url) = self.database() {
+            database::execute(url, sql);
+            return;
+        }
+        let store = rusqlite::Connection::open(self.store_file()).unwrap();
         store.busy_timeout(Duration::from_secs(30)).unwrap();
         store.execute(sql, []).unwrap();
     }
