@@ -18,12 +18,12 @@ use crate::domain::ids::{ClientId, OrderId, OrderToken, ServiceId};
 use crate::domain::order::{CLAIM, NewOrder, Order, State};
 use crate::domain::params::OrderParams;
 use crate::domain::time::Timestamp;
+use crate::store::StoreError;
 use crate::store::records::{Earlier, Placed, Placement, RequestKey};
 
 /// How long a `request_id` is remembered.
 pub(super) const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
-/// How often, and how long apart, it is looked up whether a commit that failed took place.
-const TOKEN_TRIES: usize = 5;
+/// Between two looks whether a commit took place whose acknowledgement was lost.
 const TOKEN_RETRY: Duration = Duration::from_millis(200);
 
 impl App {
@@ -44,25 +44,29 @@ impl App {
         let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
         match self.store.place(placement).await {
             Ok(placed) => self.answer_placed(placed, wait).await,
-            Err(error) => match self.find_by_token(token).await {
+            Err(error @ StoreError::InDoubt(_)) => match self.find_by_token(token).await {
                 Some(order) => self.answer_placed(Placed::New(Box::new(order)), wait).await,
                 None => Err(error.into()),
             },
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// A commit whose acknowledgement was lost may have taken place all the same; the token says.
+    /// A commit whose acknowledgement was lost may have taken place all the same; the token says, as soon as anybody
+    /// can. Until then there is nothing true to be answered.
     async fn find_by_token(&self, token: OrderToken) -> Option<Order> {
-        for _ in 0..TOKEN_TRIES {
+        let mut told = false;
+        loop {
             match self.store.order_by_token(token).await {
                 Ok(found) => return found,
                 Err(error) => {
-                    tracing::error!(%error, "whether an order was placed can't be looked up");
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!(%error, "whether an order was placed can't be looked up yet; trying on");
+                    }
                     tokio::time::sleep(TOKEN_RETRY).await;
                 }
             }
         }
-        None
     }
 
     async fn answer_placed(self: &Arc<Self>, placed: Placed, wait: Duration) -> Result<OrderId, ApiError> {

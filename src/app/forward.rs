@@ -60,11 +60,21 @@ impl App {
         let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
         while let Err(error) = self.try_forward(order).await {
             warn_of!(error, order.id = %id, "order {id} waits: it could not be moved on");
-            let pause = self.tasks.unless_stopping(tokio::time::sleep(STORE_RETRY)).await;
-            order = match (error, pause, self.reread(id).await) {
-                (StoreError::CannotWrite(_), Some(()), Ok(now)) => now,
-                _ => return,
-            };
+            if !matches!(error, StoreError::CannotWrite(_) | StoreError::InDoubt(_)) {
+                return;
+            }
+            let Some(now) = self.tasks.unless_stopping(self.read_at_last(id)).await else { return };
+            order = now;
+        }
+    }
+
+    /// The order as it is, as soon as the store can say, and not at once.
+    async fn read_at_last(&self, id: OrderId) -> Order {
+        loop {
+            tokio::time::sleep(STORE_RETRY).await;
+            if let Ok(order) = self.reread(id).await {
+                return order;
+            }
         }
     }
 
@@ -176,7 +186,10 @@ impl App {
         let order = match self.decide(order, Event::SendStarted(route)).await {
             Ok(Stepped::Done(order)) => order,
             Ok(changed) => return Ok(changed.into_order()),
-            Err(error) => return self.not_begun(id, attempt, error).await,
+            Err(error) => {
+                drop(permit);
+                return self.not_begun(id, attempt, error).await;
+            }
         };
         self.search.hints.sent(upstream.provider(), order.id);
         let outcome = upstream.add(permit, &form).await;
@@ -188,7 +201,14 @@ impl App {
     /// The start of an attempt failed to be written, or so the store said; nothing was sent. Should it be written
     /// all the same, then so is that.
     pub(super) async fn not_begun(&self, id: OrderId, attempt: AttemptNumber, error: StoreError) -> StoreResult<Order> {
-        let order = self.reread(id).await?;
+        let order = match (self.reread(id).await, &error) {
+            (Err(_), StoreError::CannotWrite(_) | StoreError::InDoubt(_)) => {
+                let read = self.tasks.unless_stopping(self.read_at_last(id)).await;
+                let Some(order) = read else { return Err(error) };
+                order
+            }
+            (read, _) => read?,
+        };
         if !matches!(order.state, State::Sending { .. }) || order.attempts != attempt {
             return Err(error);
         }

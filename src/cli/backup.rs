@@ -22,8 +22,10 @@ use crate::store::sqlite::{Restore, SqliteStore};
 /// How many failures of a backup are named.
 const NAMED: usize = 20;
 /// Of a store that is no file.
-const PG_DUMP: &str = "the store is a PostgreSQL database: copy it with pg_dump, and put the copy back with pg_restore into \
-     an empty database while no gateway runs";
+const PG_DUMP: &str =
+    "the store is a PostgreSQL database: copy it with pg_dump --format=custom, as docs/operations.md says";
+const PG_RESTORE: &str = "the store is a PostgreSQL database: stop every gateway, put the copy into an empty database with \
+     pg_restore, and then run `tollgate restore --after-pg-restore`, as docs/operations.md says";
 
 #[derive(Debug, Args)]
 pub(super) struct BackupOptions {
@@ -34,7 +36,11 @@ pub(super) struct BackupOptions {
 #[derive(Debug, Args)]
 pub(super) struct RestoreOptions {
     /// A file that `tollgate backup` made.
-    file: PathBuf,
+    #[arg(required_unless_present = "after_pg_restore")]
+    file: Option<PathBuf>,
+    /// The store is a PostgreSQL database that pg_restore has just filled: make it ready for a gateway.
+    #[arg(long, conflicts_with = "file")]
+    after_pg_restore: bool,
 }
 
 #[derive(Serialize)]
@@ -62,7 +68,8 @@ pub(super) fn backup(call: &Call, options: BackupOptions) -> anyhow::Result<Exit
 
 #[derive(Serialize)]
 struct RestoredDocument {
-    file: PathBuf,
+    /// `null` for a database.
+    file: Option<PathBuf>,
     /// The store that was there before, under its new name.
     replaced: Option<PathBuf>,
     /// How many orders are uncertain since they may have been sent after the backup was made.
@@ -71,34 +78,67 @@ struct RestoredDocument {
 
 pub(super) async fn restore(call: &Call, options: RestoreOptions) -> anyhow::Result<ExitStatus> {
     let settings = call.settings()?;
-    let StoreUrl::Sqlite(path) = &settings.store else { bail!(PG_DUMP) };
-    if is_same(path, &options.file) {
-        bail!("{} is the store itself", options.file.display());
-    }
-    let restore = Restore::begin(path, &options.file)?;
-    if !restore.failures.is_empty() {
-        tell(&restore.failures);
-        bail!("{} is no healthy store: nothing was changed", options.file.display());
-    }
-    let at = now();
-    let uncertain = make_ready(&settings, restore.open()?, at).await.context("nothing was changed")?;
-    let replaced = restore.finish(&mark(at))?;
-    let document = RestoredDocument { file: options.file, replaced, uncertain };
+    let document = match (&settings.store, options.file) {
+        (StoreUrl::Sqlite(path), Some(file)) => restore_file(&settings, path, file).await?,
+        (StoreUrl::Sqlite(_), None) => bail!("the store is a file: name the backup that is to take its place"),
+        (StoreUrl::Postgres(_), None) => take_up_database(&settings).await?,
+        (StoreUrl::Postgres(_), Some(_)) => bail!(PG_RESTORE),
+    };
     call.output.print(&document, || describe(&document))?;
     Ok(ExitStatus::Done)
 }
 
+async fn restore_file(settings: &Settings, path: &Path, file: PathBuf) -> anyhow::Result<RestoredDocument> {
+    if is_same(path, &file) {
+        bail!("{} is the store itself", file.display());
+    }
+    let restore = Restore::begin(path, &file)?;
+    if !restore.failures.is_empty() {
+        tell(&restore.failures);
+        bail!("{} is no healthy store: nothing was changed", file.display());
+    }
+    let at = now();
+    let uncertain = make_ready(settings, restore.open()?, at).await.context("nothing was changed")?;
+    let replaced = restore.finish(&mark(at))?;
+    Ok(RestoredDocument { file: Some(file), replaced, uncertain })
+}
+
+/// Makes a database ready that `pg_restore` has filled. Paused first: should this end half-way, no order leaves.
+async fn take_up_database(settings: &Settings) -> anyhow::Result<RestoredDocument> {
+    if serve::gateway_running(settings).await? {
+        bail!("a gateway serves this store: stop every gateway, and restore again");
+    }
+    let store = serve::open_postgres(settings).await?;
+    let failures = store.verify().await?.failures;
+    if !failures.is_empty() {
+        tell(&failures);
+        bail!("the database is no healthy store: nothing was changed");
+    }
+    let at = now();
+    store.set_paused(None, true, at).await?;
+    let uncertain = distrust_all(settings, &store, at).await.context("run this again once that is mended")?;
+    store.begin_anew().await?;
+    Ok(RestoredDocument { file: None, replaced: None, uncertain })
+}
+
 /// Takes from the copy what it can't know; it is closed when this returns.
 async fn make_ready(settings: &Settings, store: SqliteStore, at: Timestamp) -> anyhow::Result<usize> {
-    let snapshot = Snapshot::new(Arc::new(serve::terms(settings)), lists(store.catalogues().await?));
-    let uncertain = distrust(&store, &snapshot.catalogue, at).await?;
+    let uncertain = distrust_all(settings, &store, at).await?;
     store.begin_anew().await?;
     store.set_paused(None, true, at).await?;
     Ok(uncertain)
 }
 
+async fn distrust_all(settings: &Settings, store: &dyn Store, at: Timestamp) -> anyhow::Result<usize> {
+    let snapshot = Snapshot::new(Arc::new(serve::terms(settings)), lists(store.catalogues().await?));
+    Ok(distrust(store, &snapshot.catalogue, at).await?)
+}
+
 fn describe(document: &RestoredDocument) -> String {
-    let mut lines = vec![format!("restored from {}", document.file.display())];
+    let mut lines = vec![match &document.file {
+        Some(file) => format!("restored from {}", file.display()),
+        None => "the database is ready for a gateway".to_owned(),
+    }];
     if let Some(replaced) = &document.replaced {
         lines.push(format!("the store that was there is {} now", replaced.display()));
     }

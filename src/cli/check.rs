@@ -10,6 +10,7 @@ use super::check_online::{self, OnlineDocument};
 use super::output::talk;
 use super::{Call, ExitStatus};
 use crate::config::{ConfigErrors, Mistake, Settings};
+use crate::serve::warnings;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
@@ -103,7 +104,7 @@ fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> Check
     CheckDocument {
         ok: mistakes.is_empty(),
         mistakes: mistakes.iter().map(MistakeDocument::from).collect(),
-        warnings: settings.map(|settings| settings.warnings.clone()).unwrap_or_default(),
+        warnings: settings.map(|settings| [settings.warnings.clone(), warnings(settings)].concat()).unwrap_or_default(),
         online: None,
         diff: None,
     }

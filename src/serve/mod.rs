@@ -8,7 +8,7 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, gateway_running, open_store, terms};
+pub use parts::{build_app, gateway_running, open_postgres, open_store, terms, warnings};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// What kept it from starting, or that it could not end what it had begun.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(&warnings(&settings)) {
         tracing::warn!("{}: {warning}", settings.file.display());
     }
     // From now on neither of them ends the process by itself.

@@ -35,6 +35,14 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> anyhow::Result<A
     }
 }
 
+/// The PostgreSQL store that the configuration names, beside gateways.
+///
+/// # Errors
+/// See [`open_store`]; a store that is a file.
+pub async fn open_postgres(settings: &Settings) -> anyhow::Result<PostgresStore> {
+    Ok(PostgresStore::open(&postgres_url(settings)?, OpenMode::Tool).await?)
+}
+
 /// Whether a gateway serves the store that the configuration names.
 ///
 /// # Errors
@@ -47,7 +55,15 @@ pub async fn gateway_running(settings: &Settings) -> anyhow::Result<bool> {
 }
 
 fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
-    settings.read_store_url()?.context("store.url is no PostgreSQL address")
+    let url = settings.read_store_url()?.context("store.url is no PostgreSQL address")?;
+    Ok(PostgresStore::resolve(&url, settings.folder()))
+}
+
+/// What is allowed, but worth a thought, of parts that others are reached by: beside the warnings of the file itself.
+#[must_use]
+pub fn warnings(settings: &Settings) -> Vec<String> {
+    let url = settings.read_store_url().ok().flatten();
+    url.as_ref().and_then(PostgresStore::warning).into_iter().collect()
 }
 
 /// The use-cases over this store, with no task started and no call made.

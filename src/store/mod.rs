@@ -73,6 +73,9 @@ pub enum StoreError {
     /// It can't write: a full disk, a read-only file. Nothing was written.
     #[error("the store cannot write ({0}); nothing was written: make room or mend the disk")]
     CannotWrite(String),
+    /// The connection was lost while a commit may have been under way: what was to be written may be there.
+    #[error("the connection to the store was lost, what was being written may be there: {0}")]
+    InDoubt(String),
     /// Anything else that the engine said.
     #[error("the store failed: {0}")]
     Engine(String),
@@ -134,7 +137,8 @@ pub trait Store: Send + Sync {
     /// One order.
     async fn order(&self, id: OrderId) -> StoreResult<Option<Order>>;
 
-    /// The order with this token: settles whether a commit with a lost answer took place.
+    /// The order with this token: settles whether a commit with a lost answer took place. One that is not there does
+    /// not come any more, however late its commit arrives.
     async fn order_by_token(&self, token: OrderToken) -> StoreResult<Option<Order>>;
 
     /// Those of `ids` that are this client's, in any order.

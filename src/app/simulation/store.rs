@@ -83,7 +83,7 @@ impl WatchedStore {
         self.turn().await;
         if let (Some(Trouble::AnswerLost), Ok(_)) = (trouble, &written) {
             self.world.note(format_args!("the store writes, and its answer is lost: {name}"));
-            return Err(StoreError::Engine("the commit's answer was lost".into()));
+            return Err(StoreError::InDoubt("the commit's answer was lost".into()));
         }
         written
     }

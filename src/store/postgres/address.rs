@@ -1,5 +1,6 @@
 //! Where the server is and how it is reached: `store.url`, with TLS as libpq means its words for it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,17 @@ fn split(url: &str) -> (String, Words) {
     }
     let plain = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
     (plain, words)
+}
+
+/// The URL with the path of a named root relative to `folder` no more.
+pub(super) fn resolve(url: &str, folder: &Path) -> String {
+    let root = split(url).1.sslrootcert.filter(|root| root != "system" && Path::new(root).is_relative());
+    let Some(root) = root else { return url.to_owned() };
+    let absolute = folder.join(&root).to_string_lossy().into_owned();
+    let escaped: String = form_urlencoded::byte_serialize(absolute.as_bytes()).collect::<String>().replace('+', "%20");
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let others = query.split('&').filter(|pair| !pair.starts_with("sslrootcert="));
+    format!("{base}?{}", others.chain([format!("sslrootcert={escaped}").as_str()]).collect::<Vec<_>>().join("&"))
 }
 
 /// As libpq reads them. A named root makes `require` ask for a certificate.
@@ -261,6 +273,17 @@ mod tests {
             ),
         ] {
             assert_eq!(split(url), (plain.to_owned(), found), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_path_in_the_url_is_relative_to_the_configuration() {
+        let folder = Path::new("/etc/toll gate");
+        let url = "postgres://u:p@h/d?sslmode=verify-full&sslrootcert=own.pem";
+        let resolved = resolve(url, folder);
+        assert_eq!(split(&resolved).1.sslrootcert.as_deref(), Some("/etc/toll gate/own.pem"), "{resolved}");
+        for url in ["postgres://h/d", "postgres://h/d?sslrootcert=/a.pem", "postgres://h/d?sslrootcert=system"] {
+            assert_eq!(resolve(url, folder), url);
         }
     }
 

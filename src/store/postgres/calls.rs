@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     PostgresStore, Tries, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders,
-    refills, report, requests, searches, verify,
+    refills, report, requests, restore, searches, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
@@ -65,6 +65,17 @@ macro_rules! writing {
     }};
 }
 
+impl PostgresStore {
+    /// After `pg_restore`: forgets what stood for the time that is gone, so that nothing of it is taken up again. No
+    /// gateway may serve it meanwhile.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn begin_anew(&self) -> StoreResult<()> {
+        writing!(self, |db| restore::begin_anew(&db))
+    }
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     fn id(&self) -> &str {
@@ -95,7 +106,7 @@ impl Store for PostgresStore {
 
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>> {
         match writing!(self, |db| orders::apply_all(&db, &steps)) {
-            Err(StoreError::Engine(said)) => self.settle(&steps, StoreError::Engine(said)).await,
+            Err(error @ StoreError::InDoubt(_)) => self.settle(&steps, error).await,
             applied => applied,
         }
     }
@@ -136,7 +147,17 @@ impl Store for PostgresStore {
     }
 
     async fn order_by_token(&self, token: OrderToken) -> StoreResult<Option<Order>> {
-        reading!(self.reader(), |db| order_reads::by_token(&db, token))
+        // On its own: a gateway that can't write for another reason must learn it all the same.
+        let db = super::session(&self.pool).await?;
+        db.begin().await?;
+        let found = orders::settle_token(&db, token).await;
+        match found {
+            Ok(found) => db.commit().await.map(|()| found),
+            Err(error) => {
+                db.roll_back().await;
+                Err(error)
+            }
+        }
     }
 
     async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>> {

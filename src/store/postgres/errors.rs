@@ -39,9 +39,7 @@ pub(super) fn connection_lost(said: &str, nothing_stays: bool) -> StoreError {
     if nothing_stays {
         StoreError::CannotWrite(format!("the connection to PostgreSQL was lost: {said}"))
     } else {
-        StoreError::Engine(format!(
-            "the connection to PostgreSQL was lost, what was being written may be there: {said}"
-        ))
+        StoreError::InDoubt(said.to_owned())
     }
 }
 

@@ -21,6 +21,7 @@ mod orders;
 mod refills;
 mod report;
 mod requests;
+mod restore;
 mod rows;
 mod searches;
 mod session;
@@ -30,6 +31,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -93,6 +95,12 @@ impl PostgresStore {
     /// What the server says.
     pub async fn gateway_running(url: &SecretString) -> StoreResult<bool> {
         gateway_lock::is_held(&Address::read(url.expose_secret())?).await
+    }
+
+    /// The address with its paths relative to `folder` no more.
+    #[must_use]
+    pub fn resolve(url: &SecretString, folder: &Path) -> SecretString {
+        address::resolve(url.expose_secret(), folder).into()
     }
 
     /// What an operator should know of the address before it is used.

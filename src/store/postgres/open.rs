@@ -65,7 +65,7 @@ pub(super) async fn prepare(db: &Session, first_order_id: u32) -> StoreResult<()
 }
 
 /// 32 random hexadecimal characters.
-fn random_word() -> StoreResult<String> {
+pub(super) fn random_word() -> StoreResult<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Engine(format!("no random bytes: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

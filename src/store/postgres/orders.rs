@@ -1,12 +1,13 @@
 //! Placing orders and writing their steps: what the ledger, the order and its history say is written together.
 
 use super::movements::{Entry, post, terms};
+use super::order_reads;
 use super::rows::{Columns, columns, count, order_id, read_order, state_columns, write_json, write_tried};
 use super::searches;
 use super::session::Session;
 use super::values::params;
 use crate::domain::client::EntryKind;
-use crate::domain::ids::{ClientId, OrderId};
+use crate::domain::ids::{ClientId, OrderId, OrderToken};
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Note, Order, Step};
 use crate::domain::time::Timestamp;
@@ -33,8 +34,9 @@ pub(super) async fn place(db: &Session, placement: &Placement) -> StoreResult<Pl
         request.as_ref().map(|request| &request.id),
         request_print,
         request.as_ref().map(|request| request.since.millis()),
+        lock_of(order.token),
     ];
-    let sql = "SELECT result, new_id FROM place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    let sql = "SELECT result, new_id FROM place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let found = db.first(sql, params, |row| {
         let mut columns = Columns::of(row);
         let word: String = columns.take()?;
@@ -51,9 +53,31 @@ pub(super) async fn place(db: &Session, placement: &Placement) -> StoreResult<Pl
             ("disabled", _) => Ok(Placed::ClientDisabled),
             ("funds", _) => Ok(Placed::NotEnoughFunds),
             ("limit", _) => Ok(Placed::DailyLimit),
+            // Whoever looked for it was told that it is not there.
+            ("given up", _) => Err(StoreError::Engine("an order came too late, it was not taken".into())),
             (word, _) => Err(StoreError::Corrupt(format!("its function place_order gives {word:?}"))),
         },
     }
+}
+
+/// The lock under which it is decided whether an order with this token is there.
+fn lock_of(token: OrderToken) -> i64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&token.0[..8]);
+    i64::from_be_bytes(bytes)
+}
+
+/// See [`crate::store::Store::order_by_token`]. Waits for a placing that is under way; one that has yet to begin will find
+/// that it was given up.
+pub(super) async fn settle_token(db: &Session, token: OrderToken) -> StoreResult<Option<Order>> {
+    db.rows("SELECT pg_advisory_xact_lock($1)", params![lock_of(token)]).await?;
+    let found = order_reads::by_token(db, token).await?;
+    if found.is_none() {
+        let sql = "INSERT INTO given_up (token, at) VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) \
+                   ON CONFLICT DO NOTHING";
+        db.execute(sql, params![token.0.as_slice()]).await?;
+    }
+    Ok(found)
 }
 
 /// See [`crate::store::Store::earlier_request`].

@@ -48,5 +48,6 @@ pub(super) async fn take_answer(db: &Session, number: i64) -> StoreResult<Option
 pub(super) async fn prune(db: &Session, before: Timestamp) -> StoreResult<()> {
     db.execute("DELETE FROM client_requests WHERE at < $1", params![before.millis()]).await?;
     db.execute("DELETE FROM gateway_requests WHERE answered_at < $1", params![before.millis()]).await?;
+    db.execute("DELETE FROM given_up WHERE at < $1", params![before.millis()]).await?;
     Ok(())
 }

@@ -46,7 +46,15 @@ impl Session {
 
     /// Waits for the server's answer.
     async fn answer<T>(&self, call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> StoreResult<T> {
-        let nothing_stays = self.open.load(Ordering::Relaxed);
+        self.hear(self.open.load(Ordering::Relaxed), call).await
+    }
+
+    /// The same; `nothing_stays`: where the connection is lost now, nothing can have been committed.
+    async fn hear<T>(
+        &self,
+        nothing_stays: bool,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> StoreResult<T> {
         self.waiting.store(true, Ordering::Relaxed);
         let answer = if self.patient.load(Ordering::Relaxed) {
             Ok(call.await)
@@ -76,7 +84,7 @@ impl Session {
         self.answer(self.object()?.batch_execute(begin)).await
     }
 
-    /// Ends it. An error of [`StoreError::Engine`] may mean that it is written all the same.
+    /// Ends it. An error of [`StoreError::InDoubt`] may mean that it is written all the same.
     pub(super) async fn commit(&self) -> StoreResult<()> {
         self.open.store(false, Ordering::Relaxed);
         let done = self.answer(self.object()?.batch_execute("COMMIT")).await;
@@ -111,7 +119,7 @@ impl Session {
     /// Every row of a statement.
     pub(super) async fn rows(&self, sql: &str, params: Vec<Value>) -> StoreResult<Vec<Row>> {
         let object = self.object()?;
-        let statement = self.answer(object.prepare_cached(sql)).await?;
+        let statement = self.hear(true, object.prepare_cached(sql)).await?;
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         self.answer(object.query(&statement, &params)).await
     }
@@ -144,7 +152,7 @@ impl Session {
     /// Runs a statement; gives how many rows it touched.
     pub(super) async fn execute(&self, sql: &str, params: Vec<Value>) -> StoreResult<u64> {
         let object = self.object()?;
-        let statement = self.answer(object.prepare_cached(sql)).await?;
+        let statement = self.hear(true, object.prepare_cached(sql)).await?;
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         let touched = self.answer(object.execute(&statement, &params)).await?;
         if touched > 0 {

@@ -333,18 +333,30 @@ CREATE TABLE provider_moves (
     moved_at bigint NOT NULL
 );
 
+-- Tokens of orders whose placing was given up before it was known to have taken place: it must not any more.
+CREATE TABLE given_up (
+    token bytea PRIMARY KEY CHECK (length(token) = 16),
+    at bigint NOT NULL
+);
+
 -- Places an order, all or nothing, in one call. The client's row is locked first: each statement after that sees what was
 -- committed before, so balance and daily limit hold at this moment.
 CREATE FUNCTION place_order(
     of_client bigint, at_time bigint, day_start bigint, order_token bytea, order_service bigint, order_kind text,
     order_params text, order_charge bigint, claimed_until bigint, first_line text,
-    request text, request_print bytea, request_since bigint,
+    request text, request_print bytea, request_since bigint, token_lock bigint,
     OUT result text, OUT new_id bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     account clients%ROWTYPE;
     earlier client_requests%ROWTYPE;
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(token_lock);
+    PERFORM FROM given_up WHERE token = order_token;
+    IF FOUND THEN
+        result := 'given up';
+        RETURN;
+    END IF;
     SELECT * INTO account FROM clients WHERE id = of_client FOR NO KEY UPDATE;
     IF request IS NOT NULL THEN
         SELECT * INTO earlier FROM client_requests

@@ -12,22 +12,33 @@ use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
-/// Runs a server until its standard input ends, and clears up after it. `$1` its folder, `$2` its programs, `$3` its port;
-/// what follows is put before them, to run them as somebody else than root.
+/// Runs a server until its standard input ends, and clears up after it. `$1` its folder, `$2` its programs, `$3` its port,
+/// `$4` whether it has TLS, by a certificate for `localhost` that `root.crt` in its folder has signed; what follows is put
+/// before them, to run them as somebody else than root.
 const SCRIPT: &str = r#"
-folder=$1 bin=$2 port=$3; shift 3
+folder=$1 bin=$2 port=$3 ssl=$4; shift 4
 trap '' INT TERM
 cd /
 "$@" "$bin/initdb" -D "$folder/data" -U tollgate -A trust -E UTF8 --locale=C --no-sync >"$folder/log" 2>&1 || exit 1
+if [ "$ssl" = on ]; then
+    cd "$folder/data"
+    echo subjectAltName=DNS:localhost >ext
+    { "$@" openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=tests -keyout ca.key -out ../root.crt &&
+        "$@" openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr &&
+        "$@" openssl x509 -req -in server.csr -CA ../root.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext \
+            -out server.crt && chmod 600 server.key; } >>"$folder/log" 2>&1 || exit 1
+    cd /
+fi
 start() {
     "$@" "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-        -c fsync=off -c max_connections=300 -c shared_buffers=32MB >>"$folder/log" 2>&1 </dev/null &
+        -c fsync=off -c ssl=$ssl -c max_connections=300 -c shared_buffers=32MB >>"$folder/log" 2>&1 </dev/null &
     pid=$!
 }
 start "$@"
 while read -r word; do
     case $word in
     kill) kill -QUIT $pid; wait $pid ;;
+    stop) kill -INT $pid; wait $pid ;;
     start) start "$@" ;;
     esac
 done
@@ -37,6 +48,7 @@ kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$folder"
 /// A server.
 pub struct Cluster {
     port: u16,
+    folder: PathBuf,
     child: Child,
 }
 
@@ -49,11 +61,20 @@ impl Cluster {
 
     /// Starts one; it may not take connections yet.
     pub fn start() -> Self {
+        Self::start_with("off")
+    }
+
+    /// The same with TLS.
+    pub fn start_with_tls() -> Self {
+        Self::start_with("on")
+    }
+
+    fn start_with(ssl: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = std::env::temp_dir().join(format!("tollgate-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "sh"]).arg(&folder).arg(programs()).arg(port.to_string());
+        command.args(["-c", SCRIPT, "sh"]).arg(&folder).arg(programs()).arg(port.to_string()).arg(ssl);
         // PostgreSQL does not run as root.
         if is_root(&folder) {
             assert!(Command::new("chown").arg("nobody").arg(&folder).status().unwrap().success());
@@ -62,7 +83,7 @@ impl Cluster {
             command.arg("env");
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { port, child }
+        Self { port, folder, child }
     }
 
     /// `postgres://…` of a database of it.
@@ -94,6 +115,16 @@ impl Cluster {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The certificate that signed the one of a server with TLS.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("root.crt")
+    }
+
+    /// Ends the server as an operator does; connections are cut.
+    pub fn stop(&mut self) {
+        self.tell("stop\n");
     }
 
     /// Ends the server at once, as a crash does; connections are lost.

@@ -40,7 +40,7 @@ async fn a_second_gateway_is_refused_and_a_tool_is_not() {
 
 #[tokio::test]
 async fn what_cannot_be_used_is_said_without_the_password() {
-    for url in ["postgres://u:not-shown@127.0.0.1/d?sslmode=require", "postgres://u:not-shown@[/d"] {
+    for url in ["postgres://u:not-shown@127.0.0.1/d?sslmode=perhaps", "postgres://u:not-shown@[/d"] {
         let error = PostgresStore::open(&url.to_owned().into(), OpenMode::Tool).await.err().unwrap().to_string();
         assert!(error.contains("store.url") && !error.contains("not-shown"), "{error}");
     }
@@ -103,19 +103,21 @@ async fn a_server_that_was_away_leaves_nothing_half_done() {
     let url = cluster.new_database().await;
     let store: AnyStore = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
     let anna = client(&store, "anna", "10").await;
-    cluster.kill();
-    while store.place(placement(new_order(anna.client.id, "1.20"))).await.is_ok() {}
-    let lost = placement(new_order(anna.client.id, "1.20"));
-    assert!(store.place(lost.clone()).await.is_err());
-    cluster.restart();
-    let placed = loop {
-        match store.place(lost.clone()).await {
-            Ok(Placed::New(order)) => break order,
-            Ok(other) => panic!("{other:?}"),
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
-    assert_eq!(store.order_by_token(lost.order.token).await.unwrap().map(|order| order.id), Some(placed.id));
+    for end in [Cluster::kill, Cluster::stop] {
+        end(&mut cluster);
+        while store.place(placement(new_order(anna.client.id, "0.12"))).await.is_ok() {}
+        let lost = placement(new_order(anna.client.id, "0.12"));
+        assert!(store.place(lost.clone()).await.is_err());
+        cluster.restart();
+        let placed = loop {
+            match store.place(lost.clone()).await {
+                Ok(Placed::New(order)) => break order,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(store.order_by_token(lost.order.token).await.unwrap().map(|order| order.id), Some(placed.id));
+    }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
 
@@ -143,6 +145,45 @@ async fn a_gateway_whose_lock_went_to_another_writes_nothing() {
     };
     assert!(matches!(refused, StoreError::CannotWrite(_)), "{refused}");
     assert_eq!(other.balance(anna.client.id).await.unwrap(), store.balance(anna.client.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_must_prove_what_sslmode_says() {
+    let cluster = Cluster::start_with_tls();
+    drop(cluster.connect("postgres").await);
+    let root = cluster.root().display().to_string();
+    let plain = Cluster::shared();
+    drop(plain.connect("postgres").await);
+    for (host, server, words, reached) in [
+        ("localhost", &cluster, format!("sslmode=verify-full&sslrootcert={root}"), true),
+        ("127.0.0.1", &cluster, format!("sslmode=verify-full&sslrootcert={root}"), false),
+        ("127.0.0.1", &cluster, format!("sslmode=verify-ca&sslrootcert={root}"), true),
+        ("127.0.0.1", &cluster, format!("sslmode=require&sslrootcert={root}"), true),
+        ("localhost", &cluster, "sslmode=verify-full".to_owned(), false),
+        ("127.0.0.1", &cluster, "sslmode=verify-ca".to_owned(), false),
+        ("127.0.0.1", &cluster, "sslmode=require".to_owned(), true),
+        ("127.0.0.1", &cluster, String::new(), true),
+        ("127.0.0.1", plain, "sslmode=require".to_owned(), false),
+        ("127.0.0.1", plain, "sslmode=prefer".to_owned(), true),
+    ] {
+        let url = format!("{}?{words}", server.url("postgres").replace("127.0.0.1", host));
+        match PostgresStore::open(&url.clone().into(), OpenMode::Tool).await.err().unwrap() {
+            StoreError::Missing(_) => assert!(reached, "{url}"),
+            error => assert!(!reached && matches!(error, StoreError::CannotWrite(_)), "{url}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_was_given_up_does_not_come_any_more() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await;
+    let late = placement(new_order(anna.client.id, "1.20"));
+    assert_eq!(store.order_by_token(late.order.token).await.unwrap(), None);
+    assert!(store.place(late.clone()).await.is_err());
+    assert_eq!(store.order_by_token(late.order.token).await.unwrap(), None);
+    assert_eq!(store.balance(anna.client.id).await.unwrap(), anna.balance);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! A gateway whose store is a PostgreSQL database.
 
+mod chaos;
+mod restored;
+
 use tollgate::sandbox::Sandbox;
 
-use crate::harness::{Cluster, Config, Gateway, accepted, eventually, upstream};
+use crate::harness::{Cluster, Config, Gateway, accepted, database, eventually, upstream};
 
 const LINK: &str = "https://example.com/p";
 
@@ -49,4 +52,32 @@ async fn a_server_that_was_away_is_used_again() {
     .await;
     assert_eq!(gateway.status(before).await["charge"], "0.108");
     assert!(accepted(&alpha, "https://example.com/again") <= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_reached_by_tls_with_a_root_beside_the_configuration() {
+    let cluster = Cluster::start_with_tls();
+    let url = cluster.new_database().await.replace("127.0.0.1", "localhost");
+    let alpha = upstream(4).await;
+    let mut gateway = Gateway::prepare(&config_with(&format!("{url}?sslmode=verify-full&sslrootcert=own.crt"), &alpha));
+    std::fs::copy(cluster.root(), gateway.folder().join("own.crt")).unwrap();
+    gateway.launch().await;
+    gateway.key = gateway.add_client("safe", &["--deposit", "1000"]);
+    gateway.knows_key(&gateway.key).await;
+    let order = gateway.order(1, LINK, 100).await;
+    gateway.until_status(order, "Completed").await;
+    let plain = "SELECT count(*)::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE application_name = 'tollgate' AND NOT ssl";
+    assert_eq!(database::query(&cluster.url("postgres"), plain), [Some("0".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_elsewhere_that_may_be_anybody_is_warned_of() {
+    let alpha = upstream(1).await;
+    for (url, warned) in [("postgres://u@db.example/d", true), ("postgres://u@db.example/d?sslmode=verify-full", false)]
+    {
+        let gateway = Gateway::prepare(&config_with(url, &alpha));
+        let warnings = gateway.cli_json(&["check"])["warnings"].to_string();
+        assert_eq!(warnings.contains("sslmode=verify-full"), warned, "{warnings}");
+    }
 }
