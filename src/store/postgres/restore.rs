@@ -19,9 +19,9 @@ pub(super) async fn begin_anew(db: &Session) -> StoreResult<()> {
     for sequence in ["order_ids", "refill_ids"] {
         // Near the end of the numbers, half of what is left.
         let skip = format!(
-            "SELECT setval('{sequence}', next + least($1, ($2 + 1 - next) / 2), false) FROM \
+            "SELECT setval('{sequence}', next + least($1::bigint, ($2::bigint + 1 - next) / 2), false) FROM \
              (SELECT last_value + (CASE WHEN is_called THEN 1 ELSE 0 END) AS next FROM {sequence}) AS present \
-             WHERE next <= $2"
+             WHERE next <= $2::bigint"
         );
         db.rows(&skip, params![SKIPPED_IDS, MAX_PUBLIC_ID]).await?;
     }
