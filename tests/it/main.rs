@@ -12,6 +12,7 @@ mod catalogue;
 mod check;
 mod check_online;
 mod cli;
+mod cluster;
 mod clients;
 mod console;
 mod dedup;

@@ -7,6 +7,7 @@ use tollgate::sandbox::{DEFAULT_KEY, Sandbox};
 /// Text of a `providers.toml` for tests: fast polls, no rate that slows a test down.
 #[derive(Debug, Clone)]
 pub struct Config {
+    listen: String,
     server: String,
     tables: String,
     body: String,
@@ -16,7 +17,13 @@ impl Config {
     /// With these lines for tables other than `[server]`, for example `[dispatch]\nwait = "1s"`.
     pub fn new(tables: &str) -> Self {
         let defaults = if tables.contains("[cache]") { "" } else { "[cache]\nstatus_ttl = \"100ms\"\n" };
-        Self { server: String::new(), tables: format!("{defaults}{tables}\n"), body: String::new() }
+        Self { listen: "127.0.0.1:0".to_owned(), server: String::new(), tables: format!("{defaults}{tables}\n"), body: String::new() }
+    }
+
+    /// At this address, and not at a free port.
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
+        self
     }
 
     /// With further lines in `[server]`.
@@ -67,8 +74,8 @@ impl Config {
     pub fn render(&self, database: Option<&str>) -> String {
         let store = database.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
         format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nops_listen = \"127.0.0.1:0\"\n{}\n{store}{}\n{}",
-            self.server, self.tables, self.body
+            "[server]\nlisten = \"{}\"\nops_listen = \"127.0.0.1:0\"\n{}\n{store}{}\n{}",
+            self.listen, self.server, self.tables, self.body
         )
     }
 }

@@ -67,6 +67,13 @@ impl Redis {
         signal(self.child.as_ref().unwrap().id(), "CONT");
     }
 
+    /// Forgets all that it holds.
+    pub async fn flush(&self) {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    }
+
     /// Takes nothing more in, and drops nothing for it.
     pub async fn fill(&self) {
         self.configure("maxmemory-policy", "noeviction").await;

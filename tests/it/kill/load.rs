@@ -125,20 +125,20 @@ impl Shop {
         let Some(answer) = self.call("cancel", &[("orders", &id)], serving).await else { return };
         assert_eq!(answer[0]["order"].as_u64(), Some(order), "{answer}");
     }
+}
 
-    /// The balance is what was paid in, less what each order still costs; and is the sum of the ledger.
-    pub async fn balance_is_exact(&self, gateway: &Gateway, orders: &[Value]) {
-        let mut balance: Money = DEPOSIT.parse().unwrap();
-        for order in orders.iter().filter(|order| text(order, "client") == self.name) {
-            balance = balance.checked_sub(money(&order["charge"])).unwrap();
-            balance = balance.checked_add(money(&order["refunded"])).unwrap();
-            let all_back = order["charge"] == order["refunded"];
-            assert_eq!(all_back, text(order, "status") == "Canceled", "{order}");
-        }
-        let told = gateway.post(&[("key", &self.key), ("action", "balance")]).await;
-        assert_eq!(money(&told["balance"]), balance, "{}", self.name);
-        let ledger = gateway.cli_json(&["client", "ledger", &self.name]);
-        let add = |sum: Money, entry: &Value| sum.checked_add(money(&entry["amount"])).unwrap();
-        assert_eq!(ledger.as_array().unwrap().iter().fold(Money::ZERO, add), balance, "{}", self.name);
+/// The balance is what was paid in, less what each order still costs; and is the sum of the ledger.
+pub async fn balance_is_exact(gateway: &Gateway, shop: &str, key: &str, orders: &[Value]) {
+    let mut balance: Money = DEPOSIT.parse().unwrap();
+    for order in orders.iter().filter(|order| text(order, "client") == shop) {
+        balance = balance.checked_sub(money(&order["charge"])).unwrap();
+        balance = balance.checked_add(money(&order["refunded"])).unwrap();
+        let all_back = order["charge"] == order["refunded"];
+        assert_eq!(all_back, text(order, "status") == "Canceled", "{order}");
     }
+    let told = gateway.post(&[("key", key), ("action", "balance")]).await;
+    assert_eq!(money(&told["balance"]), balance, "{shop}");
+    let ledger = gateway.cli_json(&["client", "ledger", shop]);
+    let add = |sum: Money, entry: &Value| sum.checked_add(money(&entry["amount"])).unwrap();
+    assert_eq!(ledger.as_array().unwrap().iter().fold(Money::ZERO, add), balance, "{shop}");
 }

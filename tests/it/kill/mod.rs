@@ -4,8 +4,8 @@
 //!
 //! `scripts/kill` runs it longer.
 
-mod books;
-mod load;
+pub mod books;
+pub mod load;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +25,16 @@ const TASKS_OF_A_SHOP: u32 = 3;
 const CLERKS: usize = 8;
 
 /// A number from the environment, which `scripts/kill` sets.
-fn setting(name: &str, otherwise: u64) -> u64 {
+pub fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// Random moments, from a seed.
-struct Moments(u64);
+pub struct Moments(pub u64);
 
 impl Moments {
     /// Less than `bound` milliseconds.
-    fn within(&mut self, bound: u64) -> Duration {
+    pub fn within(&mut self, bound: u64) -> Duration {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         Duration::from_millis((self.0 >> 33) % bound)
     }
@@ -57,11 +57,11 @@ async fn kill_again_and_again(gateway: &mut Gateway, kills: u64, seed: u64, serv
     gateway.launch().await;
 }
 
-fn text<'v>(order: &'v Value, field: &str) -> &'v str {
+pub fn text<'v>(order: &'v Value, field: &str) -> &'v str {
     order[field].as_str().unwrap_or_default()
 }
 
-async fn until_no_order_waits(gateway: &Gateway) {
+pub async fn until_no_order_waits(gateway: &Gateway) {
     eventually("every order to leave the queue", || async {
         let waiting = |order: &Value| matches!(text(order, "state"), "queued" | "sending");
         (!gateway.orders().iter().any(waiting)).then_some(())
@@ -71,7 +71,7 @@ async fn until_no_order_waits(gateway: &Gateway) {
 
 /// The operator looks each uncertain order up in the upstreams' books: bound where it was accepted, else refunded.
 /// Gives how many.
-fn settle(gateway: &Gateway, books: &Books) -> usize {
+pub fn settle(gateway: &Gateway, books: &Books) -> usize {
     let orders = gateway.orders();
     let uncertain: Vec<&Value> = orders.iter().filter(|order| order["state"] == "uncertain").collect();
     std::thread::scope(|scope| {
@@ -151,7 +151,7 @@ async fn nothing_is_lost_or_bought_twice_however_often_the_gateway_is_killed() {
     assert!(orders.iter().all(|order| order["state"] == "closed"), "something is left open");
     books.hold(&orders);
     for shop in &shops {
-        shop.balance_is_exact(&gateway, &orders).await;
+        load::balance_is_exact(&gateway, &shop.name, &shop.key, &orders).await;
     }
     assert!(uncertain > 0 && answered.len() as u64 > kills, "there was no load");
     println!(
