@@ -17,7 +17,7 @@ use crate::store::{StoreError, StoreResult};
 // === Placing ===
 
 /// See [`crate::store::Store::place`]. One call of the schema's function, which is its own transaction.
-pub(super) async fn place(db: &Session, placement: &Placement) -> StoreResult<Placed> {
+pub(super) async fn place(db: &Session, placement: &Placement, gateway: &str) -> StoreResult<Placed> {
     let Placement { order, request, now, claimed_until } = placement;
     let request_print = request.as_ref().map(|request| request.fingerprint.to_vec());
     let params = params![
@@ -35,8 +35,10 @@ pub(super) async fn place(db: &Session, placement: &Placement) -> StoreResult<Pl
         request_print,
         request.as_ref().map(|request| request.since.millis()),
         lock_of(order.token),
+        gateway,
     ];
-    let sql = "SELECT result, new_id FROM place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let sql =
+        "SELECT result, new_id FROM place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     let found = db.first(sql, params, |row| {
         let mut columns = Columns::of(row);
         let word: String = columns.take()?;
@@ -73,7 +75,7 @@ pub(super) async fn settle_token(db: &Session, token: OrderToken) -> StoreResult
     db.rows("SELECT pg_advisory_xact_lock($1)", params![lock_of(token)]).await?;
     let found = order_reads::by_token(db, token).await?;
     if found.is_none() {
-        let sql = "INSERT INTO given_up (token, at) VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) \
+        let sql = "INSERT INTO given_up (token, at) VALUES ($1, clock_ms()) \
                    ON CONFLICT DO NOTHING";
         db.execute(sql, params![token.0.as_slice()]).await?;
     }
@@ -93,6 +95,9 @@ pub(super) async fn find_request(db: &Session, client: ClientId, request: &Reque
 }
 
 // === Steps ===
+
+/// How long the gateway that took a client's wish has, to tell the upstream of it before others do, in milliseconds.
+const TOLD_WITHIN: i64 = 35_000;
 
 /// What a step is checked against.
 struct Present {
@@ -189,7 +194,8 @@ async fn update(db: &Session, order: &Order) -> StoreResult<()> {
          provider = $8, upstream_service = $9, upstream_order = $10, closed_at = $11, status = $12, word = $13, \
          start_count = $14, remains = $15, first_charge = $16, upstream_charge = $17, polled_at = $18, changed_at = $19, \
          silent_since = $20, silence_told = $21, attempts = $22, tried = $23, round = $24, cancel = $25, refusal = $26, \
-         due_at = $27 WHERE id = $1",
+         due_at = $27, cancel_due = CASE WHEN $25 = 'wished' AND cancel <> 'wished' AND $7 = 'placed' \
+         THEN $6 + $28 ELSE cancel_due END WHERE id = $1",
         params![
             order.id.get(),
             count(order.version),
@@ -218,6 +224,7 @@ async fn update(db: &Session, order: &Order) -> StoreResult<()> {
             order.cancel.as_str(),
             &order.refusal,
             order.due_at.map(Timestamp::millis),
+            TOLD_WITHIN,
         ],
     )
     .await?;

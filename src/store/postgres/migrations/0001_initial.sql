@@ -10,7 +10,32 @@ CREATE TABLE store (
     access_version bigint NOT NULL,
     -- Nothing up to here is searched for: when this store took a backup's place, or what the clock showed before it was
     -- set back.
-    restored_at bigint
+    restored_at bigint,
+    -- Counts up when nothing may be believed any more that a shared cache holds.
+    cache_epoch bigint NOT NULL DEFAULT 0,
+    -- Count changes to lists, doubts and freezes, and to the configurations that gateways serve.
+    catalogues_version bigint NOT NULL DEFAULT 0,
+    configuration_version bigint NOT NULL DEFAULT 0
+);
+
+-- The present by this server's clock, in milliseconds.
+CREATE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- The gateways that serve this store. A place that is not kept is over.
+CREATE TABLE gateways (
+    id text PRIMARY KEY,
+    -- A digest of the configuration that it serves.
+    serving text NOT NULL,
+    seen_until bigint NOT NULL
+);
+
+-- Work that one gateway does for all, for a time.
+CREATE TABLE turns (
+    name text PRIMARY KEY,
+    holder text NOT NULL,
+    ends_at bigint NOT NULL
 );
 
 -- Sequences, so that no ID is ever given out twice and none waits for another's commit.
@@ -81,7 +106,12 @@ CREATE TABLE orders (
     -- How far its client's wish to end it has got.
     cancel text NOT NULL CHECK (cancel IN ('none', 'wished', 'forwarded')),
     refusal text,
+    -- While it is being sent: when the time for that is over.
     due_at bigint,
+    -- The gateway that has it in hand while it is queued; '' is none.
+    holder text NOT NULL DEFAULT '',
+    -- Until when a gateway has told its upstream, or is telling it, of its client's wish.
+    cancel_due bigint,
     -- Each state carries exactly what belongs to it.
     CHECK ((provider IS NULL) = (upstream_service IS NULL)),
     CHECK ((closed_at IS NOT NULL) = (state = 'closed')),
@@ -217,7 +247,9 @@ CREATE INDEX client_requests_by_time ON client_requests (at);
 
 CREATE TABLE catalogues (
     provider text PRIMARY KEY,
-    fetched_at bigint NOT NULL
+    fetched_at bigint NOT NULL,
+    -- Counts changes to the list and to what of it is in doubt.
+    version bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE upstream_services (
@@ -289,6 +321,8 @@ CREATE TABLE gateway_requests (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     body text NOT NULL,
     posted_at bigint NOT NULL,
+    -- The gateway that carries it out.
+    holder text,
     answer text,
     answered_at bigint
 );
@@ -333,6 +367,54 @@ CREATE TABLE provider_moves (
     moved_at bigint NOT NULL
 );
 
+-- Makes due at once what gateways that are gone had in hand of the queue.
+CREATE FUNCTION release(gone text[]) RETURNS void LANGUAGE sql AS $$
+    WITH held (held_id) AS (
+        SELECT id FROM orders WHERE state = 'queued' AND holder = ANY (gone) AND due_at > clock_ms()
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE orders SET due_at = clock_ms(), holder = '' FROM held WHERE id = held_id
+$$;
+
+-- A gateway is there: it keeps its place, or takes one. What the places of others were that are over is cleared away by
+-- whoever comes by first.
+CREATE FUNCTION attend(
+    gateway text, serves text, lasts bigint,
+    OUT is_new boolean, OUT there bigint, OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
+    OUT catalogues bigint, OUT configuration bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    gone text[];
+BEGIN
+    clock := clock_ms();
+    UPDATE gateways SET serving = serves, seen_until = clock + lasts WHERE id = gateway AND seen_until > clock;
+    is_new := NOT FOUND;
+    WITH ended AS (
+        DELETE FROM gateways WHERE id IN (SELECT id FROM gateways WHERE seen_until <= clock FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    )
+    SELECT array_agg(id) INTO gone FROM ended;
+    IF is_new THEN
+        INSERT INTO gateways (id, serving, seen_until) VALUES (gateway, serves, clock + lasts)
+        ON CONFLICT (id) DO UPDATE SET serving = excluded.serving, seen_until = excluded.seen_until;
+    END IF;
+    IF gone IS NOT NULL THEN
+        -- They may not have told a shared cache of what they wrote last.
+        UPDATE store SET cache_epoch = cache_epoch + 1;
+        PERFORM release(array_remove(gone, gateway));
+    END IF;
+    SELECT count(*), count(*) FILTER (WHERE serving <> serves) INTO there, otherwise
+    FROM gateways WHERE seen_until > clock;
+    SELECT cache_epoch, catalogues_version, configuration_version INTO epoch, catalogues, configuration FROM store;
+END $$;
+
+-- A gateway says good-bye.
+CREATE FUNCTION leave(gateway text) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM gateways WHERE id = gateway;
+    DELETE FROM turns WHERE holder = gateway;
+    SELECT release(ARRAY[gateway])
+$$;
+
 -- Tokens of orders whose placing was given up before it was known to have taken place: it must not any more.
 CREATE TABLE given_up (
     token bytea PRIMARY KEY CHECK (length(token) = 16),
@@ -345,6 +427,7 @@ CREATE FUNCTION place_order(
     of_client bigint, at_time bigint, day_start bigint, order_token bytea, order_service bigint, order_kind text,
     order_params text, order_charge bigint, claimed_until bigint, first_line text,
     request text, request_print bytea, request_since bigint, token_lock bigint,
+    gateway text,
     OUT result text, OUT new_id bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -385,9 +468,9 @@ BEGIN
     new_id := nextval('order_ids');
     UPDATE clients SET balance = balance - order_charge WHERE id = of_client;
     INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, queued_at,
-        updated_at, state, status, attempts, tried, round, cancel, due_at)
+        updated_at, state, status, attempts, tried, round, cancel, due_at, holder)
     VALUES (new_id, 1, order_token, of_client, order_service, order_kind, order_params, order_charge, 0, at_time, at_time,
-        at_time, 'queued', 'Pending', 0, '[]', 0, 'none', claimed_until);
+        at_time, 'queued', 'Pending', 0, '[]', 0, 'none', claimed_until, gateway);
     INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
     VALUES (of_client, at_time, 'charge', -order_charge, account.balance - order_charge, account.credit, new_id);
     INSERT INTO history (order_id, version, line, at, text, alert) VALUES (new_id, 1, 0, at_time, first_line, false);
