@@ -132,8 +132,22 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, step: Step) -> StoreResult<Applied> {
-        let applied = self.apply_all(vec![step]).await?;
-        applied.into_iter().next().ok_or_else(|| StoreError::Corrupt("a step came to nothing".into()))
+        let mut tries = Tries::new();
+        let applied = loop {
+            let applied = async { orders::apply(&self.writer().await?, &step).await };
+            match applied.await {
+                Err(error) if tries.again(&error) => {}
+                applied => break applied,
+            }
+        };
+        self.heard(&applied, matches!(applied, Ok(Applied::Done)));
+        match applied {
+            Err(error @ StoreError::InDoubt(_)) => {
+                let applied = self.settle(&[step], error).await?;
+                applied.into_iter().next().ok_or_else(|| StoreError::Corrupt("a step came to nothing".into()))
+            }
+            applied => applied,
+        }
     }
 
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>> {

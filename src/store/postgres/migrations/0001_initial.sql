@@ -482,3 +482,86 @@ BEGIN
     END IF;
     result := 'placed';
 END $$;
+
+-- Writes a step of an order, all or nothing, in one call: the order on the version that the step was made from, its attempt,
+-- its history, what it leaves in doubt, and a refund with its ledger entry. `other` is whoever holds the upstream's ID, or
+-- what was refunded already.
+CREATE FUNCTION apply_step(
+    of_order bigint, new_version bigint, new_refunded bigint, new_cost bigint, new_queued_at bigint, at_time bigint,
+    new_state text, new_provider text, new_service text, new_upstream_order text, new_closed_at bigint, new_status text,
+    new_word text, new_start_count bigint, new_remains bigint, new_first_charge text, new_upstream_charge text,
+    new_polled_at bigint, new_changed_at bigint, new_silent_since bigint, new_silence_told boolean, new_attempts bigint,
+    new_tried text, new_round bigint, new_cancel text, new_refusal text, new_due_at bigint, told_within bigint,
+    refund bigint, attempt bigint, attempt_provider text, attempt_service text, attempt_outcome text, attempt_detail text,
+    note_texts text[], note_alerts bigint[],
+    OUT result text, OUT other bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    present record;
+    account record;
+BEGIN
+    SELECT version, client, refunded, cancel INTO present FROM orders WHERE id = of_order FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        result := 'missing';
+        RETURN;
+    END IF;
+    IF present.version + 1 <> new_version THEN
+        result := 'stale';
+        RETURN;
+    END IF;
+    IF new_upstream_order IS NOT NULL THEN
+        SELECT id INTO other FROM orders
+        WHERE provider = new_provider AND upstream_order = new_upstream_order AND id <> of_order;
+        IF FOUND THEN
+            result := 'taken';
+            RETURN;
+        END IF;
+    END IF;
+    IF present.refunded + coalesce(refund, 0) <> new_refunded THEN
+        result := 'refunds';
+        other := present.refunded;
+        RETURN;
+    END IF;
+    UPDATE orders SET version = new_version, refunded = new_refunded, cost = new_cost, queued_at = new_queued_at,
+        updated_at = at_time, state = new_state, provider = new_provider, upstream_service = new_service,
+        upstream_order = new_upstream_order, closed_at = new_closed_at, status = new_status, word = new_word,
+        start_count = new_start_count, remains = new_remains, first_charge = new_first_charge,
+        upstream_charge = new_upstream_charge, polled_at = new_polled_at, changed_at = new_changed_at,
+        silent_since = new_silent_since, silence_told = new_silence_told, attempts = new_attempts, tried = new_tried,
+        round = new_round, cancel = new_cancel, refusal = new_refusal, due_at = new_due_at,
+        cancel_due = CASE WHEN new_cancel = 'wished' AND present.cancel <> 'wished' AND new_state = 'placed'
+            THEN at_time + told_within ELSE cancel_due END
+    WHERE id = of_order;
+    IF refund IS NOT NULL THEN
+        UPDATE clients SET balance = balance + refund WHERE id = present.client RETURNING balance, credit INTO account;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'order % belongs to client %, who is not there', of_order, present.client;
+        END IF;
+        INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
+        VALUES (present.client, at_time, 'refund', refund, account.balance, account.credit, of_order);
+    END IF;
+    IF attempt_outcome IS NOT NULL THEN
+        UPDATE attempts SET finished_at = at_time, finished_version = new_version, outcome = attempt_outcome,
+            detail = attempt_detail
+        WHERE order_id = of_order AND number = attempt;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'order % has no attempt %, which ended', of_order, attempt;
+        END IF;
+        IF new_state = 'uncertain' THEN
+            -- A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
+            INSERT INTO lost_attempts (order_id, attempt, provider, started_at, ended_at)
+            SELECT order_id, number, provider, started_at, coalesce(finished_at, at_time) FROM attempts
+            WHERE order_id = of_order AND provider = new_provider
+                AND CASE WHEN attempt_outcome = 'rejected' THEN number < attempt AND outcome <> 'accepted'
+                    ELSE number = attempt END
+            ON CONFLICT DO NOTHING;
+        END IF;
+    ELSIF attempt IS NOT NULL THEN
+        INSERT INTO attempts (order_id, number, provider, upstream_service, started_at, started_version)
+        VALUES (of_order, attempt, attempt_provider, attempt_service, at_time, new_version);
+    END IF;
+    INSERT INTO history (order_id, version, line, at, text, alert)
+    SELECT of_order, new_version, line - 1, at_time, note, alert <> 0
+    FROM unnest(note_texts, note_alerts) WITH ORDINALITY AS notes (note, alert, line);
+    result := 'done';
+END $$;
