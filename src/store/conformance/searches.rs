@@ -119,6 +119,15 @@ pub(crate) async fn a_duplicate_link_puts_every_earlier_attempt_there_in_doubt(s
     assert_eq!(found, [(1, after(10), Some(after(15))), (2, after(20), Some(after(25)))]);
     assert!(store.attempts_in_doubt(&ProviderId::new("beta"), after(0)).await.unwrap().is_empty());
     assert_eq!(ids(&due(store, after(99), 3).await), [], "which attempt is to be looked for, nobody knows");
+
+    let id = UpstreamOrderId::new("77");
+    step(store, &order, Event::Resolved(Resolution::Placed(id.clone())), after(100)).await;
+    let story = store.order_story(order.id).await.unwrap().unwrap();
+    let outcomes: Vec<_> = story.attempts.iter().filter_map(|attempt| attempt.outcome.as_deref()).collect();
+    assert_eq!(outcomes, ["rejected", "not_sent", "rejected", "rejected"], "as they were answered");
+    let around = store.neighbours(&alpha(), after(60), after(1)).await.unwrap();
+    assert!(around.before.is_empty() && around.after.is_empty(), "when it was placed, nobody knows");
+    assert_eq!(store.held_upstream_orders(&alpha(), vec![id.clone()]).await.unwrap(), [id]);
 }
 
 pub(crate) async fn drip_feeds_count_as_long_as_they_may_run(store: &AnyStore) {
