@@ -215,6 +215,7 @@ impl App {
     /// What the store says; the gateway must not start then.
     pub async fn recover(&self) -> StoreResult<usize> {
         let lost = self.store.recover(self.clock.now()).await?;
+        locked(&self.stepping).timeline = self.store.timeline().await?;
         let count = lost.len();
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;

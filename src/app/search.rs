@@ -150,8 +150,15 @@ impl Round<'_> {
         for mut lost in due {
             let asked_before = lost.search.calls;
             let mut failures = Vec::new();
+            let scans = self.setup.search.by_scan && lost.search.scans < SCANS;
+            // After the list: whatever is in that has begun by then.
+            let around = if scans || matches!(list, Some(Ok(_))) {
+                self.neighbours(&lost).await?
+            } else {
+                Neighbours::default()
+            };
             if let Some(list) = &list {
-                match self.in_list(&lost, list.as_deref()).await? {
+                match self.in_list(&lost, list.as_deref(), &around).await? {
                     Ok(id) => {
                         self.settle(lost, id, Found::Listing).await?;
                         continue;
@@ -159,8 +166,8 @@ impl Round<'_> {
                     Err(failure) => failures.push(failure),
                 }
             }
-            if self.setup.search.by_scan && lost.search.scans < SCANS {
-                match self.scan(&mut lost).await? {
+            if scans {
+                match self.scan(&mut lost, &around).await? {
                     Ok((id, found)) => {
                         self.settle(lost, id, found).await?;
                         continue;
@@ -217,13 +224,14 @@ impl Round<'_> {
         &self,
         lost: &LostAttempt,
         list: Result<&[Listed], &String>,
+        around: &Neighbours,
     ) -> StoreResult<Result<UpstreamOrderId, Failure>> {
         let list = match list {
             Ok(list) => list,
             Err(why) => return Ok(Err(Failure::Unanswered(why.clone()))),
         };
-        let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = match Window::between(&attempt, &neighbours) {
+        let attempt = described(lost);
+        let window = match Window::between(&attempt, around) {
             Ok(window) => window,
             Err(Obstacle::ClockSetBack) => return Ok(Err(Failure::Unproven(LIST, Obstacle::ClockSetBack))),
             // Times alone may do for a list.
@@ -239,10 +247,15 @@ impl Round<'_> {
 
     // === By a scan ===
 
-    async fn scan(&mut self, lost: &mut LostAttempt) -> StoreResult<Result<(UpstreamOrderId, Found), Failure>> {
+    async fn scan(
+        &mut self,
+        lost: &mut LostAttempt,
+        around: &Neighbours,
+    ) -> StoreResult<Result<(UpstreamOrderId, Found), Failure>> {
         let unproven = |obstacle| Ok(Err(Failure::Unproven(SCAN, obstacle)));
-        let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = match Window::between(&attempt, &neighbours) {
+        let attempt = described(lost);
+        let window = match Window::between(&attempt, around) {
+            Ok(window) if window.above.is_none() => return unproven(Obstacle::NoneAfter),
             Ok(window) => window,
             Err(obstacle) => return unproven(obstacle),
         };
@@ -314,9 +327,16 @@ impl Round<'_> {
 
     // === What is known here ===
 
+    /// Those after it first: with none, a scan can't be made, and others' orders may be all that there is to look through.
+    /// A list may do without.
     async fn neighbours(&self, lost: &LostAttempt) -> StoreResult<Neighbours> {
-        let ended_at = lost.ended_at.unwrap_or(lost.started_at);
-        self.app.store.neighbours(&self.setup.id, lost.started_at, ended_at).await
+        let (store, provider) = (&self.app.store, &self.setup.id);
+        let (never_before, never_after) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+        let mut found = store.neighbours(provider, never_before, lost.ended_at.unwrap_or(lost.started_at)).await?;
+        if self.setup.search.by_listing || !found.after.is_empty() {
+            found.before = store.neighbours(provider, lost.started_at, never_after).await?.before;
+        }
+        Ok(found)
     }
 
     async fn others(&self, window: &Window) -> StoreResult<Vec<Lost>> {

@@ -4,7 +4,7 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::ids::ProviderId;
 use crate::domain::time::Timestamp;
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
 use crate::store::records::Pauses;
 
 /// In the place of a provider: all of them. No provider has an empty ID.
@@ -65,10 +65,20 @@ const SHIFTS: [&str; 6] = [
     "UPDATE freezes SET lifted_at = lifted_at + $1",
 ];
 
+/// See [`crate::store::Store::timeline`].
+pub(super) async fn timeline(db: &Session) -> StoreResult<i64> {
+    let timeline = db.first("SELECT timeline FROM store", params![], |row| Ok(row.try_get(0)?)).await?;
+    timeline.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
+}
+
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
-pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp) -> StoreResult<()> {
+pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
     db.be_patient().await?;
+    let on = "UPDATE store SET timeline = timeline + 1 WHERE timeline = $1";
+    if db.execute(on, params![timeline]).await? == 0 {
+        return Ok(false);
+    }
     for statement in SHIFTS {
         db.execute(statement, params![by]).await?;
     }
@@ -77,7 +87,7 @@ pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp) -> St
         let set_back = "UPDATE store SET restored_at = greatest(coalesce(restored_at, 0), $1)";
         db.execute(set_back, params![now.millis().saturating_sub(by)]).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// See [`crate::store::Store::put_running`].

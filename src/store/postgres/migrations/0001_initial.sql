@@ -15,7 +15,9 @@ CREATE TABLE store (
     cache_epoch bigint NOT NULL DEFAULT 0,
     -- Count changes to lists, doubts and freezes, and to the configurations that gateways serve.
     catalogues_version bigint NOT NULL DEFAULT 0,
-    configuration_version bigint NOT NULL DEFAULT 0
+    configuration_version bigint NOT NULL DEFAULT 0,
+    -- How often all deadlines were moved with the clock: they are moved only on the timeline that was read before.
+    timeline bigint NOT NULL DEFAULT 0
 );
 
 -- The present by this server's clock, in milliseconds.
