@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::App;
 use super::auth::Caller;
 use super::error::{ApiError, MAX_IDS};
-use crate::cache::Cached;
+use crate::cache::{Cached, Sight};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 
@@ -107,6 +107,7 @@ impl App {
     /// The statuses of these orders, in their order; nothing for those that are not this client's.
     async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, ApiError> {
         let client = caller.client.id;
+        let sight = self.cache.sight();
         let mut found = self.cache.get_many(client, ids).await;
         let absent = |(id, entry): (&OrderId, &Option<Cached>)| entry.is_none().then_some(*id);
         let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
@@ -116,19 +117,19 @@ impl App {
             for (id, entry) in ids.iter().zip(&mut found) {
                 *entry = entry.take().or_else(|| read.get(id).cloned());
             }
-            self.keep(read.into_iter().collect()).await;
+            self.keep(sight, read.into_iter().collect()).await;
         }
         self.note_interest(ids, &found);
         Ok(found)
     }
 
-    async fn keep(&self, read: Vec<(OrderId, Cached)>) {
+    async fn keep(&self, sight: Sight, read: Vec<(OrderId, Cached)>) {
         if self.cache.is_shared() {
             // Nobody waits for Redis twice.
             let cache = Arc::clone(&self.cache);
-            drop(self.tasks.spawn(async move { cache.put(read).await }));
+            drop(self.tasks.spawn(async move { cache.put(sight, read).await }));
         } else {
-            self.cache.put(read).await;
+            self.cache.put(sight, read).await;
         }
     }
 

@@ -119,6 +119,16 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
 }
 
+impl StoreUrl {
+    /// Whether several gateways may be on it at once.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+        }
+    }
+}
+
 /// `[cache]`
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
