@@ -22,7 +22,7 @@ use crate::redis_link::BadAddress;
 use crate::telemetry::CacheMeter;
 
 pub use body::Body;
-pub use shared::SharedOptions;
+pub use shared::{SharedOptions, probe};
 pub use trust::{Debt, Sight};
 
 /// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.

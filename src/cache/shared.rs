@@ -201,6 +201,29 @@ impl Shared {
     }
 }
 
+/// Whether the Redis at `url` does what a cache asks of it, within `timeout`.
+///
+/// # Errors
+/// Why not, for the operator.
+pub async fn probe(url: &str, timeout: Duration) -> Result<(), String> {
+    let link = RedisLink::new(url, timeout).map_err(|error| error.to_string())?;
+    let why = |trouble: Trouble| trouble.why().unwrap_or("no answer").to_owned();
+    let random = getrandom::u64().map_err(|error| error.to_string())?;
+    let key = format!("tollgate:check:{random:x}");
+    let mut put = redis::cmd("EVAL");
+    put.arg(PUT).arg(1).arg(&key).arg(1000).arg(entry::version_only(1));
+    if let Some(full) = link.ask::<Option<String>>(&put, link.deadline()).await.map_err(why)? {
+        return Err(format!("it takes nothing in: {full}"));
+    }
+    let mut get = redis::cmd("MGET");
+    get.arg(&key);
+    let held: Vec<Option<Vec<u8>>> = link.ask(&get, link.deadline()).await.map_err(why)?;
+    if held != [Some(entry::version_only(1))] {
+        return Err("what was put there a moment ago is not there".to_owned());
+    }
+    Ok(())
+}
+
 fn tell_refused(why: &str) {
     tracing::warn!(
         error = %why,

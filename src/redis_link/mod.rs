@@ -51,6 +51,17 @@ pub enum Trouble {
     },
 }
 
+impl Trouble {
+    /// The word for the operator, where there is one.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Resting => None,
+            Self::Refused { why } | Self::Silent { why } | Self::Lost { why } => why.as_deref(),
+        }
+    }
+}
+
 /// See the module's words.
 pub struct RedisLink {
     client: redis::Client,
