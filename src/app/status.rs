@@ -10,7 +10,7 @@ use super::App;
 use super::auth::Caller;
 use super::error::{ApiError, MAX_IDS};
 use crate::cache::{Cached, Sight};
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
 
 /// The IDs of a comma-separated list as they were written, each once, blanks around them trimmed.
@@ -112,7 +112,10 @@ impl App {
         let absent = |(id, entry): (&OrderId, &Option<Cached>)| entry.is_none().then_some(*id);
         let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
         if !missing.is_empty() {
-            let read = self.store.orders_of(client, &missing).await?;
+            let read = match self.store.orders_of(client, &missing).await {
+                Ok(read) => read,
+                Err(error) => return self.last_known(client, ids).await.ok_or(error.into()),
+            };
             let read: HashMap<OrderId, Cached> = read.iter().map(|order| (order.id, self.cached(order))).collect();
             for (id, entry) in ids.iter().zip(&mut found) {
                 *entry = entry.take().or_else(|| read.get(id).cloned());
@@ -121,6 +124,12 @@ impl App {
         }
         self.note_interest(ids, &found);
         Ok(found)
+    }
+
+    /// While the store is away nothing changes: what is held of all of them is as good as its word.
+    async fn last_known(&self, client: ClientId, ids: &[OrderId]) -> Option<Vec<Option<Cached>>> {
+        let found = self.cache.last_known(client, ids).await;
+        found.iter().all(Option::is_some).then_some(found)
     }
 
     async fn keep(&self, sight: Sight, read: Vec<(OrderId, Cached)>) {

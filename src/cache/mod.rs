@@ -145,6 +145,20 @@ impl Cache {
         found
     }
 
+    /// What is held of these orders where the store can't be asked, for one of several gateways: the store is not there
+    /// to say whether another gateway knows better. Nothing for those that are not held or are another client's.
+    pub async fn last_known(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
+        let mut found = match &self.place {
+            Place::Local(_) => Vec::new(),
+            Place::Shared(shared) => shared.last_known(ids).await.unwrap_or_default(),
+        };
+        found.resize(ids.len(), None);
+        for entry in &mut found {
+            entry.take_if(|entry| entry.owner != owner);
+        }
+        found
+    }
+
     /// Whether it is another process's, which has to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {

@@ -65,8 +65,6 @@ impl Shared {
     }
 
     pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
-        // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
-        let deadline = self.link.deadline();
         let belief = self.trust().belief(Instant::now());
         let epoch = match belief {
             Belief::None => return Err(Unavailable),
@@ -74,6 +72,27 @@ impl Shared {
             Belief::In(_) if ids.is_empty() => return Ok(Vec::new()),
             Belief::In(epoch) => epoch,
         };
+        let found = self.look(ids, epoch).await?;
+        // The answer may have waited for longer than it is worth.
+        let is_believed = self.trust().belief(Instant::now()) == Belief::In(epoch);
+        if is_believed { Ok(found) } else { Err(Unavailable) }
+    }
+
+    /// The same by an epoch that nobody vouches for any more.
+    pub(super) async fn last_known(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
+        let epoch = {
+            let trust = self.trust();
+            if trust.is_unsure() {
+                return Err(Unavailable);
+            }
+            trust.epoch()
+        };
+        self.look(ids, epoch).await
+    }
+
+    async fn look(&self, ids: &[OrderId], epoch: i64) -> Result<Vec<Option<Cached>>, Unavailable> {
+        // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
+        let deadline = self.link.deadline();
         self.tell_owed(deadline).await?;
         let mut command = redis::cmd("MGET");
         for id in ids {
@@ -81,10 +100,6 @@ impl Shared {
         }
         let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
         let trust = self.trust();
-        if trust.belief(Instant::now()) != Belief::In(epoch) {
-            // The answer waited for longer than it is worth.
-            return Err(Unavailable);
-        }
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
             value.filter(|_| !trust.owes(*id)).and_then(|bytes| entry::decode(&bytes))
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tollgate::sandbox::{Options, Sandbox};
 
 use crate::harness::certificate::Certificate;
@@ -134,14 +135,15 @@ async fn an_order_whose_gateway_is_killed(by_get: bool) {
     let nginx = Nginx::start(&gateways.each_ref()).await;
     let (http, form) = (client_from([127, 0, 0, 1]), order_form(&gateways[0].key));
     let request = if by_get { http.get(nginx.url()).query(&form) } else { http.post(nginx.url()).form(&form) };
-    let answer = tokio::spawn(request.send());
+    let mut calls = JoinSet::new();
+    calls.spawn(request.send());
     let at = eventually("an order to be sent", || async {
         let at = gateways.iter().position(|gateway| !orders(gateway).is_empty())?;
         (alpha.orders().len() == 1).then_some(at)
     })
     .await;
     gateways[at].kill();
-    let answer = answer.await.unwrap().unwrap();
+    let answer = calls.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(answer.status(), 502);
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(answer["error"], "Temporarily unavailable");
@@ -200,6 +202,6 @@ async fn gateways_know_the_client_and_not_what_it_claims() {
     assert_eq!(answer["balance"], "100", "every path of the API");
     let large = "x".repeat(2 << 20);
     let answer = client_from([127, 0, 0, 2]).post(nginx.url()).body(large).send().await.unwrap();
-    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.status(), 413);
     assert!(answer.json::<Value>().await.unwrap()["error"].is_string());
 }

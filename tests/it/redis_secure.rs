@@ -30,9 +30,7 @@ impl SecureRedis {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let certificate = Certificate::make(folder.path());
-        let ports: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = ports.iter().map(|port| port.local_addr().unwrap().port()).collect();
-        let [port, tls_port] = ports.try_into().unwrap();
+        let [port, tls_port] = free_ports();
         let lines = format!(
             "bind 127.0.0.1\nport {port}\ntls-port {tls_port}\ntls-auth-clients no\nsave \"\"\ndir {}\n\
              tls-ca-cert-file {}\ntls-cert-file {}\ntls-key-file {}\n\
@@ -69,6 +67,12 @@ impl SecureRedis {
     async fn holds(&self) -> usize {
         self.command::<Vec<String>>(&["KEYS", "tollgate:*:status:*"]).await.len()
     }
+}
+
+/// Two at once, so that they differ.
+fn free_ports() -> [u16; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|port| port.local_addr().unwrap().port())
 }
 
 impl Drop for SecureRedis {

@@ -220,6 +220,9 @@ async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
     let attended_at = Instant::now();
     eventually("it believes no more", async || version(&stopped, 1).await.is_none()).await;
     assert!(attended_at.elapsed() < Duration::from_millis(2500));
+    let known = stopped.last_known(OWNER, &[id(1), id(9)]).await;
+    assert_eq!(known, [Some(cached(3)), None], "where the store can't be asked");
+    assert_eq!(stopped.last_known(ClientId(8), &[id(1)]).await, [None]);
     store.attend(&other);
     assert_eq!(version(&other, 1).await, Some(3));
 }
