@@ -218,4 +218,14 @@ impl Cache {
             shared.repaid(debt, epoch, asked_at);
         }
     }
+
+    /// Whether the other gateways may go on showing what this one has changed, should it end now: then the epoch has to
+    /// be raised first. To be asked after its last change.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        match &self.place {
+            Place::Local(_) => false,
+            Place::Shared(shared) => shared.owes(),
+        }
+    }
 }

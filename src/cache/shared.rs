@@ -148,6 +148,11 @@ impl Shared {
         self.trust().debt(answers, Instant::now())
     }
 
+    /// See [`super::Cache::owes`].
+    pub(super) fn owes(&self) -> bool {
+        self.trust().owes_anything()
+    }
+
     /// See [`super::Cache::repaid`].
     pub(super) fn repaid(&self, debt: Debt, epoch: i64, asked_at: Instant) {
         self.trust().repaid(debt, epoch, asked_at, Instant::now());

@@ -168,7 +168,8 @@ fn lost_words(error: &RedisError) -> String {
     if error.is_connection_refusal() {
         "connection refused".to_owned()
     } else if error.is_timeout() {
-        "no connection within its time".to_owned()
+        "no connection within its time: is it there, and is that its port for TLS, or for none, as the URL says?"
+            .to_owned()
     } else if words.contains("certificate") {
         format!("{words}: have its certificate authority among the system's or in the file that SSL_CERT_FILE names")
     } else if words.contains("corrupt message") {

@@ -189,7 +189,7 @@ async fn each_way_to_miss_a_redis_has_its_word() {
     let _: String = redis.command(&["ACL", "SETUSER", "reader", "on", ">reading", "~tollgate:*", "+@read"]).await;
     let nothing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (url, expected) in [
-        (format!("rediss://:{ENCODED}@127.0.0.1:{}", redis.port), "is that its port for TLS?"),
+        (format!("rediss://:{ENCODED}@127.0.0.1:{}", redis.port), "is that its port for TLS"),
         (format!("redis://:{ENCODED}@127.0.0.1:{}", redis.tls_port), "the connection failed"),
         (format!("redis://127.0.0.1:{}", redis.port), "it asks for a password"),
         (format!("redis://:{ENCODED}@127.0.0.1:{}/999", redis.port), "DB index is out of range"),
