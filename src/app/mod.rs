@@ -22,6 +22,7 @@ mod forward;
 mod freeze;
 mod hasten;
 mod hints;
+mod id_list;
 mod online;
 mod pauses;
 mod poll;

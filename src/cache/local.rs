@@ -57,10 +57,17 @@ impl Local {
     }
 
     /// Shows each of these to `each`, in their order, if all of them are held and this client's.
-    pub(super) fn show(&self, owner: ClientId, ids: &[OrderId], mut each: impl FnMut(&Cached)) -> bool {
+    pub(super) fn show(&self, owner: ClientId, ids: &[OrderId], each: impl FnMut(&Cached)) -> bool {
         let now = Instant::now();
         let entries = self.read();
-        ids.iter().all(|id| entries.fresh(*id, now).filter(|cached| cached.owner == owner).map(&mut each).is_some())
+        // All are looked up before the first is shown: the processor then waits for many of them at a time.
+        let mut found = Vec::with_capacity(ids.len());
+        found.extend(ids.iter().map_while(|id| entries.fresh(*id, now).filter(|cached| cached.owner == owner)));
+        let all = found.len() == ids.len();
+        if all {
+            found.into_iter().for_each(each);
+        }
+        all
     }
 
     pub(super) fn get_many(&self, ids: &[OrderId]) -> Vec<Option<Cached>> {

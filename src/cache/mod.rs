@@ -113,7 +113,7 @@ impl Cache {
     }
 
     /// Shows each of these orders' statuses to `each`, in their order, if all of them are held in this process and are
-    /// this client's; gives whether they are. `each` may have seen some where they are not.
+    /// this client's; gives whether they are.
     pub fn show_at_hand(&self, owner: ClientId, ids: &[OrderId], each: impl FnMut(&Cached)) -> bool {
         let all = match &self.place {
             Place::Local(local) => local.show(owner, ids, each),
