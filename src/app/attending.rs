@@ -69,8 +69,10 @@ impl App {
         loop {
             tokio::time::sleep(ATTEND_EVERY).await;
             let serving = locked(&self.serving).clone();
+            let asked_at = Instant::now();
             match self.store.attend(&serving).await {
                 Ok(attendance) => {
+                    self.cache.attended(attendance.epoch, asked_at);
                     different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
                     tell_of_difference(different, &attendance);
                     self.take_note(attendance);
@@ -79,6 +81,27 @@ impl App {
                     warn_of!(error, "this gateway can't say that it is there: it makes no calls until it can")
                 }
             }
+        }
+    }
+
+    /// Gives this gateway's place up, after its last change: the others need not wait until it is over.
+    ///
+    /// # Errors
+    /// What the store says; then they learn it within seconds.
+    pub async fn leave(&self) -> StoreResult<()> {
+        if self.cache.owes() {
+            self.store.raise_cache_epoch().await?;
+        }
+        self.store.leave().await
+    }
+
+    /// Tells a shared cache what it could not be told before, or the other gateways to believe nothing that it holds.
+    pub(super) async fn settle_cache(self: Arc<Self>) {
+        let Some(debt) = self.cache.settle().await else { return };
+        let asked_at = Instant::now();
+        match self.store.raise_cache_epoch().await {
+            Ok(epoch) => self.cache.repaid(debt, epoch, asked_at),
+            Err(error) => warn_of!(error, "other gateways may show statuses of before for now; trying on"),
         }
     }
 

@@ -243,6 +243,7 @@ impl App {
             pauses::tell(&pauses);
         }
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_pauses);
+        self.repeat(Duration::from_millis(250), &Arc::default(), Self::settle_cache);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);

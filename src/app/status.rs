@@ -10,8 +10,8 @@ use super::App;
 use super::auth::Caller;
 use super::error::ApiError;
 use super::id_list::{plain_ids, split_ids};
-use crate::cache::Cached;
-use crate::domain::ids::OrderId;
+use crate::cache::{Cached, Sight};
+use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
 
 impl App {
@@ -65,28 +65,38 @@ impl App {
     /// The statuses of these orders, in their order; nothing for those that are not this client's.
     async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, ApiError> {
         let client = caller.client.id;
+        let sight = self.cache.sight();
         let mut found = self.cache.get_many(client, ids).await;
         let absent = |(id, entry): (&OrderId, &Option<Cached>)| entry.is_none().then_some(*id);
         let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
         if !missing.is_empty() {
-            let read = self.store.orders_of(client, &missing).await?;
+            let read = match self.store.orders_of(client, &missing).await {
+                Ok(read) => read,
+                Err(error) => return self.last_known(client, ids).await.ok_or(error.into()),
+            };
             let read: HashMap<OrderId, Cached> = read.iter().map(|order| (order.id, self.cached(order))).collect();
             for (id, entry) in ids.iter().zip(&mut found) {
                 *entry = entry.take().or_else(|| read.get(id).cloned());
             }
-            self.keep(read.into_iter().collect()).await;
+            self.keep(sight, read.into_iter().collect()).await;
         }
         self.note_interest(ids, &found);
         Ok(found)
     }
 
-    async fn keep(&self, read: Vec<(OrderId, Cached)>) {
+    /// While the store is away nothing changes: what is held of all of them is as good as its word.
+    async fn last_known(&self, client: ClientId, ids: &[OrderId]) -> Option<Vec<Option<Cached>>> {
+        let found = self.cache.last_known(client, ids).await;
+        found.iter().all(Option::is_some).then_some(found)
+    }
+
+    async fn keep(&self, sight: Sight, read: Vec<(OrderId, Cached)>) {
         if self.cache.is_shared() {
             // Nobody waits for Redis twice.
             let cache = Arc::clone(&self.cache);
-            drop(self.tasks.spawn(async move { cache.put(read).await }));
+            drop(self.tasks.spawn(async move { cache.put(sight, read).await }));
         } else {
-            self.cache.put(read).await;
+            self.cache.put(sight, read).await;
         }
     }
 

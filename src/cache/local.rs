@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cached, KEPT_FOR};
+use super::Cached;
 use crate::domain::ids::{ClientId, OrderId};
 
 /// What an entry takes up with a body of the usual length.
@@ -23,6 +24,8 @@ struct Entries {
     held: Vec<Held>,
     weight: usize,
     max_weight: usize,
+    /// How long an entry is believed.
+    kept_for: Duration,
     /// The next entry that may have to leave.
     hand: usize,
 }
@@ -42,12 +45,13 @@ impl std::fmt::Debug for Local {
 }
 
 impl Local {
-    pub(super) fn new(max_bytes: u64) -> Self {
+    pub(super) fn new(max_bytes: u64, kept_for: Duration) -> Self {
         Self(RwLock::new(Entries {
             places: HashMap::default(),
             held: Vec::new(),
             weight: 0,
             max_weight: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            kept_for,
             hand: 0,
         }))
     }
@@ -73,8 +77,8 @@ impl Local {
     }
 
     pub(super) fn put(&self, new: Vec<(OrderId, Cached)>) {
-        let until = Instant::now() + KEPT_FOR;
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + entries.kept_for;
         for (id, cached) in new {
             entries.put(Held { id, cached, until, stays: false });
         }

@@ -4,8 +4,8 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::ids::ProviderId;
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, StoreResult};
 use crate::store::records::Pauses;
+use crate::store::{StoreError, StoreResult};
 
 /// In the place of a provider: all of them. No provider has an empty ID.
 const EVERYWHERE: &str = "";

@@ -20,8 +20,10 @@ pub(super) async fn take(db: &Session, gateway: &str, name: &str, lasts: Duratio
 }
 
 /// See [`crate::store::Store::raise_cache_epoch`].
-pub(super) async fn raise_epoch(db: &Session) -> StoreResult<()> {
-    db.execute("UPDATE store SET cache_epoch = cache_epoch + 1", params![]).await.map(drop)
+pub(super) async fn raise_epoch(db: &Session) -> StoreResult<i64> {
+    let sql = "UPDATE store SET cache_epoch = cache_epoch + 1 RETURNING cache_epoch";
+    let epoch = db.first(sql, params![], |row| Ok(row.try_get(0)?)).await?;
+    epoch.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
 }
 
 /// See [`crate::store::Store::raise_configuration`].

@@ -96,16 +96,16 @@ async fn trade(shops: &[Shopper], trouble: impl Future<Output = ()>) -> Told {
 }
 
 /// In any time, no more calls came than the burst and the rate allow; those that a stopped gateway had been let out for
-/// come when it goes on.
-fn keeps_to_the_limit(upstream: &Sandbox, stops: usize) -> usize {
+/// come when it goes on. Gives how many came.
+fn keeps_to_the_limit(upstream: &Sandbox, stops: u32) -> usize {
     let calls = upstream.calls();
-    let late = IN_FLIGHT as usize * stops;
-    // The bucket of the burst and what may come late, which empties at the rate: it never overflows.
-    let (size, mut level, mut at) = (BURST as usize + late, 0.0, calls[0].at);
+    let period = Duration::from_secs(1) / RATE;
+    let at_once = BURST + IN_FLIGHT * stops + 1;
+    let mut due = calls[0].at;
     for call in &calls {
-        level = f64::max(0.0, level - call.at.duration_since(at).as_secs_f64() * f64::from(RATE)) + 1.0;
-        at = call.at;
-        assert!(level <= size as f64 + 1.0, "{level} calls too close together, where {size} may be");
+        due = due.max(call.at) + period;
+        let ahead = due.duration_since(call.at);
+        assert!(ahead <= period * at_once, "{ahead:?} ahead of a call every {period:?}, where {at_once} may come at once");
     }
     calls.len()
 }
@@ -149,7 +149,7 @@ async fn three_gateways_lose_nothing_and_buy_nothing_twice_in_trouble() {
     for shop in &shops {
         balance_is_exact(gateway, &shop.name, &shop.key, &orders).await;
     }
-    let calls: usize = site.upstreams.iter().map(|upstream| keeps_to_the_limit(upstream, rounds as usize)).sum();
+    let calls: usize = site.upstreams.iter().map(|upstream| keeps_to_the_limit(upstream, u32::try_from(rounds).unwrap())).sum();
     println!(
         "{} orders answered, {} refused, {} asked for again, {} taken, {} accepted upstream, {uncertain} uncertain, {settled} settled, \
          0 lost, 0 doubled, {calls} calls upstream within their limits",

@@ -17,7 +17,12 @@ impl Config {
     /// With these lines for tables other than `[server]`, for example `[dispatch]\nwait = "1s"`.
     pub fn new(tables: &str) -> Self {
         let defaults = if tables.contains("[cache]") { "" } else { "[cache]\nstatus_ttl = \"100ms\"\n" };
-        Self { listen: "127.0.0.1:0".to_owned(), server: String::new(), tables: format!("{defaults}{tables}\n"), body: String::new() }
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            server: String::new(),
+            tables: format!("{defaults}{tables}\n"),
+            body: String::new(),
+        }
     }
 
     /// At this address, and not at a free port.

@@ -1,10 +1,12 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod caller;
+pub mod certificate;
 pub mod config;
 pub mod database;
 pub mod disk;
 pub mod gateway;
+pub mod nginx;
 mod operator;
 #[path = "../../../src/store/postgres/tests/cluster.rs"]
 pub mod postgres;
