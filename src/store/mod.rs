@@ -108,8 +108,8 @@ pub trait Store: Send + Sync {
     /// Gives this gateway's place up, with what it had claimed.
     async fn leave(&self) -> StoreResult<()>;
 
-    /// Lets nobody believe any more what a shared cache holds.
-    async fn raise_cache_epoch(&self) -> StoreResult<()>;
+    /// Lets nobody believe any more what a shared cache holds; gives the epoch that begins.
+    async fn raise_cache_epoch(&self) -> StoreResult<i64>;
 
     /// Has every gateway read its configuration again; gives the number of this change.
     async fn raise_configuration(&self) -> StoreResult<i64>;

@@ -330,7 +330,7 @@ watched! {
             self.inner.leave().await
         }
 
-        async fn raise_cache_epoch(&self) -> StoreResult<()> {
+        async fn raise_cache_epoch(&self) -> StoreResult<i64> {
             self.inner.raise_cache_epoch().await
         }
 

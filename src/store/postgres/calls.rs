@@ -102,7 +102,7 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn raise_cache_epoch(&self) -> StoreResult<()> {
+    async fn raise_cache_epoch(&self) -> StoreResult<i64> {
         writing!(self, |db| turns::raise_epoch(&db))
     }
 

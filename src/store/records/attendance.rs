@@ -48,6 +48,12 @@ impl Attendance {
         Self { gateways: 1, otherwise: 0, epoch: 0, from: None, until: None, clock: None, versions }
     }
 
+    /// When, by the steady clock, the store was asked.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Instant> {
+        self.until.and_then(|until| until.checked_sub(PLACE))
+    }
+
     /// Whether this gateway may call upstreams now: its place lasts, and the others know of it.
     #[must_use]
     pub fn may_call(&self) -> bool {

@@ -43,8 +43,8 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn raise_cache_epoch(&self) -> StoreResult<()> {
-        Ok(())
+    async fn raise_cache_epoch(&self) -> StoreResult<i64> {
+        Ok(0)
     }
 
     async fn raise_configuration(&self) -> StoreResult<i64> {

@@ -49,7 +49,7 @@ async fn gateways_see_each_other_come_and_go() {
     let lonely = attend(&first).await;
     assert_eq!(lonely.gateways, 1);
     assert!(lonely.epoch > alone.epoch, "somebody may not have told the cache");
-    first.raise_cache_epoch().await.unwrap();
+    assert_eq!(first.raise_cache_epoch().await.unwrap(), lonely.epoch + 1);
     assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
     let (clock, _) = lonely.clock.unwrap();
     assert!(clock > NOW);
