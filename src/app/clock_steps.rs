@@ -19,49 +19,82 @@ pub(super) struct Stepping {
     /// The one that the operator was told of.
     told: Option<ClockStep>,
     /// What the clock has followed already, and the store's deadlines have not.
-    owed: i64,
+    pub(super) owed: i64,
+    /// What was asked of the store, as long as it has not answered.
+    pub(super) begun: Option<Shift>,
+    /// Where several gateways see the clock: the timeline that this one's times are on.
+    pub(super) lived: Option<i64>,
+}
+
+impl Stepping {
+    /// Of a gateway whose times are on this timeline, where others see the same clock.
+    pub(super) fn on(lived: Option<i64>) -> Self {
+        Self { lived, ..Self::default() }
+    }
+}
+
+/// A move of the deadlines by so many milliseconds, from one timeline of the store to the next. It is asked for until
+/// it is answered: whether a try whose answer was lost was written, its timeline says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shift {
+    pub(super) by: i64,
+    pub(super) timeline: i64,
 }
 
 impl App {
     /// Looks whether the machine's clock was set, and moves the deadlines.
     pub(super) async fn follow_clock(self: Arc<Self>) {
-        let Some(step) = self.clock.stepped() else {
-            if locked(&self.stepping).owed != 0 {
-                let _building = self.building.lock().await;
-                self.pay_owed().await;
-            }
-            return;
+        let step = self.clock.stepped();
+        if let Some(step) = step {
+            self.tell_of_step(step);
+        }
+        let is_open = {
+            let stepping = locked(&self.stepping);
+            stepping.begun.is_some() || stepping.owed != 0
         };
-        self.tell_of_step(step);
+        if step.is_none() && !is_open {
+            return;
+        }
         // Waited for before the present moves: what is written in between would have the new times, and be moved again.
         let _building = self.building.lock().await;
-        let Some(step) = self.clock.stepped() else { return };
-        if step.0 < 0 {
-            // First the present, then the deadlines: in between nothing is due, and not everything.
-            self.clock.follow(step);
-            {
-                let mut stepping = locked(&self.stepping);
-                stepping.owed = stepping.owed.saturating_add(step.0);
-                stepping.told = None;
-            }
-            self.pay_owed().await;
-        } else {
-            match self.shift_deadlines(step.0, || self.clock.follow(step)).await {
-                Ok(()) => locked(&self.stepping).told = None,
-                Err(error) => warn_of!(error, "deadlines were not moved with the machine's clock; trying on"),
-            }
+        if let Err(error) = self.move_deadlines().await {
+            warn_of!(error, "deadlines were not moved with the machine's clock; trying on");
         }
     }
 
-    /// Moves the deadlines after the present; under `building`.
-    async fn pay_owed(&self) {
-        let owed = locked(&self.stepping).owed;
-        match self.shift_deadlines(owed, || ()).await {
-            Ok(()) => {
-                let mut stepping = locked(&self.stepping);
-                stepping.owed = stepping.owed.saturating_sub(owed);
+    /// Under `building`.
+    async fn move_deadlines(&self) -> StoreResult<()> {
+        let begun = locked(&self.stepping).begun;
+        if let Some(shift) = begun {
+            self.shift_deadlines(shift).await?;
+        }
+        let step = self.clock.stepped();
+        let owed = {
+            let mut stepping = locked(&self.stepping);
+            if let Some(back) = step.filter(|step| step.0 < 0) {
+                // First the present, then the deadlines: in between nothing is due, and not everything.
+                self.clock.follow(back);
+                stepping.owed = stepping.owed.saturating_add(back.0);
+                stepping.told = None;
             }
-            Err(error) => warn_of!(error, "deadlines were not moved with the machine's clock; trying on"),
+            stepping.owed
+        };
+        let by = match step {
+            _ if owed != 0 => owed,
+            Some(forward) => forward.0,
+            None => return Ok(()),
+        };
+        let shift = Shift { by, timeline: self.present_timeline().await? };
+        self.shift_deadlines(shift).await
+    }
+
+    /// The timeline that this gateway's times are on. Another gateway may have seen the step first, and moved what is in
+    /// the store to the next one.
+    async fn present_timeline(&self) -> StoreResult<i64> {
+        let lived = locked(&self.stepping).lived;
+        match lived {
+            Some(lived) => Ok(lived),
+            None => self.store.timeline().await,
         }
     }
 
@@ -81,9 +114,10 @@ impl App {
         );
     }
 
-    /// In the store, then, at once, by `follow`, and in what is held of it in memory; under `building`.
-    async fn shift_deadlines(&self, by: i64, follow: impl FnOnce()) -> StoreResult<()> {
-        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(by));
+    /// In the store, then, at once, in what is held of it in memory, and the present where that has not moved yet;
+    /// under `building`.
+    async fn shift_deadlines(&self, shift: Shift) -> StoreResult<()> {
+        let moved = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(shift.by));
         let snapshot = self.snapshot.load_full();
         let lists: Lists = snapshot
             .lists
@@ -98,10 +132,23 @@ impl App {
         for freeze in freezes.values_mut() {
             freeze.lifted_at = freeze.lifted_at.map(moved);
         }
-        self.store.shift_deadlines(by, self.clock.now()).await?;
+        locked(&self.stepping).begun = Some(shift);
+        if !self.store.shift_deadlines(shift.by, self.clock.now(), shift.timeline).await? {
+            tracing::debug!("deadlines were moved before, by a commit whose answer was lost");
+        }
         self.snapshot.store(next);
         self.freezes.store(Arc::new(freezes));
-        follow();
+        {
+            let mut stepping = locked(&self.stepping);
+            stepping.begun = None;
+            stepping.lived = stepping.lived.map(|_| shift.timeline.saturating_add(1));
+            if shift.by < 0 {
+                stepping.owed = stepping.owed.saturating_sub(shift.by);
+            } else {
+                self.clock.follow(ClockStep(shift.by));
+                stepping.told = None;
+            }
+        }
         // These only put off what may as well be done now.
         locked(&self.syncs).clear();
         *locked(&self.cancel_retries) = HashMap::new();

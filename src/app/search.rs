@@ -3,14 +3,16 @@
 //! absence for anything.
 
 mod failure;
+mod known;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
 use self::failure::{Failure, LIST, SCAN};
+use self::known::described;
 use super::hints::HintMemory;
 use super::steps::Stepped;
 use super::terms::ProviderSetup;
@@ -150,8 +152,15 @@ impl Round<'_> {
         for mut lost in due {
             let asked_before = lost.search.calls;
             let mut failures = Vec::new();
+            let scans = self.setup.search.by_scan && lost.search.scans < SCANS;
+            // After the list: whatever is in that has begun by then.
+            let around = if scans || matches!(list, Some(Ok(_))) {
+                self.neighbours(&lost).await?
+            } else {
+                Neighbours::default()
+            };
             if let Some(list) = &list {
-                match self.in_list(&lost, list.as_deref()).await? {
+                match self.in_list(&lost, list.as_deref(), &around).await? {
                     Ok(id) => {
                         self.settle(lost, id, Found::Listing).await?;
                         continue;
@@ -159,8 +168,8 @@ impl Round<'_> {
                     Err(failure) => failures.push(failure),
                 }
             }
-            if self.setup.search.by_scan && lost.search.scans < SCANS {
-                match self.scan(&mut lost).await? {
+            if scans {
+                match self.scan(&mut lost, &around).await? {
                     Ok((id, found)) => {
                         self.settle(lost, id, found).await?;
                         continue;
@@ -217,13 +226,14 @@ impl Round<'_> {
         &self,
         lost: &LostAttempt,
         list: Result<&[Listed], &String>,
+        around: &Neighbours,
     ) -> StoreResult<Result<UpstreamOrderId, Failure>> {
         let list = match list {
             Ok(list) => list,
             Err(why) => return Ok(Err(Failure::Unanswered(why.clone()))),
         };
-        let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = match Window::between(&attempt, &neighbours) {
+        let attempt = described(lost);
+        let window = match Window::between(&attempt, around) {
             Ok(window) => window,
             Err(Obstacle::ClockSetBack) => return Ok(Err(Failure::Unproven(LIST, Obstacle::ClockSetBack))),
             // Times alone may do for a list.
@@ -239,10 +249,15 @@ impl Round<'_> {
 
     // === By a scan ===
 
-    async fn scan(&mut self, lost: &mut LostAttempt) -> StoreResult<Result<(UpstreamOrderId, Found), Failure>> {
+    async fn scan(
+        &mut self,
+        lost: &mut LostAttempt,
+        around: &Neighbours,
+    ) -> StoreResult<Result<(UpstreamOrderId, Found), Failure>> {
         let unproven = |obstacle| Ok(Err(Failure::Unproven(SCAN, obstacle)));
-        let (attempt, neighbours) = (described(lost), self.neighbours(lost).await?);
-        let window = match Window::between(&attempt, &neighbours) {
+        let attempt = described(lost);
+        let window = match Window::between(&attempt, around) {
+            Ok(window) if window.above.is_none() => return unproven(Obstacle::NoneAfter),
             Ok(window) => window,
             Err(obstacle) => return unproven(obstacle),
         };
@@ -312,25 +327,6 @@ impl Round<'_> {
         Ok(asked)
     }
 
-    // === What is known here ===
-
-    async fn neighbours(&self, lost: &LostAttempt) -> StoreResult<Neighbours> {
-        let ended_at = lost.ended_at.unwrap_or(lost.started_at);
-        self.app.store.neighbours(&self.setup.id, lost.started_at, ended_at).await
-    }
-
-    async fn others(&self, window: &Window) -> StoreResult<Vec<Lost>> {
-        let found = self.app.store.attempts_in_doubt(&self.setup.id, window.since()).await?;
-        Ok(found.iter().map(described).collect())
-    }
-
-    async fn held(&self, ids: Vec<UpstreamOrderId>) -> StoreResult<HashSet<UpstreamOrderId>> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        Ok(self.app.store.held_upstream_orders(&self.setup.id, ids).await?.into_iter().collect())
-    }
-
     // === What comes of it ===
 
     async fn settle(&self, lost: LostAttempt, id: UpstreamOrderId, by: Found) -> StoreResult<()> {
@@ -371,21 +367,5 @@ impl Round<'_> {
             self.app.hint(lost.order.id, Hint { about: "given up", seen }).await?;
         }
         Ok(())
-    }
-}
-
-fn described(lost: &LostAttempt) -> Lost {
-    let params = &lost.order.params;
-    Lost {
-        order: lost.order.id,
-        service: lost.service.clone(),
-        link: params.link.clone(),
-        quantity: params.quantity,
-        units: params.units,
-        is_package: lost.order.is_flat(),
-        is_drip_feed: params.drip_feed.is_some(),
-        started_at: lost.started_at,
-        ended_at: lost.ended_at,
-        cost: lost.search.cost,
     }
 }

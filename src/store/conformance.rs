@@ -241,6 +241,12 @@ pub(crate) async fn forwarded(store: &AnyStore, client: ClientId, provider: &str
     step(store, &order, answer(1, accepted(id)), NOW).await
 }
 
+/// Moves the deadlines on the present timeline.
+pub(crate) async fn shift(store: &AnyStore, by: i64, now: Timestamp) {
+    let timeline = store.timeline().await.unwrap();
+    assert!(store.shift_deadlines(by, now, timeline).await.unwrap());
+}
+
 pub(crate) fn movement(kind: EntryKind, amount: &str, reference: Option<&str>) -> Movement {
     Movement { kind, amount: money(amount), reference: reference.map(str::to_owned), note: None }
 }

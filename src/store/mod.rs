@@ -157,7 +157,9 @@ pub trait Store: Send + Sync {
     async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()>;
 
     /// After a start: gives the orders that an earlier run was sending, and makes every queued order due at `now`. Where
-    /// several gateways may be at work, only what no other can be sending any more.
+    /// several gateways may be at work, only what no other can be sending any more. Where one gateway alone writes the
+    /// store, and the clock shows less than when it last took an order, moves the deadlines back by that first: the clock
+    /// was put back while no gateway ran.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 
     /// Orders that are being sent though the time for that was over at `now`: `due_at`, or else an hour.
@@ -359,10 +361,15 @@ pub trait Store: Send + Sync {
     /// What the gateway serves, or the last one served; `None` where none has served this store yet.
     async fn running(&self) -> StoreResult<Option<String>>;
 
+    /// How often deadlines were moved: which timeline they are on.
+    async fn timeline(&self) -> StoreResult<i64>;
+
     /// Moves every deadline that is kept as a time of the day by so many milliseconds, all or none: polls, claims,
     /// leases, holds, waits, and what is remembered for a time. What happened keeps the time at which it did: where the
     /// clock was put back to `now`, nothing from before it shows again what it showed is searched for, nor a neighbour.
-    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()>;
+    /// Only on the timeline that was read before, which is over then; false where it was over already, and nothing is
+    /// moved. So whoever does not know whether a move was written may ask for it again.
+    async fn shift_deadlines(&self, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool>;
 
     // === Requests from the command line to a running gateway ===
 

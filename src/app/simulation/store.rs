@@ -314,7 +314,8 @@ watched! {
         read held_upstream_orders(provider: &ProviderId, ids: Vec<UpstreamOrderId>) -> Vec<UpstreamOrderId>;
         write put_search(order: OrderId, attempt: AttemptNumber, search: Search) -> ();
         read search_calls(provider: &ProviderId, since: Timestamp) -> u64;
-        write shift_deadlines(by: i64, now: Timestamp) -> ();
+        read timeline() -> i64;
+        write shift_deadlines(by: i64, now: Timestamp, timeline: i64) -> bool;
         read verify() -> VerifyReport;
     }
     special {

@@ -1,6 +1,7 @@
 //! The machine's clock is set while the gateway runs.
 
 use super::*;
+use crate::app::clock_steps::Shift;
 use crate::task::ClockStep;
 
 const DAY: i64 = 86_400_000;
@@ -66,6 +67,33 @@ async fn what_is_placed_while_a_step_waits_is_moved_once() {
         bench.later(Duration::from_secs(3500));
         bench.wire.say(r#"{"order":1}"#);
         assert!(matches!(bench.forward(&order).await, State::Placed(_)), "{step}: it is held for its hour");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_whose_answer_was_lost_is_not_made_twice() {
+    for step in [3 * DAY, -3 * DAY] {
+        let bench = bench().await;
+        let order = bench.place(1).await;
+        // What the last look did: the store has moved, and nobody knows.
+        bench.clock.step_wall(ClockStep(step));
+        let shift = Shift { by: step, timeline: bench.app.store.timeline().await.unwrap() };
+        bench.app.stepping.lock().unwrap().begun = Some(shift);
+        if step < 0 {
+            bench.clock.follow(ClockStep(step));
+            bench.app.stepping.lock().unwrap().owed = step;
+        }
+        assert!(bench.app.store.shift_deadlines(step, bench.clock.now(), shift.timeline).await.unwrap());
+        bench.set_wall(0).await;
+        for _ in 0..2 {
+            let moved = bench.app.reread(order.id).await.unwrap();
+            let queued_at = order.queued_at.millis() + step;
+            assert_eq!((moved.queued_at.millis(), bench.clock.now().millis()), (queued_at, NOW.millis() + step));
+            bench.set_wall(0).await;
+        }
+        // The next step is another one.
+        bench.set_wall(DAY).await;
+        assert_eq!(bench.app.reread(order.id).await.unwrap().queued_at, bench.clock.now());
     }
 }
 

@@ -64,7 +64,7 @@ pub fn choose(order: &Order, candidates: &[Candidate]) -> Choice {
 
 const fn what_happened(tried: &Tried) -> &'static str {
     match tried.end {
-        Some(TriedEnd::Refused) => "refused it",
+        Some(TriedEnd::Refused | TriedEnd::Duplicate) => "refused it",
         Some(TriedEnd::NotSent) => "it could not be sent",
         Some(TriedEnd::NotPlaced) => "did not get it",
         None => "did not take it",

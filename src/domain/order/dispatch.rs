@@ -122,6 +122,18 @@ fn answered_late(step: &mut Step, attempt: AttemptNumber, outcome: Outcome, now:
     Ok(())
 }
 
+/// Binds an uncertain order to the ID by which it was found. That is its last attempt's, unless a duplicate link made
+/// it uncertain: then an earlier one has it, nobody knows which, and each stays as it was answered.
+pub(super) fn found(step: &mut Step, route: Route, id: UpstreamOrderId, now: Timestamp) {
+    let last = step.order.tried.last();
+    if last.is_some_and(|tried| tried.end == Some(TriedEnd::Duplicate)) {
+        step.note("an attempt before the last had placed it");
+    } else {
+        finish(step, step.order.attempts, OutcomeName::Accepted, id.as_str());
+    }
+    place(step, Binding { route, id }, now);
+}
+
 pub(super) fn place(step: &mut Step, binding: Binding, now: Timestamp) {
     step.note(format!("placed by {} as {}", binding.route, binding.id));
     step.order.state = State::Placed(binding);
@@ -141,6 +153,7 @@ fn rejected(step: &mut Step, route: Route, rejection: Rejection, now: Timestamp)
     let told = format!("rejected by {route}: {}", rejection.text);
     match rejection.kind {
         RejectKind::DuplicateLink if step.order.tried_at(&route) => {
+            remember_tried(step, route.clone(), true, TriedEnd::Duplicate);
             uncertain(
                 step,
                 route,
@@ -249,8 +262,7 @@ fn resolved(step: &mut Step, resolution: Resolution, now: Timestamp) -> Result<(
     match resolution {
         Resolution::Placed(id) => {
             step.note("settled by the operator: placed");
-            finish(step, step.order.attempts, OutcomeName::Accepted, id.as_str());
-            place(step, Binding { route, id }, now);
+            found(step, route, id, now);
         }
         Resolution::NotPlaced => {
             step.note("settled by the operator: not placed");

@@ -116,11 +116,13 @@ pub enum TriedEnd {
     NotSent,
     /// Nobody knew, until the operator said that it was not placed.
     NotPlaced,
+    /// The upstream refused it as a duplicate, after an earlier attempt there; the order is uncertain since.
+    Duplicate,
 }
 
 impl TriedEnd {
     /// Every end.
-    pub const ALL: [Self; 3] = [Self::Refused, Self::NotSent, Self::NotPlaced];
+    pub const ALL: [Self; 4] = [Self::Refused, Self::NotSent, Self::NotPlaced, Self::Duplicate];
 
     /// The stored word.
     #[must_use]
@@ -129,6 +131,7 @@ impl TriedEnd {
             Self::Refused => "refused",
             Self::NotSent => "not_sent",
             Self::NotPlaced => "not_placed",
+            Self::Duplicate => "duplicate",
         }
     }
 }

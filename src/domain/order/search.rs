@@ -1,9 +1,7 @@
 //! What a search upstream does to an order whose ID was lost. What proves an ID is `domain::search`.
 
-use super::dispatch::{finish, place};
-use super::{Binding, Found, Hint, Illegal, State, Step};
+use super::{Found, Hint, Illegal, State, Step, dispatch};
 use crate::domain::ids::UpstreamOrderId;
-use crate::domain::outcome::OutcomeName;
 use crate::domain::time::Timestamp;
 
 /// Binds an uncertain order to the ID that was found to be its own.
@@ -22,8 +20,7 @@ pub(super) fn found(step: &mut Step, id: UpstreamOrderId, by: &Found, now: Times
              {id} fits"
         ),
     });
-    finish(step, step.order.attempts, OutcomeName::Accepted, id.as_str());
-    place(step, Binding { route, id }, now);
+    dispatch::found(step, route, id, now);
     Ok(())
 }
 

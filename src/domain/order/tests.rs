@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
-use crate::domain::outcome::{Outcome, RejectKind, Rejection};
+use crate::domain::outcome::{Outcome, OutcomeName, RejectKind, Rejection};
 use crate::domain::status::{Reported, StatusReport};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
@@ -201,6 +201,28 @@ fn a_duplicate_link_is_a_refusal_first_and_a_warning_after_any_attempt_there() {
     assert_closed(&elsewhere, Status::Canceled, "1.2");
     let again = after([sent("alpha"), answer(1, Outcome::NotSent("x".into())), sent("alpha"), answer(2, duplicate())]);
     assert!(matches!(again.state, State::Uncertain { .. }));
+}
+
+/// The attempt that was refused was not placed, whatever the order was: which earlier one was, nobody knows.
+#[test]
+fn an_attempt_that_was_refused_as_a_duplicate_never_gets_the_id() {
+    let duplicate = || rejected(RejectKind::DuplicateLink, "You have active order with this link");
+    let uncertain =
+        || [sent("alpha"), answer(1, Outcome::NotSent("x".into())), sent("alpha"), answer(2, duplicate())].into_iter();
+    let named = || Event::Resolved(Resolution::Placed(upstream_id("77")));
+    let found = Event::Found { id: upstream_id("77"), by: Found::Listing };
+    for event in [named(), found] {
+        let step = after(uncertain()).step(event, NOW).unwrap();
+        assert_eq!(step.order.binding().map(|binding| binding.id.as_str()), Some("77"));
+        assert_eq!(step.attempt, None, "each attempt stays as it was answered");
+        assert!(step.notes.iter().any(|note| note.text.contains("an attempt before the last")), "{:?}", step.notes);
+    }
+    let sent_again = uncertain().chain([Event::Resolved(Resolution::NotPlaced), sent("alpha")]);
+    let lost = after(sent_again.chain([answer(3, ambiguous())]));
+    let step = lost.step(named(), NOW).unwrap();
+    let accepted = OutcomeName::Accepted;
+    let expected = AttemptChange::Finished { number: AttemptNumber(3), outcome: accepted, detail: "77".into() };
+    assert_eq!(step.attempt, Some(expected), "that one may have been placed");
 }
 
 #[test]

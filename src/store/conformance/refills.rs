@@ -169,7 +169,7 @@ pub(crate) async fn refills_move_with_the_clock(store: &AnyStore) {
         let at = |at: Timestamp| Timestamp::from_millis(at.millis() + by);
         let read = async |refill: &Refill| store.refill(refill.id).await.unwrap().unwrap();
         let (sending, polled) = (read(&refills[0]).await, read(&accepted).await);
-        store.shift_deadlines(by, after(10)).await.unwrap();
+        shift(store, by, after(10)).await;
         let now = read(&sending).await;
         assert_eq!((now.created_at, now.version), (at(sending.created_at), sending.version + 1), "its lease goes on");
         let now = read(&polled).await;

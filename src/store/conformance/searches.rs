@@ -119,6 +119,15 @@ pub(crate) async fn a_duplicate_link_puts_every_earlier_attempt_there_in_doubt(s
     assert_eq!(found, [(1, after(10), Some(after(15))), (2, after(20), Some(after(25)))]);
     assert!(store.attempts_in_doubt(&ProviderId::new("beta"), after(0)).await.unwrap().is_empty());
     assert_eq!(ids(&due(store, after(99), 3).await), [], "which attempt is to be looked for, nobody knows");
+
+    let id = UpstreamOrderId::new("77");
+    step(store, &order, Event::Resolved(Resolution::Placed(id.clone())), after(100)).await;
+    let story = store.order_story(order.id).await.unwrap().unwrap();
+    let outcomes: Vec<_> = story.attempts.iter().filter_map(|attempt| attempt.outcome.as_deref()).collect();
+    assert_eq!(outcomes, ["rejected", "not_sent", "rejected", "rejected"], "as they were answered");
+    let around = store.neighbours(&alpha(), after(60), after(1)).await.unwrap();
+    assert!(around.before.is_empty() && around.after.is_empty(), "when it was placed, nobody knows");
+    assert_eq!(store.held_upstream_orders(&alpha(), vec![id.clone()]).await.unwrap(), [id]);
 }
 
 pub(crate) async fn drip_feeds_count_as_long_as_they_may_run(store: &AnyStore) {
@@ -233,7 +242,7 @@ pub(crate) async fn searches_move_with_the_clock(store: &AnyStore) {
     let order = lose(store, ann, "alpha", 10, 20).await;
     let search = Search { calls: 3, asked_at: Some(after(45)), next_at: Some(after(60)), ..Search::default() };
     store.put_search(order.id, AttemptNumber(1), search).await.unwrap();
-    store.shift_deadlines(3_600_000, after(50)).await.unwrap();
+    shift(store, 3_600_000, after(50)).await;
     assert_eq!(ids(&due(store, after(3659), 3).await), [], "in ten seconds, as it was");
     assert_eq!(ids(&due(store, after(3660), 3).await), [order.id]);
     let counted = async |since: u64| store.search_calls(&alpha(), after(since)).await.unwrap();
@@ -250,7 +259,7 @@ pub(crate) async fn nothing_is_searched_for_across_a_clock_that_was_set_back(sto
     bind("10", 4000).await;
     lose(store, ann, "alpha", 4010, 4020).await;
     // It showed 4100, and shows 500.
-    store.shift_deadlines(-3_600_000, after(500)).await.unwrap();
+    shift(store, -3_600_000, after(500)).await;
     lose(store, ann, "alpha", 510, 520).await;
     lose(store, ann, "alpha", 4090, 4099).await;
     bind("11", 4050).await;
@@ -263,7 +272,7 @@ pub(crate) async fn nothing_is_searched_for_across_a_clock_that_was_set_back(sto
     let before: Vec<_> = around.before.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(before, ["12"], "what is from before it is not known to have been placed before it");
     // A smaller step back, or one forward, makes none of that believed again.
-    store.shift_deadlines(-60_000, after(1000)).await.unwrap();
-    store.shift_deadlines(3_600_000, after(4600)).await.unwrap();
+    shift(store, -60_000, after(1000)).await;
+    shift(store, 3_600_000, after(4600)).await;
     assert_eq!(ids(&due(store, far, 3).await), [later.id]);
 }

@@ -419,8 +419,12 @@ impl Store for PostgresStore {
         reading!(self.reader(), |db| operation::pauses(&db))
     }
 
-    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()> {
-        writing!(self, |db| operation::shift_deadlines(&db, by, now))
+    async fn timeline(&self) -> StoreResult<i64> {
+        reading!(self.reader(), |db| operation::timeline(&db))
+    }
+
+    async fn shift_deadlines(&self, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
+        writing!(self, |db| operation::shift_deadlines(&db, by, now, timeline))
     }
 
     async fn put_running(&self, document: String) -> StoreResult<()> {

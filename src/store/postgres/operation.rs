@@ -4,8 +4,8 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::ids::ProviderId;
 use crate::domain::time::Timestamp;
-use crate::store::StoreResult;
 use crate::store::records::Pauses;
+use crate::store::{StoreError, StoreResult};
 
 /// In the place of a provider: all of them. No provider has an empty ID.
 const EVERYWHERE: &str = "";
@@ -67,8 +67,14 @@ const SHIFTS: [&str; 6] = [
 
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
-pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp) -> StoreResult<()> {
+pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
     db.be_patient().await?;
+    // The lists and freezes that others hold move too.
+    let next =
+        "UPDATE store SET timeline = timeline + 1, catalogues_version = catalogues_version + 1 WHERE timeline = $1";
+    if db.execute(next, params![timeline]).await? == 0 {
+        return Ok(false);
+    }
     for statement in SHIFTS {
         db.execute(statement, params![by]).await?;
     }
@@ -77,7 +83,13 @@ pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp) -> St
         let set_back = "UPDATE store SET restored_at = greatest(coalesce(restored_at, 0), $1)";
         db.execute(set_back, params![now.millis().saturating_sub(by)]).await?;
     }
-    Ok(())
+    Ok(true)
+}
+
+/// See [`crate::store::Store::timeline`].
+pub(super) async fn timeline(db: &Session) -> StoreResult<i64> {
+    let found = db.first("SELECT timeline FROM store", params![], |row| Ok(row.try_get(0)?)).await?;
+    found.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
 }
 
 /// See [`crate::store::Store::put_running`].

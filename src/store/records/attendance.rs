@@ -38,6 +38,8 @@ pub struct Versions {
     pub catalogues: i64,
     /// Of the configurations that gateways serve.
     pub configuration: i64,
+    /// Of the deadlines that were moved with the store's clock: which timeline they are on.
+    pub timeline: i64,
 }
 
 impl Attendance {

@@ -354,8 +354,12 @@ impl Store for SqliteStore {
         self.read(operation::pauses).await
     }
 
-    async fn shift_deadlines(&self, by: i64, now: Timestamp) -> StoreResult<()> {
-        self.write(move |conn| operation::shift_deadlines(conn, by, now)).await
+    async fn timeline(&self) -> StoreResult<i64> {
+        self.read(operation::timeline).await
+    }
+
+    async fn shift_deadlines(&self, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
+        self.write(move |conn| operation::shift_deadlines(conn, by, now, timeline)).await
     }
 
     async fn put_running(&self, document: String) -> StoreResult<()> {

@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::operation;
 use super::rows::{collect, columns, first, order_id, read_order, write_json};
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::Order;
@@ -154,6 +155,7 @@ pub(super) fn stop_watching(conn: &Connection, provider: &ProviderId) -> StoreRe
 
 /// See [`crate::store::Store::recover`].
 pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
+    operation::follow_a_clock_that_was_put_back(conn, now)?;
     hasten_queued(conn, now)?;
     let mut statement =
         conn.prepare_cached(concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id"))?;

@@ -67,9 +67,17 @@ const SHIFTS: [&str; 9] = [
     "UPDATE freezes SET lifted_at = lifted_at + ?1",
 ];
 
+/// See [`crate::store::Store::timeline`].
+pub(super) fn timeline(conn: &Connection) -> StoreResult<i64> {
+    Ok(conn.prepare_cached("SELECT timeline FROM store")?.query_row([], |row| row.get(0))?)
+}
+
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
-pub(super) fn shift_deadlines(conn: &Connection, by: i64, now: Timestamp) -> StoreResult<()> {
+pub(super) fn shift_deadlines(conn: &Connection, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
+    if conn.execute("UPDATE store SET timeline = timeline + 1 WHERE timeline = ?1", [timeline])? == 0 {
+        return Ok(false);
+    }
     for statement in SHIFTS {
         conn.execute(statement, [by])?;
     }
@@ -80,6 +88,32 @@ pub(super) fn shift_deadlines(conn: &Connection, by: i64, now: Timestamp) -> Sto
             [now.millis().saturating_sub(by)],
         )?;
     }
+    Ok(true)
+}
+
+/// How much less than at the newest order the clock may show at a start: what it is put right by while a gateway runs
+/// without anything being moved.
+const TOLERATED: i64 = 60_000;
+
+/// Moves the deadlines back where the clock was put back while no gateway ran: by what shows of it, which is the time
+/// since the newest order less than all of it.
+pub(super) fn follow_a_clock_that_was_put_back(conn: &Connection, now: Timestamp) -> StoreResult<()> {
+    // Orders of before an earlier step back have the times that the clock showed then.
+    let newest: Option<i64> = conn.query_row(
+        "SELECT max(created_at) FROM orders HAVING max(created_at) > (SELECT coalesce(max(restored_at), 0) FROM store)",
+        [],
+        |row| row.get(0),
+    ).optional()?;
+    let behind = newest.unwrap_or(i64::MIN).saturating_sub(now.millis());
+    if behind <= TOLERATED {
+        return Ok(());
+    }
+    tracing::warn!(
+        "the machine's clock shows {} s less than when the newest order was taken: it was put back while no gateway \
+         ran; deadlines are moved with it",
+        behind / 1000
+    );
+    shift_deadlines(conn, behind.saturating_neg(), now, timeline(conn)?)?;
     Ok(())
 }
 

@@ -146,6 +146,13 @@ fn drip_feeds(conn: &Connection, provider: &ProviderId, since: Timestamp) -> Sto
     Ok(found)
 }
 
+/// The orders up to a moment, of all providers, newest first.
+const BEFORE: &str = "SELECT id, attempts, provider, upstream_order FROM orders INDEXED BY orders_by_time \
+    WHERE created_at <= ?1 ORDER BY created_at DESC LIMIT ?2";
+/// Those from a moment on, oldest first.
+const AFTER: &str = "SELECT id, attempts, provider, upstream_order FROM orders INDEXED BY orders_by_time \
+    WHERE created_at >= ?1 ORDER BY created_at LIMIT ?2";
+
 /// See [`crate::store::Store::neighbours`].
 pub(super) fn neighbours(
     conn: &Connection,
@@ -179,18 +186,8 @@ pub(super) fn neighbours(
         Ok(found)
     };
     Ok(Neighbours {
-        before: near(
-            "SELECT id, attempts, provider, upstream_order FROM orders INDEXED BY orders_by_time \
-             WHERE created_at <= ?1 ORDER BY created_at DESC LIMIT ?2",
-            started_at,
-            &|neighbour| neighbour.finished_at <= started_at,
-        )?,
-        after: near(
-            "SELECT id, attempts, provider, upstream_order FROM orders INDEXED BY orders_by_time \
-             WHERE created_at >= ?1 ORDER BY created_at LIMIT ?2",
-            ended_at,
-            &|neighbour| neighbour.started_at >= ended_at,
-        )?,
+        before: near(BEFORE, started_at, &|neighbour| neighbour.finished_at <= started_at)?,
+        after: near(AFTER, ended_at, &|neighbour| neighbour.started_at >= ended_at)?,
     })
 }
 
@@ -247,4 +244,39 @@ pub(super) fn calls(conn: &Connection, provider: &ProviderId, since: Timestamp) 
         .prepare_cached("SELECT coalesce(sum(calls), 0) FROM lost_attempts WHERE provider = ?1 AND asked_at >= ?2")?;
     let calls: i64 = statement.query_row(params![provider.as_str(), since.millis()], |row| row.get(0))?;
     Ok(u64::try_from(calls).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::sqlite::open;
+
+    #[test]
+    fn a_look_to_one_side_reads_nothing_of_the_other() {
+        let conn = open::in_memory(1).unwrap();
+        conn.execute_batch(
+            "PRAGMA foreign_keys = OFF; \
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+             INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, \
+                 queued_at, updated_at, state, provider, upstream_service, upstream_order, status, attempts, tried, \
+                 round, cancel, due_at) \
+             SELECT i, 1, randomblob(16), 1, 1, 'Default', '{}', 0, 0, i, i, i, 'placed', 'beta', '1', i, 'Pending', 1, \
+                 '[]', 0, 'none', 1 FROM n",
+        )
+        .unwrap();
+        let at = Timestamp::from_millis;
+        // How much was done since the last look at this.
+        let steps = |sql: &str| conn.prepare_cached(sql).unwrap().reset_status(StatementStatus::VmStep);
+        let look = |from, to| {
+            let found = neighbours(&conn, &ProviderId::new("alpha"), at(from), at(to)).unwrap();
+            assert!(found.before.is_empty() && found.after.is_empty(), "all of them are another's");
+            (steps(BEFORE), steps(AFTER))
+        };
+        let (before, after) = look(i64::MIN, 1000);
+        assert!(before < 50 && after > 1000, "{before} {after}");
+        let (before, after) = look(1000, i64::MAX);
+        assert!(before > 1000 && after < 50, "{before} {after}");
+    }
 }

@@ -7,8 +7,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::client::EntryKind;
 use crate::domain::money::Money;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
-use crate::store::conformance::{AnyStore, NOW, client, conformance, money, movement, new_order, order, placement};
+use crate::store::conformance::{
+    AnyStore, NOW, client, conformance, forwarded, money, movement, new_order, order, placement, shift,
+};
 use crate::store::records::Placed;
 
 mod on_file {
@@ -324,4 +327,35 @@ async fn readers_do_not_write() {
     let error = engine.read(|conn| requests::post(conn, "x", NOW)).await.unwrap_err();
     assert!(matches!(error, StoreError::Engine(_)), "{error}");
     assert!(engine.claim_requests().await.unwrap().is_empty());
+}
+
+// === A clock that was put back while no gateway ran ===
+
+#[tokio::test]
+async fn deadlines_go_back_with_a_clock_that_shows_less_than_it_did() {
+    const DAY: i64 = 86_400_000;
+    let at = |by: i64| Timestamp::from_millis(NOW.millis() + by);
+    let store: AnyStore = Arc::new(SqliteStore::in_memory(1).unwrap());
+    let ann = client(&store, "ann", "10").await.client.id;
+    let held = order(&store, ann, "1").await;
+    let open = forwarded(&store, ann, "alpha", "7").await;
+    let times = async || {
+        let (held, open) = (store.order(held.id).await.unwrap().unwrap(), store.order(open.id).await.unwrap().unwrap());
+        (held.queued_at, open.due_at.unwrap())
+    };
+    let before = times().await;
+    for now in [at(DAY), at(-60_000)] {
+        store.recover(now).await.unwrap();
+        assert_eq!(times().await, before, "it may have stood still so long, or been put right by so little");
+    }
+    for _ in 0..2 {
+        store.recover(at(-DAY)).await.unwrap();
+        let moved = Timestamp::from_millis(before.1.millis() - DAY);
+        assert_eq!(times().await, (at(-DAY), moved), "once");
+    }
+    // Then it is set right, under a running gateway.
+    shift(&store, DAY, at(0)).await;
+    store.recover(at(1000)).await.unwrap();
+    assert_eq!(times().await, before);
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }

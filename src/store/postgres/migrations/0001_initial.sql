@@ -15,7 +15,9 @@ CREATE TABLE store (
     cache_epoch bigint NOT NULL DEFAULT 0,
     -- Count changes to lists, doubts and freezes, and to the configurations that gateways serve.
     catalogues_version bigint NOT NULL DEFAULT 0,
-    configuration_version bigint NOT NULL DEFAULT 0
+    configuration_version bigint NOT NULL DEFAULT 0,
+    -- How often deadlines were moved.
+    timeline bigint NOT NULL DEFAULT 0
 );
 
 -- The present by this server's clock, in milliseconds.
@@ -381,7 +383,7 @@ $$;
 CREATE FUNCTION attend(
     gateway text, serves text, lasts bigint,
     OUT is_new boolean, OUT there bigint, OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
-    OUT catalogues bigint, OUT configuration bigint
+    OUT catalogues bigint, OUT configuration bigint, OUT deadlines bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     gone text[];
@@ -405,7 +407,8 @@ BEGIN
     END IF;
     SELECT count(*), count(*) FILTER (WHERE serving <> serves) INTO there, otherwise
     FROM gateways WHERE seen_until > clock;
-    SELECT cache_epoch, catalogues_version, configuration_version INTO epoch, catalogues, configuration FROM store;
+    SELECT cache_epoch, catalogues_version, configuration_version, timeline INTO epoch, catalogues, configuration, deadlines
+    FROM store;
 END $$;
 
 -- A gateway says good-bye.
