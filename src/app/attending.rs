@@ -66,6 +66,7 @@ impl App {
             return std::future::pending().await;
         }
         let mut different = 0_u32;
+        tell_of_company(&self.attendance.borrow());
         loop {
             tokio::time::sleep(ATTEND_EVERY).await;
             let serving = locked(&self.serving).clone();
@@ -112,7 +113,7 @@ impl App {
         let before = self.attendance.send_replace(attendance);
         metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
         if before.gateways != attendance.gateways {
-            tracing::info!("{} gateways serve this store now", attendance.gateways);
+            tell_of_company(&attendance);
         }
     }
 
@@ -192,6 +193,13 @@ impl App {
         }
         self.freezes.store(Arc::new(freezes.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect()));
         Ok(())
+    }
+}
+
+fn tell_of_company(attendance: &Attendance) {
+    match attendance.gateways {
+        1 => tracing::info!("this is the only gateway that serves its store"),
+        many => tracing::info!("{many} gateways serve this store"),
     }
 }
 

@@ -22,9 +22,15 @@ pub(super) struct Stepping {
     pub(super) owed: i64,
     /// What was asked of the store, as long as it has not answered.
     pub(super) begun: Option<Shift>,
-    /// The store's timeline that the present is on. Where another gateway has moved the deadlines first, the store's is
-    /// another one by then, and only the present is left to move.
-    pub(super) timeline: i64,
+    /// Where several gateways see the clock: the timeline that this one's times are on.
+    pub(super) lived: Option<i64>,
+}
+
+impl Stepping {
+    /// Of a gateway whose times are on this timeline, where others see the same clock.
+    pub(super) fn on(lived: Option<i64>) -> Self {
+        Self { lived, ..Self::default() }
+    }
 }
 
 /// A move of the deadlines by so many milliseconds, from one timeline of the store to the next. It is asked for until
@@ -78,8 +84,18 @@ impl App {
             Some(forward) => forward.0,
             None => return Ok(()),
         };
-        let timeline = locked(&self.stepping).timeline;
-        self.shift_deadlines(Shift { by, timeline }).await
+        let shift = Shift { by, timeline: self.present_timeline().await? };
+        self.shift_deadlines(shift).await
+    }
+
+    /// The timeline that this gateway's times are on. Another gateway may have seen the step first, and moved what is in
+    /// the store to the next one.
+    async fn present_timeline(&self) -> StoreResult<i64> {
+        let lived = locked(&self.stepping).lived;
+        match lived {
+            Some(lived) => Ok(lived),
+            None => self.store.timeline().await,
+        }
     }
 
     fn tell_of_step(&self, step: ClockStep) {
@@ -117,17 +133,15 @@ impl App {
             freeze.lifted_at = freeze.lifted_at.map(moved);
         }
         locked(&self.stepping).begun = Some(shift);
-        let timeline = if self.store.shift_deadlines(shift.by, self.clock.now(), shift.timeline).await? {
-            shift.timeline.saturating_add(1)
-        } else {
-            tracing::debug!("deadlines were moved before, by another gateway or a commit whose answer was lost");
-            self.store.timeline().await?
-        };
+        if !self.store.shift_deadlines(shift.by, self.clock.now(), shift.timeline).await? {
+            tracing::debug!("deadlines were moved before, by a commit whose answer was lost");
+        }
         self.snapshot.store(next);
         self.freezes.store(Arc::new(freezes));
         {
             let mut stepping = locked(&self.stepping);
-            (stepping.begun, stepping.timeline) = (None, timeline);
+            stepping.begun = None;
+            stepping.lived = stepping.lived.map(|_| shift.timeline.saturating_add(1));
             if shift.by < 0 {
                 stepping.owed = stepping.owed.saturating_sub(shift.by);
             } else {

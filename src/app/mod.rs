@@ -77,6 +77,7 @@ use crate::upstream::{HealthState, Upstream};
 use attending::Followed;
 use auth::AccessTable;
 use cancel_forward::Retry;
+use clock_steps::Stepping;
 use freeze::Freezes;
 use hasten::Asked;
 use search::SearchMemory;
@@ -128,7 +129,7 @@ pub struct App {
     search: SearchMemory,
     calls: CallMeter,
     reminded_at: Mutex<Timestamp>,
-    stepping: Mutex<clock_steps::Stepping>,
+    stepping: Mutex<Stepping>,
     /// What the operator was last told of each provider.
     health_told: Mutex<BTreeMap<ProviderId, HealthState>>,
     /// What ends the tasks of each provider.
@@ -158,6 +159,7 @@ impl App {
         terms: Terms,
         attendance: watch::Sender<Attendance>,
     ) -> StoreResult<Arc<Self>> {
+        let lived = store.is_shared().then(|| attendance.borrow().versions.timeline);
         let followed = Followed::new(attendance.borrow().versions.catalogues, store.catalogue_marks().await?);
         let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
         let freezes: Freezes =
@@ -198,7 +200,7 @@ impl App {
             search: SearchMemory::new(started_at),
             calls: CallMeter::new(&answers::ACTIONS),
             reminded_at: Mutex::default(),
-            stepping: Mutex::default(),
+            stepping: Mutex::new(Stepping::on(lived)),
             health_told: Mutex::default(),
             followers: Mutex::default(),
             recorded: Mutex::default(),
@@ -215,7 +217,6 @@ impl App {
     /// What the store says; the gateway must not start then.
     pub async fn recover(&self) -> StoreResult<usize> {
         let lost = self.store.recover(self.clock.now()).await?;
-        locked(&self.stepping).timeline = self.store.timeline().await?;
         let count = lost.len();
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;

@@ -3,14 +3,16 @@
 //! absence for anything.
 
 mod failure;
+mod known;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
 use self::failure::{Failure, LIST, SCAN};
+use self::known::described;
 use super::hints::HintMemory;
 use super::steps::Stepped;
 use super::terms::ProviderSetup;
@@ -325,32 +327,6 @@ impl Round<'_> {
         Ok(asked)
     }
 
-    // === What is known here ===
-
-    /// Those after it first: with none, a scan can't be made, and others' orders may be all that there is to look through.
-    /// A list may do without.
-    async fn neighbours(&self, lost: &LostAttempt) -> StoreResult<Neighbours> {
-        let (store, provider) = (&self.app.store, &self.setup.id);
-        let (never_before, never_after) = (Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
-        let mut found = store.neighbours(provider, never_before, lost.ended_at.unwrap_or(lost.started_at)).await?;
-        if self.setup.search.by_listing || !found.after.is_empty() {
-            found.before = store.neighbours(provider, lost.started_at, never_after).await?.before;
-        }
-        Ok(found)
-    }
-
-    async fn others(&self, window: &Window) -> StoreResult<Vec<Lost>> {
-        let found = self.app.store.attempts_in_doubt(&self.setup.id, window.since()).await?;
-        Ok(found.iter().map(described).collect())
-    }
-
-    async fn held(&self, ids: Vec<UpstreamOrderId>) -> StoreResult<HashSet<UpstreamOrderId>> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        Ok(self.app.store.held_upstream_orders(&self.setup.id, ids).await?.into_iter().collect())
-    }
-
     // === What comes of it ===
 
     async fn settle(&self, lost: LostAttempt, id: UpstreamOrderId, by: Found) -> StoreResult<()> {
@@ -391,21 +367,5 @@ impl Round<'_> {
             self.app.hint(lost.order.id, Hint { about: "given up", seen }).await?;
         }
         Ok(())
-    }
-}
-
-fn described(lost: &LostAttempt) -> Lost {
-    let params = &lost.order.params;
-    Lost {
-        order: lost.order.id,
-        service: lost.service.clone(),
-        link: params.link.clone(),
-        quantity: params.quantity,
-        units: params.units,
-        is_package: lost.order.is_flat(),
-        is_drip_feed: params.drip_feed.is_some(),
-        started_at: lost.started_at,
-        ended_at: lost.ended_at,
-        cost: lost.search.cost,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,6 +22,9 @@ use crate::store::sqlite::{Restore, SqliteStore};
 
 /// How many failures of a backup are named.
 const NAMED: usize = 20;
+/// How often, and how far apart, it is looked whether a gateway keeps its place.
+const LOOKS: u32 = 30;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Of a store that is no file.
 const PG_DUMP: &str =
     "the store is a PostgreSQL database: copy it with pg_dump --format=custom, as docs/operations.md says";
@@ -105,8 +109,14 @@ async fn restore_file(settings: &Settings, path: &Path, file: PathBuf) -> anyhow
 
 /// Makes a database ready that `pg_restore` has filled. Paused first: should this end half-way, no order leaves.
 async fn take_up_database(settings: &Settings) -> anyhow::Result<RestoredDocument> {
-    if serve::gateway_running(settings).await? {
-        bail!("a gateway serves this store: stop every gateway, and restore again");
+    // The place of a gateway that was there when the copy was made comes with it, and nobody keeps it.
+    let mut looks = 0_u32;
+    while serve::gateway_running(settings).await? {
+        looks = looks.saturating_add(1);
+        if looks > LOOKS {
+            bail!("a gateway serves this store: stop every gateway, and restore again");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
     let store = serve::open_postgres(settings).await?;
     let failures = store.verify().await?.failures;

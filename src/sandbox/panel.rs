@@ -1,5 +1,7 @@
 //! The panel behind the wire: its account, its services, its orders.
 
+mod refills;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use self::refills::{Refill, refill_index};
 use super::Options;
 use super::action::{Action, Params};
 use super::calls::CallLog;
@@ -24,8 +27,6 @@ const FIRST_ORDER: u64 = 100_001;
 const MOST_IDS: usize = 100;
 /// How long the same order gives the same ID, where that is switched on.
 const DEDUPE_FOR: Duration = Duration::from_secs(120);
-const REFILL_PENDING: Duration = Duration::from_secs(3);
-const REFILL_TAKES: Duration = Duration::from_secs(10);
 
 /// What an action gives: its answer, or the text of an error.
 type Answer = Result<Value, String>;
@@ -247,7 +248,7 @@ impl Panel {
         Value::Array(shown.collect())
     }
 
-    // === Cancels and refills ===
+    // === Cancels ===
 
     fn cancel(&mut self, params: &Params, now: Duration) -> Answer {
         let ids = params.list("orders").or_else(|| params.list("order")).ok_or("Incorrect request")?;
@@ -274,54 +275,6 @@ impl Panel {
             self.refunds_due.push(Reverse((due, index)));
         }
         Ok(())
-    }
-
-    fn refill(&mut self, params: &Params, now: Duration) -> Answer {
-        let Some(ids) = params.list("orders") else {
-            let refill = self.refill_one(params.get("order").unwrap_or_default(), now)?;
-            return Ok(json!({ "refill": refill.to_string() }));
-        };
-        check_count(&ids)?;
-        let answers = ids.into_iter().map(|id| {
-            let refill = self.refill_one(id, now).map_or_else(|text| error(&text), Value::from);
-            json!({ "order": id_value(id), "refill": refill })
-        });
-        Ok(Value::Array(answers.collect()))
-    }
-
-    /// Begins a refill; gives its ID.
-    fn refill_one(&mut self, id: &str, now: Duration) -> Result<usize, String> {
-        let index = self.find_or_error(id)?;
-        let order = self.orders.get(index).ok_or("Incorrect order ID")?;
-        if !self.service(order.placing.service).is_some_and(|service| service.refill) {
-            return Err("Refill is disabled for this service".to_owned());
-        }
-        if !order.is_delivered(now) {
-            return Err("The order is not completed".to_owned());
-        }
-        let last = self.last_refill.get(&index).and_then(|refill| self.refills.get(*refill));
-        if last.is_some_and(|refill| matches!(refill.word(now), "Pending" | "In progress")) {
-            return Err("The refill task is not completed for this order".to_owned());
-        }
-        self.last_refill.insert(index, self.refills.len());
-        self.refills.push(Refill { asked_at: now, forced: None });
-        Ok(self.refills.len())
-    }
-
-    fn refill_status(&self, params: &Params, now: Duration) -> Answer {
-        let show = |id: &str| {
-            let refill = refill_index(id).and_then(|index| self.refills.get(index)).ok_or("Refill not found")?;
-            Ok::<_, String>(Value::from(refill.word(now)))
-        };
-        let Some(ids) = params.list("refills") else {
-            return Ok(json!({ "status": show(params.get("refill").unwrap_or_default())? }));
-        };
-        check_count(&ids)?;
-        let answers = ids.into_iter().map(|id| {
-            let status = show(id).unwrap_or_else(|text| error(&text));
-            json!({ "refill": id_value(id), "status": status })
-        });
-        Ok(Value::Array(answers.collect()))
     }
 
     // === What only the sandbox's owner may do ===
@@ -373,28 +326,6 @@ impl Panel {
             true
         })
     }
-}
-
-/// A refill of an order.
-struct Refill {
-    asked_at: Duration,
-    /// The word that is answered instead of its own.
-    forced: Option<String>,
-}
-
-impl Refill {
-    fn word(&self, now: Duration) -> &str {
-        match (&self.forced, now.saturating_sub(self.asked_at)) {
-            (Some(word), _) => word,
-            (None, age) if age < REFILL_PENDING => "Pending",
-            (None, age) if age < REFILL_TAKES => "In progress",
-            _ => "Completed",
-        }
-    }
-}
-
-fn refill_index(id: &str) -> Option<usize> {
-    id.trim().parse::<usize>().ok()?.checked_sub(1)
 }
 
 fn check_count(ids: &[&str]) -> Result<(), String> {

@@ -14,8 +14,8 @@ const LINK: &str = "https://example.com/p";
 const SOON: Duration = Duration::from_secs(5);
 
 fn config_with(alpha: &Sandbox, markup: u32, lines: &str) -> Config {
-    let markup = format!("[dispatch]\nwait = \"2s\"\n[pricing]\nmarkup_percent = \"{markup}\"");
-    let patience = if lines.contains("add_timeout") { "" } else { "add_timeout = \"2s\"\n" };
+    let markup = format!("[dispatch]\nwait = \"200ms\"\n[pricing]\nmarkup_percent = \"{markup}\"");
+    let patience = if lines.contains("add_timeout") { "" } else { "add_timeout = \"5s\"\n" };
     let lines = format!("connect_timeout = \"1s\"\n{patience}{lines}");
     Config::new(&markup).provider("alpha", alpha, &lines).service(1, "routes = [\"alpha:1\"]")
 }
@@ -31,7 +31,6 @@ async fn pair(config: &Config) -> (Gateway, Gateway) {
     second.key.clone_from(&first.key);
     for gateway in [&first, &second] {
         gateway.knows_key(&gateway.key).await;
-        // Until then neither sends anything by a share that may be the other's.
         until_said(gateway, "2 gateways serve this store").await;
     }
     (first, second)
@@ -60,13 +59,17 @@ async fn what_one_gateway_takes_is_known_to_the_other() {
     let order = first.order(1, LINK, 100).await;
     assert_eq!(second.status(order).await["charge"], "0.108");
     assert_eq!((first.balance().await, second.balance().await), ("999.892".into(), "999.892".into()));
+    until_called(&alpha, 1).await;
     let form = [("service", "1"), ("link", "https://example.com/q"), ("quantity", "100"), ("request_id", "r-1")];
     let placed = first.call("add", &form).await;
     assert_eq!(second.call("add", &form).await, placed, "a repeat is one wherever it comes in");
     let canceled = second.call("cancel", &[("orders", &order.to_string())]).await;
     assert_eq!(canceled[0]["cancel"], 1);
-    first.until_status(order, "Canceled").await;
-    assert_eq!(second.until_status(order, "Canceled").await["charge"], "0");
+    let story = first.until_state(order, "closed").await;
+    assert_eq!((&story["order"]["status"], &story["order"]["refunded"]), (&json!("Canceled"), &json!("0.108")));
+    for gateway in [&first, &second] {
+        assert_eq!(gateway.balance().await, "999.892", "of the other order");
+    }
     assert_eq!(accepted(&alpha, LINK), 1);
 }
 
@@ -105,7 +108,7 @@ async fn what_a_killed_gateway_had_queued_goes_on_and_what_it_was_sending_is_unc
 async fn a_gateway_that_stood_still_sends_nothing_by_an_old_claim_and_writes_what_it_was_told() {
     let alpha = upstream(20).await;
     let (first, second) = pair(&config_with(&alpha, 20, "max_in_flight = 1\nadd_timeout = \"20s\"")).await;
-    alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(2)), 1);
+    alpha.script_next(Action::Add, Fault::Slow(Duration::from_secs(6)), 1);
     let slow = first.order(1, "https://example.com/slow", 100).await;
     until_called(&alpha, 1).await;
     let queued = first.order(1, "https://example.com/queued", 100).await;
@@ -207,7 +210,7 @@ async fn a_gateway_that_stops_leaves_at_once_what_it_had_queued() {
     soon("the pause", async || first.log().contains("paused by the operator").then_some(())).await;
     let order = first.order(1, LINK, 100).await;
     assert!(first.stop().await.success());
-    until_said(&second, "1 gateways serve this store").await;
+    until_said(&second, "this is the only gateway").await;
     second.cli_json(&["resume"]);
     second.until_status(order, "Completed").await;
     assert!(second.stop().await.success());

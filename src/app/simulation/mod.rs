@@ -7,8 +7,8 @@
 //! | `ending` | its end: nothing goes wrong any more, and whatever can end has to end |
 //! | `clients`, `panel`, `faults` | who asks, who is asked, and how those answer |
 //! | `wire`, `store` | the seams: what arrives, what is written, what is lost |
-//! | `jobs`, `moves` | what the gateway does without being asked, and the panels |
-//! | `oracle`, `pace` | what is true on both sides, and what must hold |
+//! | `jobs`, `moves`, `operator` | what the gateway does without being asked, and the panels, and the operator |
+//! | `oracle`, `truth`, `pace` | what is true on both sides, and what must hold |
 //! | `mutations` | deliberate mistakes that the oracle has to find |
 //! | `scale` | 100,000 active orders followed at one provider |
 
@@ -20,6 +20,7 @@ mod jobs;
 mod log;
 mod moves;
 mod mutations;
+mod operator;
 mod oracle;
 mod pace;
 mod panel;
@@ -28,6 +29,7 @@ mod scale;
 mod store;
 mod terms;
 mod tests;
+mod truth;
 mod wire;
 mod world;
 

@@ -4,57 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
-
 use super::faults::{Told, Why};
 use super::pace::Pace;
-use super::panel::Held;
 use super::terms::Limit;
-use crate::domain::ids::{ClientId, OrderId, ProviderId, Route};
+use super::truth::{Attempt, Report, Truth, owed};
+use crate::domain::ids::{ClientId, OrderId, ProviderId};
 use crate::domain::order::{Order, State};
-use crate::domain::service_type::ServiceType;
-
-/// A status as a panel said it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Report {
-    word: &'static str,
-    remains: u64,
-    charge: Decimal,
-}
-
-impl Report {
-    pub(super) fn of(held: &Held) -> Self {
-        Self { word: held.word, remains: held.remains, charge: held.charge }
-    }
-}
-
-/// One attempt as it really went.
-#[derive(Debug, Clone)]
-pub(super) struct Attempt {
-    pub(super) route: Route,
-    /// Its request was given to the wire.
-    sent: bool,
-    pub(super) told: Option<Told>,
-    /// Its sender was killed before it could write what it was told.
-    pub(super) killed: bool,
-    /// Its sender lives and was given up.
-    pub(super) given_up: bool,
-}
-
-/// One order as it really went.
-#[derive(Debug, Clone)]
-pub(super) struct Truth {
-    pub(super) order: Order,
-    pub(super) attempts: BTreeMap<u32, Attempt>,
-    /// Up to this attempt the operator said that nothing was placed.
-    not_placed: u32,
-    refund_allowed: bool,
-    /// What the operator said that it is.
-    named: Option<String>,
-    /// What its client could be shown: the net charge and the status.
-    pub(super) views: Vec<(String, &'static str)>,
-}
 
 #[derive(Default)]
 pub(super) struct Oracle {
@@ -387,28 +342,5 @@ impl Oracle {
         self.orders
             .get(&order)
             .is_some_and(|truth| truth.refund_allowed || truth.not_placed > 0 || truth.named.is_some())
-    }
-}
-
-fn owed(order: &Order, report: &Report, first: Decimal) -> i64 {
-    let charge = i128::from(order.charge.units());
-    let share = |part: i128, whole: i128| if whole == 0 { 0 } else { charge * part / whole };
-    let owed = match report.word {
-        "Canceled" | "Refunded" => charge,
-        "Partial" if order.kind == ServiceType::Package => {
-            let micros = |amount: Decimal| (amount * Decimal::from(1_000_000)).to_i128().unwrap();
-            share(micros(first) - micros(report.charge), micros(first))
-        }
-        "Partial" => share(i128::from(report.remains.min(order.params.units)), i128::from(order.params.units)),
-        _ => 0,
-    };
-    i64::try_from(owed).unwrap()
-}
-
-impl Truth {
-    /// Whether an attempt certainly created nothing, or the operator said so.
-    fn is_over(&self, number: u32, attempt: &Attempt) -> bool {
-        let definite = !attempt.sent || attempt.told.as_ref().is_some_and(Told::is_definite);
-        number <= self.not_placed || definite && !attempt.killed
     }
 }

@@ -335,7 +335,7 @@ fn answer_to(state: &mut State, provider: &ProviderId, placing: &Placing) -> (An
 }
 
 /// Of which orders a reply told, and what.
-pub(super) type News = Vec<(String, super::oracle::Report)>;
+pub(super) type News = Vec<(String, super::truth::Report)>;
 
 fn honest(state: &mut State, provider: &ProviderId, form: &BTreeMap<String, String>, kind: CallKind) -> (Said, News) {
     let calm = state.weather.read_faults == 0;
@@ -345,7 +345,7 @@ fn honest(state: &mut State, provider: &ProviderId, form: &BTreeMap<String, Stri
         CallKind::Status => {
             let (said, told) = panel.status(form, rng, calm);
             let news = told.into_iter().map(|id| {
-                let report = super::oracle::Report::of(&panel.orders[&id]);
+                let report = super::truth::Report::of(&panel.orders[&id]);
                 (id, report)
             });
             (said, news.collect())

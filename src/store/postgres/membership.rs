@@ -70,7 +70,8 @@ impl Membership {
             *connection = Some(connect(&self.address).await?);
         }
         let client = connection.as_ref().ok_or_else(|| unreachable_server("no connection"))?;
-        let sql = "SELECT is_new, there, otherwise, epoch, clock, catalogues, configuration FROM attend($1, $2, $3)";
+        let sql = "SELECT is_new, there, otherwise, epoch, clock, catalogues, configuration, deadlines \
+                   FROM attend($1, $2, $3)";
         let lasts = i64::try_from(PLACE.as_millis()).unwrap_or(i64::MAX);
         let row = client.query_one(sql, &[&self.id, &serving, &lasts]).await;
         let row = row.map_err(|error| unreachable_server(&told(&error)))?;
@@ -81,7 +82,11 @@ impl Membership {
             otherwise: columns.small()?,
             epoch: columns.take()?,
             clock: columns.time()?,
-            versions: Versions { catalogues: columns.take()?, configuration: columns.take()? },
+            versions: Versions {
+                catalogues: columns.take()?,
+                configuration: columns.take()?,
+                timeline: columns.take()?,
+            },
         })
     }
 

@@ -65,18 +65,14 @@ const SHIFTS: [&str; 6] = [
     "UPDATE freezes SET lifted_at = lifted_at + $1",
 ];
 
-/// See [`crate::store::Store::timeline`].
-pub(super) async fn timeline(db: &Session) -> StoreResult<i64> {
-    let timeline = db.first("SELECT timeline FROM store", params![], |row| Ok(row.try_get(0)?)).await?;
-    timeline.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
-}
-
 /// See [`crate::store::Store::shift_deadlines`]. Versions count on, so that no step that was made by the old times is
 /// written over the new ones.
 pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp, timeline: i64) -> StoreResult<bool> {
     db.be_patient().await?;
-    let on = "UPDATE store SET timeline = timeline + 1 WHERE timeline = $1";
-    if db.execute(on, params![timeline]).await? == 0 {
+    // The lists and freezes that others hold move too.
+    let next =
+        "UPDATE store SET timeline = timeline + 1, catalogues_version = catalogues_version + 1 WHERE timeline = $1";
+    if db.execute(next, params![timeline]).await? == 0 {
         return Ok(false);
     }
     for statement in SHIFTS {
@@ -88,6 +84,12 @@ pub(super) async fn shift_deadlines(db: &Session, by: i64, now: Timestamp, timel
         db.execute(set_back, params![now.millis().saturating_sub(by)]).await?;
     }
     Ok(true)
+}
+
+/// See [`crate::store::Store::timeline`].
+pub(super) async fn timeline(db: &Session) -> StoreResult<i64> {
+    let found = db.first("SELECT timeline FROM store", params![], |row| Ok(row.try_get(0)?)).await?;
+    found.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
 }
 
 /// See [`crate::store::Store::put_running`].

@@ -21,16 +21,19 @@ pub(super) async fn take(db: &Session, gateway: &str, name: &str, lasts: Duratio
 
 /// See [`crate::store::Store::raise_cache_epoch`].
 pub(super) async fn raise_epoch(db: &Session) -> StoreResult<i64> {
-    let sql = "UPDATE store SET cache_epoch = cache_epoch + 1 RETURNING cache_epoch";
-    let epoch = db.first(sql, params![], |row| Ok(row.try_get(0)?)).await?;
-    epoch.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
+    raise(db, "cache_epoch").await
+}
+
+/// Counts a counter of the store's own row up; gives what it shows then.
+async fn raise(db: &Session, counter: &str) -> StoreResult<i64> {
+    let sql = format!("UPDATE store SET {counter} = {counter} + 1 RETURNING {counter}");
+    let number = db.first(&sql, params![], |row| Ok(row.try_get(0)?)).await?;
+    number.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
 }
 
 /// See [`crate::store::Store::raise_configuration`].
 pub(super) async fn raise_configuration(db: &Session) -> StoreResult<i64> {
-    let sql = "UPDATE store SET configuration_version = configuration_version + 1 RETURNING configuration_version";
-    let number = db.first(sql, params![], |row| Ok(row.try_get(0)?)).await?;
-    number.ok_or_else(|| StoreError::Corrupt("its own row is gone".into()))
+    raise(db, "configuration_version").await
 }
 
 /// Has the others look which lists have changed.

@@ -38,6 +38,8 @@ pub struct Versions {
     pub catalogues: i64,
     /// Of the configurations that gateways serve.
     pub configuration: i64,
+    /// Of the deadlines that were moved with the store's clock: which timeline they are on.
+    pub timeline: i64,
 }
 
 impl Attendance {
@@ -46,6 +48,12 @@ impl Attendance {
     pub fn alone() -> Self {
         let versions = Versions::default();
         Self { gateways: 1, otherwise: 0, epoch: 0, from: None, until: None, clock: None, versions }
+    }
+
+    /// When, by the steady clock, the store was asked.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Instant> {
+        self.until.and_then(|until| until.checked_sub(PLACE))
     }
 
     /// Whether this gateway may call upstreams now: its place lasts, and the others know of it.

@@ -16,7 +16,7 @@ CREATE TABLE store (
     -- Count changes to lists, doubts and freezes, and to the configurations that gateways serve.
     catalogues_version bigint NOT NULL DEFAULT 0,
     configuration_version bigint NOT NULL DEFAULT 0,
-    -- How often all deadlines were moved with the clock: they are moved only on the timeline that was read before.
+    -- How often deadlines were moved.
     timeline bigint NOT NULL DEFAULT 0
 );
 
@@ -383,7 +383,7 @@ $$;
 CREATE FUNCTION attend(
     gateway text, serves text, lasts bigint,
     OUT is_new boolean, OUT there bigint, OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
-    OUT catalogues bigint, OUT configuration bigint
+    OUT catalogues bigint, OUT configuration bigint, OUT deadlines bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     gone text[];
@@ -407,7 +407,8 @@ BEGIN
     END IF;
     SELECT count(*), count(*) FILTER (WHERE serving <> serves) INTO there, otherwise
     FROM gateways WHERE seen_until > clock;
-    SELECT cache_epoch, catalogues_version, configuration_version INTO epoch, catalogues, configuration FROM store;
+    SELECT cache_epoch, catalogues_version, configuration_version, timeline INTO epoch, catalogues, configuration, deadlines
+    FROM store;
 END $$;
 
 -- A gateway says good-bye.
