@@ -67,6 +67,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
+use crate::limits::SharedLimits;
 use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
@@ -90,6 +91,8 @@ pub type Upstreams = BTreeMap<ProviderId, Arc<Upstream>>;
 pub struct App {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
+    /// What holds over all gateways, where there are several.
+    limits: Option<SharedLimits>,
     clock: Clock,
     tasks: Tasks,
     upstreams: ArcSwap<Upstreams>,
@@ -144,6 +147,7 @@ impl App {
     pub async fn new(
         store: Arc<dyn Store>,
         cache: Cache,
+        limits: Option<SharedLimits>,
         clock: Clock,
         tasks: Tasks,
         upstreams: Upstreams,
@@ -161,6 +165,7 @@ impl App {
         Ok(Arc::new(Self {
             store,
             cache: Arc::new(cache),
+            limits,
             clock,
             tasks,
             upstreams: ArcSwap::from_pointee(upstreams),
@@ -218,6 +223,9 @@ impl App {
 
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
+        if let Some(limits) = &self.limits {
+            limits.start(&self.tasks);
+        }
         self.repeat(Duration::from_secs(1), &Arc::default(), Self::follow_clock);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
         let pauses = self.pauses.load();
@@ -263,6 +271,12 @@ impl App {
             return Ok(());
         }
         Err(vec!["no provider's catalogue is loaded yet".to_owned()])
+    }
+
+    /// What holds over all gateways, where there are several.
+    #[must_use]
+    pub const fn limits(&self) -> Option<&SharedLimits> {
+        self.limits.as_ref()
     }
 
     /// The store behind it.

@@ -140,12 +140,13 @@ async fn bench() -> Bench {
         wire: Arc::clone(&wire) as Arc<dyn Wire>,
         key: "key".to_owned().into(),
         limits: Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 },
+        shared: None,
         rejects: Vec::new(),
         treat_503_as_not_placed: false,
     });
     let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
     let cache = Cache::local(1 << 20);
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms()).await.unwrap();
+    let app = App::new(store, cache, None, clock.clone(), Tasks::new(), upstreams, terms()).await.unwrap();
     Bench { app, wire, clock, client: account.client.id }
 }
 

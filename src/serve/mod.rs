@@ -80,7 +80,7 @@ impl Gateway {
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
         let tasks = Tasks::new();
-        let app = build_app(&settings, &secrets, store, tasks.clone()).await?;
+        let app = build_app(&settings, &secrets, store, None, tasks.clone()).await?;
         let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
         if lost > 0 {
             tracing::warn!(
@@ -137,6 +137,9 @@ impl Gateway {
         let reloading = self.reloader.follow(&mut hangups, &ending);
         tokio::join!(listening, stopping, reloading);
         let left = self.tasks.finish(self.reloader.longest_add().saturating_add(DRAIN_MARGIN)).await;
+        if let Some(limits) = self.app.limits() {
+            limits.finish().await;
+        }
         anyhow::ensure!(
             left == 0,
             "{left} tasks were still under way at the end; orders that they were sending are uncertain"

@@ -12,6 +12,7 @@ use crate::cache::{Cache, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
+use crate::limits::SharedLimits;
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
@@ -32,7 +33,7 @@ pub fn open_store(settings: &Settings, mode: OpenMode) -> StoreResult<Arc<dyn St
     Ok(Arc::new(SqliteStore::open(path, mode)?))
 }
 
-/// The use-cases over this store, with no task started and no call made.
+/// The use-cases over this store, with no task started and no call made; `limits` where other gateways may be on it.
 ///
 /// # Errors
 /// What the store says, or which provider's client can't be set up.
@@ -40,6 +41,7 @@ pub async fn build_app(
     settings: &Settings,
     secrets: &Secrets,
     store: Arc<dyn Store>,
+    limits: Option<SharedLimits>,
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = match &secrets.cache_url {
@@ -49,8 +51,8 @@ pub async fn build_app(
         }
         None => Cache::local(CACHE_BYTES),
     };
-    let upstreams = upstreams(settings, secrets)?;
-    App::new(store, cache, Clock::system(), tasks, upstreams, terms(settings))
+    let upstreams = upstreams(settings, secrets, limits.as_ref())?;
+    App::new(store, cache, limits, Clock::system(), tasks, upstreams, terms(settings))
         .await
         .context("the store could not be read")
 }
@@ -62,10 +64,10 @@ fn cache_prefix(store: &dyn Store) -> anyhow::Result<String> {
 }
 
 /// One client for each provider; whether it is called is for the use-cases to say.
-fn upstreams(settings: &Settings, secrets: &Secrets) -> anyhow::Result<Upstreams> {
+fn upstreams(settings: &Settings, secrets: &Secrets, limits: Option<&SharedLimits>) -> anyhow::Result<Upstreams> {
     let upstreams = settings.providers.iter().map(|provider| {
         let wire = new_wire(provider)?;
-        Ok((provider.id.clone(), Arc::new(Upstream::new(upstream_options(provider, secrets, wire)))))
+        Ok((provider.id.clone(), Arc::new(Upstream::new(upstream_options(provider, secrets, limits, wire)))))
     });
     upstreams.collect()
 }
@@ -77,6 +79,7 @@ pub(super) fn next_upstreams(
     present: &Upstreams,
     before: (&Settings, &Secrets),
     next: (&Settings, &Secrets),
+    shared: Option<&SharedLimits>,
 ) -> anyhow::Result<Upstreams> {
     let upstreams = next.0.providers.iter().map(|provider| {
         let old = before.0.providers.iter().find(|old| old.id == provider.id && old.host() == provider.host());
@@ -89,22 +92,28 @@ pub(super) fn next_upstreams(
                     Arc::clone(upstream)
                 } else {
                     let wire = if same_wire { upstream.wire() } else { new_wire(provider)? };
-                    Arc::new(upstream.successor(upstream_options(provider, next.1, wire)))
+                    Arc::new(upstream.successor(upstream_options(provider, next.1, shared, wire)))
                 }
             }
-            None => Arc::new(Upstream::new(upstream_options(provider, next.1, new_wire(provider)?))),
+            None => Arc::new(Upstream::new(upstream_options(provider, next.1, shared, new_wire(provider)?))),
         };
         Ok((provider.id.clone(), upstream))
     });
     upstreams.collect()
 }
 
-fn upstream_options(provider: &ProviderSettings, secrets: &Secrets, wire: Arc<dyn Wire>) -> UpstreamOptions {
+fn upstream_options(
+    provider: &ProviderSettings,
+    secrets: &Secrets,
+    shared: Option<&SharedLimits>,
+    wire: Arc<dyn Wire>,
+) -> UpstreamOptions {
     UpstreamOptions {
         provider: provider.id.clone(),
         wire,
         key: key(secrets, provider),
         limits: limits(provider),
+        shared: shared.map(|shared| shared.provider(&provider.id, call_lasts(provider))),
         rejects: provider.rejects.clone(),
         treat_503_as_not_placed: provider.treat_503_as == Treat503::NotPlaced,
     }
@@ -120,6 +129,16 @@ const fn limits(provider: &ProviderSettings) -> Limits {
         burst: provider.burst,
         max_in_flight: provider.max_in_flight,
     }
+}
+
+/// So long a call may be under way at most, from its permit to its end.
+const fn call_lasts(provider: &ProviderSettings) -> Duration {
+    let longest = if provider.add_timeout.as_nanos() > provider.timeout.as_nanos() {
+        provider.add_timeout
+    } else {
+        provider.timeout
+    };
+    provider.connect_timeout.saturating_add(longest).saturating_add(LEASE_MARGIN)
 }
 
 fn new_wire(provider: &ProviderSettings) -> anyhow::Result<Arc<dyn Wire>> {
@@ -213,9 +232,9 @@ mod tests {
     async fn a_client_is_kept_as_far_as_its_provider_is_called_in_the_same_way() {
         let alpha = ProviderId::new("alpha");
         let before = read("a.test/api", "first-key", "");
-        let present = upstreams(&before.0, &before.1).unwrap();
+        let present = upstreams(&before.0, &before.1, None).unwrap();
         let next = |(settings, secrets): (Settings, Secrets)| {
-            let next = next_upstreams(&present, (&before.0, &before.1), (&settings, &secrets)).unwrap();
+            let next = next_upstreams(&present, (&before.0, &before.1), (&settings, &secrets), None).unwrap();
             let (old, new) = (&present[&alpha], &next[&alpha]);
             (Arc::ptr_eq(old, new), Arc::ptr_eq(&old.wire(), &new.wire()), old.is_same(new))
         };

@@ -122,7 +122,8 @@ impl Driver {
         }
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let (clock, terms) = (self.world.clock(), self.plan.terms(self.world.state().mutation));
-        let app = App::new(store, Cache::local(1 << 20), clock, self.tasks.clone(), upstreams, terms).await.unwrap();
+        let app =
+            App::new(store, Cache::local(1 << 20), None, clock, self.tasks.clone(), upstreams, terms).await.unwrap();
         // What the gateway repeats for each provider is called here one by one, also after a reload.
         let followed = PROVIDERS.map(|id| (ProviderId::new(id), self.tasks.stop_token()));
         locked(&app.followers).extend(followed);
@@ -161,6 +162,7 @@ impl Driver {
                 burst: burst * faster,
                 max_in_flight: max_in_flight * wider,
             },
+            shared: None,
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         }

@@ -129,12 +129,13 @@ async fn gateway(store: Arc<SqliteStore>, wire: Arc<Idle>, clock: Clock, tasks: 
                 burst: u32::try_from(BURST).unwrap(),
                 max_in_flight: 8,
             },
+            shared: None,
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         };
         upstreams.insert(id, Arc::new(Upstream::new(options)));
     }
-    App::new(store, Cache::local(1 << 20), clock, tasks.clone(), upstreams, plan.terms(None)).await.unwrap()
+    App::new(store, Cache::local(1 << 20), None, clock, tasks.clone(), upstreams, plan.terms(None)).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
