@@ -5,7 +5,6 @@ use super::*;
 const PERIOD: Duration = Duration::from_millis(20);
 const RATE: &str = "50";
 const BURST: u32 = 40;
-const MAX_IN_FLIGHT: u32 = 6;
 
 /// When calls were let out, and when they ended.
 #[derive(Default)]
@@ -21,7 +20,7 @@ impl Calls {
     }
 
     /// Makes calls one after another, as many as there may be, until it is stopped.
-    async fn make(&self, gate: &Arc<Gate>, stopped: &AtomicBool, mut chance: u64) {
+    async fn make(&self, gate: &Arc<Gate>, stopped: &AtomicBool, longest: u64, mut chance: u64) {
         while !stopped.load(Ordering::SeqCst) {
             let entered = gate.enter(Purpose::Call(Priority::Orders), Duration::from_millis(500)).await;
             let Ok(permit) = entered else {
@@ -34,8 +33,7 @@ impl Calls {
                 all.len() - 1
             };
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let lasts = if chance >> 60 == 0 { 2000 } else { chance >> 58 };
-            tokio::time::sleep(Duration::from_millis(lasts)).await;
+            tokio::time::sleep(Duration::from_millis((chance >> 33) % longest)).await;
             self.all.lock().unwrap()[number].1 = Some(Instant::now());
             drop(permit);
         }
@@ -71,7 +69,7 @@ impl Calls {
         assert!(tightest >= 0, "{} calls within {:?}", worst.0, worst.1);
     }
 
-    fn assert_within_flight(&self) {
+    fn assert_within_flight(&self, max_in_flight: u32) {
         let all = self.all.lock().unwrap();
         let ends = all.iter().map(|(_, end)| (end.unwrap_or_else(Instant::now), -1));
         let mut changes: Vec<(Instant, i32)> = all.iter().map(|(begin, _)| (*begin, 1)).chain(ends).collect();
@@ -82,7 +80,7 @@ impl Calls {
             most = most.max(under_way);
         }
         println!("{most} under way at most");
-        assert!(most <= i32::try_from(MAX_IN_FLIGHT).unwrap(), "{most} under way");
+        assert!(most <= i32::try_from(max_in_flight).unwrap(), "{most} under way");
     }
 }
 
@@ -94,11 +92,13 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn start(member: Member, calls: &Arc<Calls>) -> Self {
+    /// Its calls last so many milliseconds at most.
+    fn start(member: Member, calls: &Arc<Calls>, longest: u64) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
-        let work = (0..4).map(|worker| {
+        let work = (1..5_u64).map(|worker| {
             let (calls, gate, stopped) = (Arc::clone(calls), Arc::clone(&member.gate), Arc::clone(&stopped));
-            member.tasks.spawn(async move { calls.make(&gate, &stopped, member_seed(worker)).await })
+            let chance = worker.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            member.tasks.spawn(async move { calls.make(&gate, &stopped, longest, chance).await })
         });
         let work = work.collect();
         Self { member, stopped, work }
@@ -114,75 +114,112 @@ impl Loaded {
     }
 }
 
-fn member_seed(worker: u64) -> u64 {
-    (worker + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The gateways of one store, under load.
+struct Side {
+    setting: Setting,
+    calls: Arc<Calls>,
+    longest: u64,
+    loaded: Vec<Loaded>,
+    joined: u64,
 }
 
-/// Waits for so many calls more.
-async fn more(calls: &Calls, count: usize, during: &str) {
-    let before = calls.count();
-    eventually(during, async || calls.count() >= before + count).await;
+impl Side {
+    fn start(setting: Setting, longest: u64, redis: &Redis) -> Self {
+        let mut side = Self { setting, calls: Arc::default(), longest, loaded: Vec::new(), joined: 0 };
+        for _ in 0..3 {
+            side.join(redis);
+        }
+        side
+    }
+
+    fn join(&mut self, redis: &Redis) {
+        self.joined += 1;
+        let member = self.setting.join(Some(redis), self.joined);
+        self.loaded.push(Loaded::start(member, &self.calls, self.longest));
+    }
+
+    async fn leave(&mut self) {
+        drop(self.loaded.remove(0).stop().await);
+    }
+
+    /// Quiet for so long that there is a burst to be had.
+    async fn rest(&mut self) {
+        let mut members = Vec::new();
+        for loaded in self.loaded.drain(..) {
+            members.push(loaded.stop().await);
+        }
+        for member in &members {
+            member.is_by("redis").await;
+        }
+        tokio::time::sleep(PERIOD * (BURST + 5)).await;
+        self.loaded = members.into_iter().map(|member| Loaded::start(member, &self.calls, self.longest)).collect();
+    }
+}
+
+/// Waits for so many calls more on each side.
+async fn more(sides: &[Side], count: usize, during: &str) {
+    let before: Vec<usize> = sides.iter().map(|side| side.calls.count()).collect();
+    for (side, before) in sides.iter().zip(before) {
+        eventually(during, async || side.calls.count() >= before + count).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_befalls_redis_or_the_gateways_lets_out_more_than_one_alone_would() {
     let mut redis = Redis::start().await;
     let timeout = Duration::from_millis(200);
-    let setting = Setting { timeout, call_lasts: Duration::from_secs(5), ..Setting::new(RATE, BURST, MAX_IN_FLIGHT) };
-    let calls = Arc::new(Calls::default());
-    let watched = Tasks::new();
-    let watching = watched.spawn({
-        let calls = Arc::clone(&calls);
-        async move { calls.watch_the_machine().await }
-    });
-    let mut loaded: Vec<Loaded> =
-        (0..3).map(|number| Loaded::start(setting.join(Some(&redis), number), &calls)).collect();
-    more(&calls, 60, "calls by Redis").await;
+    let lasting = |setting: Setting, store| Setting { store, timeout, call_lasts: Duration::from_secs(5), ..setting };
+    // One store's calls are bounded by the rate, the other's by how many are under way.
+    let mut sides = [
+        Side::start(lasting(Setting::new(RATE, BURST, 100), "fast"), 30, &redis),
+        Side::start(lasting(Setting::new("1000", 100, 6), "long"), 600, &redis),
+    ];
+    let (watched, calls) = (Tasks::new(), Arc::clone(&sides[0].calls));
+    let watching = watched.spawn(async move { calls.watch_the_machine().await });
+    more(&sides, 60, "calls by Redis").await;
 
     let _: String = redis.command(&["FLUSHALL"]).await;
-    more(&calls, 40, "calls after a flush").await;
-    loaded.push(Loaded::start(setting.join(Some(&redis), 3), &calls));
+    more(&sides, 40, "calls after a flush").await;
+    sides.iter_mut().for_each(|side| side.join(&redis));
     let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
-    more(&calls, 60, "calls of four").await;
+    more(&sides, 40, "calls of four").await;
 
     redis.signal("-STOP").await;
-    more(&calls, 60, "calls by shares").await;
-    drop(loaded.remove(0).stop().await);
-    loaded.push(Loaded::start(setting.join(Some(&redis), 4), &calls));
-    more(&calls, 80, "calls by shares, with one that left and one that came").await;
+    more(&sides, 40, "calls by shares").await;
+    for side in &mut sides {
+        side.leave().await;
+        side.join(&redis);
+    }
+    more(&sides, 40, "calls by shares, with one that left and one that came").await;
     redis.signal("-CONT").await;
-    more(&calls, 60, "calls while Redis comes back").await;
-    for loaded in &loaded {
-        loaded.member.is_by("redis").await;
+    for side in &sides {
+        for loaded in &side.loaded {
+            loaded.member.is_by("redis").await;
+        }
     }
+    more(&sides, 40, "calls when Redis is back").await;
 
-    redis.kill().await;
-    more(&calls, 20, "calls without Redis").await;
-    redis.restart().await;
-    more(&calls, 60, "calls with a new Redis").await;
-    redis.kill().await;
-    redis.restart().await;
-    more(&calls, 60, "calls after a quick restart").await;
-
-    // All are quiet, so that there is a burst to be had.
-    let mut members = Vec::new();
-    for loaded in loaded {
-        members.push(loaded.stop().await);
+    for side in &mut sides {
+        side.rest().await;
     }
-    for member in &members {
-        member.is_by("redis").await;
+    more(&sides, 20, "calls amid a burst").await;
+    redis.kill().await;
+    more(&sides, 20, "calls without Redis").await;
+    redis.restart().await;
+    more(&sides, 40, "calls with a new Redis").await;
+    for side in &mut sides {
+        side.rest().await;
     }
-    tokio::time::sleep(PERIOD * BURST).await;
-    let loaded: Vec<Loaded> = members.into_iter().map(|member| Loaded::start(member, &calls)).collect();
-    more(&calls, 20, "half a burst").await;
+    more(&sides, 20, "calls amid a burst").await;
     let _: String = redis.command(&["FLUSHALL"]).await;
-    more(&calls, 40, "calls after a flush amid a burst").await;
-    for loaded in loaded {
+    more(&sides, 60, "calls after a flush amid a burst").await;
+    let [fast, long] = sides;
+    for loaded in fast.loaded.into_iter().chain(long.loaded) {
         drop(loaded.stop().await);
     }
     watching.abort();
-    calls.assert_within_rate(timeout);
-    calls.assert_within_flight();
+    fast.calls.assert_within_rate(timeout);
+    long.calls.assert_within_flight(6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,8 +229,8 @@ async fn three_gateways_use_the_whole_rate_and_no_more() {
     let calls = Arc::new(Calls::default());
     let members = setting.join_all(Some(&redis), 0..3).await;
     let began = Instant::now();
-    let loaded: Vec<Loaded> = members.into_iter().map(|member| Loaded::start(member, &calls)).collect();
-    more(&calls, 150, "three seconds of calls").await;
+    let loaded: Vec<Loaded> = members.into_iter().map(|member| Loaded::start(member, &calls, 30)).collect();
+    eventually("three seconds of calls", async || calls.count() >= 150).await;
     let took = began.elapsed();
     assert!(took < Duration::from_secs(6), "150 calls took {took:?}");
     for loaded in loaded {

@@ -119,6 +119,7 @@ pub(super) struct Member {
 /// What the gateways of a test have in common.
 #[derive(Clone)]
 pub(super) struct Setting {
+    pub(super) store: &'static str,
     pub(super) places: Arc<Places>,
     pub(super) limits: Limits,
     pub(super) call_lasts: Duration,
@@ -130,12 +131,12 @@ impl Setting {
     pub(super) fn new(rate: &str, burst: u32, max_in_flight: u32) -> Self {
         let limits = Limits { requests_per_second: rate.parse().unwrap(), burst, max_in_flight };
         let timeout = Duration::from_millis(500);
-        Self { places: Arc::default(), limits, call_lasts: Duration::from_secs(60), timeout }
+        Self { store: "store", places: Arc::default(), limits, call_lasts: Duration::from_secs(60), timeout }
     }
 
     pub(super) fn join(&self, redis: Option<&Redis>, number: u64) -> Member {
         let shared = redis.map(|redis| SharedRedis { client: redis.client(), timeout: self.timeout });
-        let (limits, tasks) = (SharedLimits::new("store", shared).unwrap(), Tasks::new());
+        let (limits, tasks) = (SharedLimits::new(self.store, shared).unwrap(), Tasks::new());
         limits.start(&tasks);
         let provider = limits.provider(&ProviderId::new("alpha"), self.call_lasts);
         let gate = Gate::new(self.limits, Some(provider));
