@@ -50,6 +50,14 @@ impl Pace {
         (now < self.refused_until).then_some(false)
     }
 
+    /// Redis has given so many, the first of which is spent, and has no more for so long.
+    fn take_in(&mut self, now: Instant, given: u32, wait: Duration) {
+        // Another request of the client's may have taken a batch meanwhile.
+        let left = if now < self.taken_at + BATCH_LASTS { self.batch } else { 0 };
+        self.batch = left.saturating_add(given.saturating_sub(1));
+        (self.taken_at, self.refused_until) = (now, now + wait);
+    }
+
     /// GCRA, as many at once as in a second.
     fn by_share(&mut self, now: Instant, rps: u32) -> bool {
         let rps = rps.max(1);
@@ -84,23 +92,10 @@ impl Inner {
                 return known;
             }
             let done = link.batch(era, client.0, rps, (rps / BATCHES_PER_SECOND).max(1)).await;
-            match self.heed(done) {
-                Ok(Ok(given)) => {
-                    let now = Instant::now();
-                    self.clients.with(client, now, |pace| {
-                        // Another request of the client's may have taken a batch meanwhile.
-                        let left = if now < pace.taken_at + BATCH_LASTS { pace.batch } else { 0 };
-                        pace.batch = left.saturating_add(given.saturating_sub(1));
-                        pace.taken_at = now;
-                    });
-                    return true;
-                }
-                Ok(Err(wait)) => {
-                    let now = Instant::now();
-                    self.clients.with(client, now, |pace| pace.refused_until = now + wait);
-                    return false;
-                }
-                Err(_) => {}
+            if let Ok((given, wait)) = self.heed(done) {
+                let now = Instant::now();
+                self.clients.with(client, now, |pace| pace.take_in(now, given, wait));
+                return given > 0;
             }
         }
         let now = Instant::now();

@@ -45,8 +45,9 @@ return {0, 0}",
 });
 
 /// A few calls of one client. KEYS: the era's mark, the client's pace. ARGV: the time between two calls, the burst, how
-/// many are wanted. Gives how many there are, and where there is none in how many microseconds there are as many as are
-/// wanted: a client that asks too often costs no more questions than another. -1 and 0: the era is not known. An absent pace is that of a client who has not called for long.
+/// many are wanted. Gives how many there are, and where those are fewer in how many microseconds there are as many as are
+/// wanted: a client that calls too often costs no more questions than another. -1 and 0: the era is not known. An absent
+/// pace is that of a client who has not called for long.
 static BATCH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -59,10 +60,11 @@ local due = tonumber(redis.call('GET', KEYS[2])) or now
 if due < now then due = now end
 if due > full then due = full end
 local given = math.min(math.floor((full - due) / period), wanted)
-if given < 1 then return {0, due + wanted * period - full} end
-due = due + given * period
-redis.call('SET', KEYS[2], string.format('%.0f', due), 'PX', math.ceil((due - now) / 1000) + 1000)
-return {given, 0}",
+if given > 0 then
+  due = due + given * period
+  redis.call('SET', KEYS[2], string.format('%.0f', due), 'PX', math.ceil((due - now) / 1000) + 1000)
+end
+return {given, given < wanted and due + wanted * period - full or 0}",
     )
 });
 
@@ -71,6 +73,9 @@ const KEPT_FOR_MILLIS: u64 = 86_400_000;
 
 /// How long a connection may take to open, where `cache.timeout` is shorter: nobody but the round waits for it.
 const CONNECT: Duration = Duration::from_millis(250);
+
+/// For an answer at most: a gateway that waits longer for Redis would lose its place in the store.
+const LONGEST: Duration = Duration::from_millis(400);
 
 /// Requests that may wait to be written.
 const PIPELINE: usize = 4096;
@@ -115,6 +120,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(client: redis::Client, store_id: &str, gateway: u64, timeout: Duration) -> Self {
         let prefix = format!("tollgate:{store_id}:limits:v1");
+        let timeout = timeout.min(LONGEST);
         Self { client, timeout, prefix, gateway, connection: Mutex::default() }
     }
 
@@ -198,24 +204,15 @@ impl Link {
         self.run(async |mut connection| command.query_async::<()>(&mut connection).await).await
     }
 
-    /// Up to `wanted` calls of a client that may make `rps` in a second, or when to ask again.
-    pub(super) async fn batch(
-        &self,
-        era: u64,
-        client: i64,
-        rps: u32,
-        wanted: u32,
-    ) -> Result<Result<u32, Duration>, Trouble> {
+    /// Up to `wanted` calls of a client that may make `rps` in a second, and how long not to ask for more.
+    pub(super) async fn batch(&self, era: u64, client: i64, rps: u32, wanted: u32) -> Result<(u32, Duration), Trouble> {
         let period = micros_up(Duration::from_secs(1) / rps.max(1));
         let mut call = BATCH.prepare_invoke();
         call.key(self.mark(era)).key(format!("{}:{era}:client:{client}", self.prefix)).arg(period).arg(rps).arg(wanted);
         let (given, wait) =
             self.run(async |mut connection| call.invoke_async::<(i64, u64)>(&mut connection).await).await?;
-        match u32::try_from(given) {
-            Err(_) => Err(Trouble::Lost),
-            Ok(0) => Ok(Err(Duration::from_micros(wait))),
-            Ok(given) => Ok(Ok(given)),
-        }
+        let given = u32::try_from(given).map_err(|_| Trouble::Lost)?;
+        Ok((given, Duration::from_micros(wait)))
     }
 
     /// A write, so that a Redis that takes none is found out.

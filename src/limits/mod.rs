@@ -52,13 +52,13 @@ pub struct SharedRedis {
     pub timeout: Duration,
 }
 
-/// What the store says of the other gateways.
+/// What the store says of the other gateways that have a place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attendance {
+pub struct Others {
     /// How many of them came earlier.
     pub rank: u32,
-    /// The last word that each of the others left, in the order in which they came.
-    pub others: Vec<i64>,
+    /// The last word that each of them left, in the order in which they came.
+    pub words: Vec<i64>,
 }
 
 /// See the module. A clone is the same.
@@ -166,8 +166,8 @@ impl SharedLimits {
 
     /// The store was asked at `asked` to take down `word` for this gateway, has done so, and says this of the others. The
     /// gateway's place must last at least [`PLACE_LASTS`] from the moment at which the store did.
-    pub fn attended(&self, asked: Instant, word: i64, others: Attendance) {
-        let (word, words) = (Word::decode(word), others.others.into_iter().map(Word::decode).collect());
+    pub fn attended(&self, asked: Instant, word: i64, others: Others) {
+        let (word, words) = (Word::decode(word), others.words.into_iter().map(Word::decode).collect());
         self.0.with_council(|council| council.attended(Instant::now(), asked, word, others.rank, words));
     }
 
@@ -264,7 +264,8 @@ impl Inner {
 fn tell(before: Basis, now: Basis) {
     match (before, now) {
         (Basis::Redis { .. }, Basis::Nothing | Basis::Share { .. }) => tracing::warn!(
-            "limits are held by each gateway's share: a gateway does not see the Redis (cache.url), or it was emptied"
+            "limits are not held by the Redis (cache.url) any more: a gateway does not see it, or it was emptied, or this \
+             one has lost its place in the store. Each goes by its share, if at all, until it is seen by all"
         ),
         (Basis::Nothing | Basis::Share { .. }, Basis::Redis { .. }) => {
             tracing::info!("limits are held over all gateways by the Redis (cache.url)");

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::domain::ids::ProviderId;
-use crate::limits::{Attendance, PLACE_LASTS, SharedLimits, SharedRedis};
+use crate::limits::{Others, PLACE_LASTS, SharedLimits, SharedRedis};
 use crate::task::Tasks;
 
 /// A redis-server that ends with the test. What it is told to save it has again after a restart.
@@ -95,14 +95,14 @@ pub(super) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bo
 pub(super) struct Places(Mutex<BTreeMap<u64, (Instant, i64)>>);
 
 impl Places {
-    fn attend(&self, number: u64, word: i64) -> Attendance {
+    fn attend(&self, number: u64, word: i64) -> Others {
         let mut places = self.0.lock().unwrap();
         let now = Instant::now();
         places.retain(|_, (until, _)| now < *until);
         places.insert(number, (now + PLACE_LASTS, word));
         let rank = u32::try_from(places.range(..number).count()).unwrap();
         let others = places.iter().filter(|(place, _)| **place != number).map(|(_, (_, word))| *word).collect();
-        Attendance { rank, others }
+        Others { rank, words: others }
     }
 }
 

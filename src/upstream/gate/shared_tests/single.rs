@@ -124,21 +124,19 @@ async fn a_frozen_redis_leaves_each_its_share_until_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_is_let_in_when_the_basis_changes() {
     let redis = Redis::start().await;
-    let members = Setting::new("20", 4, 1).join_all(Some(&redis), 0..1).await;
-    let held = members[0].enter(LONG).await.unwrap();
+    let members = Setting::new("20", 4, 1).join_all(Some(&redis), 0..2).await;
     redis.signal("-STOP").await;
-    members[0].is_by("share").await;
-    let (waiting, ()) = tokio::join!(members[0].enter(LONG), async {
-        tokio::time::sleep(SHORT).await;
-        drop(held);
-    });
-    drop(waiting.unwrap());
     let held = members[0].enter(LONG).await.unwrap();
+    assert_eq!((members[0].limits.basis(), members[1].enter(SHORT).await.is_err()), ("share", true));
     redis.signal("-CONT").await;
-    members[0].is_by("redis").await;
-    assert!(members[0].enter(SHORT).await.is_err(), "what is under way was entered again");
+    let waiting = members[1].enter(LONG);
+    tokio::pin!(waiting);
+    for member in &members {
+        member.is_by("redis").await;
+    }
+    assert!(tokio::time::timeout(SHORT, &mut waiting).await.is_err(), "what is under way was entered again");
     drop(held);
-    drop(members[0].enter(LONG).await.unwrap());
+    drop(waiting.await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +188,7 @@ async fn who_has_lost_the_place_in_the_store_lets_no_call_out() {
 async fn whoever_stops_waiting_has_taken_no_place() {
     let redis = Redis::start().await;
     let members = Setting::new("1000", 1000, 100).join_all(Some(&redis), 0..1).await;
+    drop(members[0].enter(LONG).await.unwrap());
     redis.signal("-STOP").await;
     for _ in 0..5 {
         assert!(tokio::time::timeout(Duration::from_millis(30), members[0].enter(LONG)).await.is_err());
@@ -204,8 +203,10 @@ async fn whoever_stops_waiting_has_taken_no_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_limits_start_empty_and_hold_for_all() {
     let redis = Redis::start().await;
-    let members = Setting::new("1", 50, 100).join_all(Some(&redis), 0..2).await;
-    let more = Limits { requests_per_second: "20".parse().unwrap(), burst: 40, max_in_flight: 3 };
+    let members = Setting::new("200", 50, 100).join_all(Some(&redis), 0..2).await;
+    drop(members[0].enter(LONG).await.unwrap());
+    tokio::time::sleep(SHORT).await;
+    let more = Limits { requests_per_second: "5".parse().unwrap(), burst: 40, max_in_flight: 3 };
     members[0].gate.set_limits(more);
     members[1].gate.set_limits(more);
     let began = Instant::now();
@@ -213,7 +214,7 @@ async fn changed_limits_start_empty_and_hold_for_all() {
     for index in [0, 1, 0] {
         held.push(members[index].enter(LONG).await.unwrap());
     }
-    assert!(began.elapsed() > Duration::from_millis(100), "{:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
     assert!(members[1].enter(SHORT).await.is_err());
 }
 
