@@ -9,6 +9,7 @@
 //! | [`http`] | the public API and the ops listener |
 //! | [`app`] | the use-cases: add, status, services, balance; forward, poll, sync |
 //! | [`store`], [`cache`], [`upstream`], [`config`] | adapters: the ledger's database, rendered statuses, the panels, `providers.toml` |
+//! | [`limits`] | what holds over all gateways: rates, calls under way, clients' pace |
 //! | [`domain`] | pure code: money, prices, the catalogue, the life of an order |
 //! | [`sandbox`] | a simulated upstream, for trying a configuration and for tests |
 //! | [`redis_link`] | a connection to a Redis that may fail |
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod limits;
 pub mod redis_link;
 pub mod sandbox;
 pub mod serve;

@@ -58,6 +58,14 @@ impl App {
             self.slow_down(ip).await;
         }
         let caller = admitted?;
+        match (self.limits(), caller.client.rps) {
+            (None, _) if !self.access.load().is_within_pace(&caller.client) => return Err(ApiError::TooManyRequests),
+            // Boxed: few clients have a pace of their own.
+            (Some(limits), Some(rps @ 1..)) if !Box::pin(limits.admits(caller.client.id, rps)).await => {
+                return Err(ApiError::TooManyRequests);
+            }
+            _ => {}
+        }
         match action {
             "status" => self.any_status(&caller, params).await.map(Answer::json),
             // Boxed, so that a status, which comes far more often, does not carry the room for all of these.

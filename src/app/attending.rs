@@ -13,16 +13,23 @@ use super::sync::compare;
 use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
+use crate::limits::SharedLimits;
 use crate::store::StoreResult;
 use crate::store::records::{Attendance, CatalogueMark};
 use crate::telemetry::ALERTS;
 
-/// How often a gateway says that it is there.
-const ATTEND_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks whether it may call upstreams.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// For how many times in a row configurations may differ before somebody is told: a reload takes a moment to get around.
 const DIFFERENT_FOR: u32 = 10;
+
+/// What there is of other gateways on the same store.
+pub struct Company {
+    /// What holds over all of them; nothing where this one is always alone.
+    pub limits: Option<SharedLimits>,
+    /// What the store said when this gateway last attended.
+    pub attendance: watch::Sender<Attendance>,
+}
 
 /// What of the store's lists is in memory, where others may change them.
 #[derive(Debug, Default)]
@@ -44,7 +51,7 @@ impl App {
     /// What this gateway was told when it last attended.
     #[must_use]
     pub fn attendance(&self) -> watch::Receiver<Attendance> {
-        self.attendance.subscribe()
+        self.company.attendance.subscribe()
     }
 
     /// From now on this gateway serves by a configuration of this digest.
@@ -62,18 +69,19 @@ impl App {
 
     /// Says that this gateway is there, again and again, also while it ends: it has calls under way until then.
     pub async fn keep_attending(&self) {
-        if !self.store.is_shared() {
+        let Some(limits) = &self.company.limits else {
             return std::future::pending().await;
-        }
+        };
         let mut different = 0_u32;
-        tell_of_company(&self.attendance.borrow());
         loop {
-            tokio::time::sleep(ATTEND_EVERY).await;
+            limits.due().await;
+            let word = limits.word().await;
             let serving = locked(&self.serving).clone();
             let asked_at = Instant::now();
-            match self.store.attend(&serving).await {
+            match self.store.attend(&serving, word).await {
                 Ok(attendance) => {
                     self.cache.attended(attendance.epoch, asked_at);
+                    limits.attended(asked_at, word, others(&attendance));
                     different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
                     tell_of_difference(different, &attendance);
                     self.take_note(attendance);
@@ -110,21 +118,21 @@ impl App {
         if let Some((at, when)) = attendance.clock {
             self.clock.hear(at, when.into_std());
         }
-        let before = self.attendance.send_replace(attendance);
         metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
-        if before.gateways != attendance.gateways {
+        if self.company.attendance.borrow().gateways != attendance.gateways {
             tell_of_company(&attendance);
         }
+        self.company.attendance.send_replace(attendance);
     }
 
     /// Whether other gateways serve the store too.
     pub(super) fn has_company(&self) -> bool {
-        self.attendance.borrow().gateways > 1
+        self.company.attendance.borrow().gateways > 1
     }
 
     /// Whether this gateway may call upstreams now.
     pub(super) fn may_call(&self) -> bool {
-        self.attendance.borrow().may_call()
+        self.company.attendance.borrow().may_call()
     }
 
     /// Waits until it may, so long at most; gives whether it may.
@@ -156,7 +164,7 @@ impl App {
 
     /// Takes over the lists, doubts and freezes that other gateways have written.
     pub(super) async fn follow_lists(self: Arc<Self>) {
-        let catalogues = self.attendance.borrow().versions.catalogues;
+        let catalogues = self.company.attendance.borrow().versions.catalogues;
         if locked(&self.followed).catalogues == catalogues {
             return;
         }
@@ -216,8 +224,14 @@ fn tell_of_difference(times: u32, attendance: &Attendance) {
     }
 }
 
+/// What the limits are told of it.
+#[must_use]
+pub fn others(attendance: &Attendance) -> crate::limits::Others {
+    crate::limits::Others { rank: attendance.rank, words: attendance.words.clone() }
+}
+
 /// Of a gateway that nobody keeps company.
 #[cfg(test)]
-pub(super) fn alone() -> watch::Sender<Attendance> {
-    watch::Sender::new(Attendance::alone())
+pub(super) fn alone() -> Company {
+    Company { limits: None, attendance: watch::Sender::new(Attendance::alone()) }
 }

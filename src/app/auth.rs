@@ -93,10 +93,10 @@ impl AccessTable {
         self.version
     }
 
-    /// Lets a call in.
+    /// Finds out whose call it is.
     ///
     /// # Errors
-    /// What is wrong with its key, its address, or its pace.
+    /// What is wrong with its key or its address.
     pub fn admit(&self, key: Option<&str>, ip: IpAddr) -> Result<Arc<Caller>, ApiError> {
         let key = key.map(str::trim).filter(|key| !key.is_empty()).ok_or(ApiError::KeyMissing)?;
         let entry = self.entries.get(&hash_key(key)).ok_or(ApiError::KeyUnknown)?;
@@ -107,11 +107,14 @@ impl AccessTable {
         if !client.allow_ips.is_empty() && !entry.ranges.iter().any(|range| range.contains(&ip)) {
             return Err(ApiError::AddressNotAllowed);
         }
-        let limit = client.rps.and_then(|rps| self.limits.get(&rps));
-        if limit.is_some_and(|limit| limit.check_key(&client.id).is_err()) {
-            return Err(ApiError::TooManyRequests);
-        }
         Ok(Arc::clone(&entry.caller))
+    }
+
+    /// Whether a call of this client is within its pace, which it counts for.
+    #[must_use]
+    pub fn is_within_pace(&self, client: &Client) -> bool {
+        let limit = client.rps.and_then(|rps| self.limits.get(&rps));
+        limit.is_none_or(|limit| limit.check_key(&client.id).is_ok())
     }
 }
 

@@ -63,18 +63,20 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
-use crate::store::records::{Attendance, Pauses};
+use crate::limits::SharedLimits;
+use crate::store::records::Pauses;
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::telemetry::CallMeter;
 use crate::upstream::{HealthState, Upstream};
 use attending::Followed;
+pub use attending::{Company, others};
 use auth::AccessTable;
 use cancel_forward::Retry;
 use clock_steps::Stepping;
@@ -138,8 +140,7 @@ pub struct App {
     recorded: Mutex<Weak<Snapshot>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
-    /// What the store said when this gateway last attended.
-    attendance: watch::Sender<Attendance>,
+    company: Company,
     /// The digest of the configuration that this gateway serves by.
     serving: Mutex<String>,
     followed: Mutex<Followed>,
@@ -157,10 +158,10 @@ impl App {
         tasks: Tasks,
         upstreams: Upstreams,
         terms: Terms,
-        attendance: watch::Sender<Attendance>,
+        company: Company,
     ) -> StoreResult<Arc<Self>> {
-        let lived = store.is_shared().then(|| attendance.borrow().versions.timeline);
-        let followed = Followed::new(attendance.borrow().versions.catalogues, store.catalogue_marks().await?);
+        let lived = store.is_shared().then(|| company.attendance.borrow().versions.timeline);
+        let followed = Followed::new(company.attendance.borrow().versions.catalogues, store.catalogue_marks().await?);
         let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
         let freezes: Freezes =
             store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
@@ -205,7 +206,7 @@ impl App {
             followers: Mutex::default(),
             recorded: Mutex::default(),
             building: tokio::sync::Mutex::default(),
-            attendance,
+            company,
             serving: Mutex::default(),
             followed: Mutex::new(followed),
         }))
@@ -237,6 +238,9 @@ impl App {
 
     /// Starts the tasks that work without being asked.
     pub fn start(self: &Arc<Self>) {
+        if let Some(limits) = &self.company.limits {
+            limits.start(&self.tasks);
+        }
         self.repeat(Duration::from_secs(1), &Arc::default(), Self::follow_clock);
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_access);
         let pauses = self.pauses.load();
@@ -286,6 +290,12 @@ impl App {
             return Ok(());
         }
         Err(vec!["no provider's catalogue is loaded yet".to_owned()])
+    }
+
+    /// What holds over all gateways, where there are several.
+    #[must_use]
+    pub const fn limits(&self) -> Option<&SharedLimits> {
+        self.company.limits.as_ref()
     }
 
     /// The store behind it.

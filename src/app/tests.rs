@@ -141,6 +141,7 @@ async fn bench() -> Bench {
         wire: Arc::clone(&wire) as Arc<dyn Wire>,
         key: "key".to_owned().into(),
         limits: Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 },
+        shared: None,
         rejects: Vec::new(),
         treat_503_as_not_placed: false,
     });

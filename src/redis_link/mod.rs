@@ -62,6 +62,16 @@ impl Trouble {
     }
 }
 
+/// What opens connections to the Redis at `url`, with none opened yet.
+///
+/// # Errors
+/// [`BadAddress`]
+pub fn client(url: &str) -> Result<redis::Client, BadAddress> {
+    let tcp = TcpSettings::default().set_user_timeout(DEAD_AFTER);
+    let info = url.into_connection_info().map_err(|_| BadAddress)?.set_tcp_settings(tcp);
+    redis::Client::open(info).map_err(|_| BadAddress)
+}
+
 /// See the module's words.
 pub struct RedisLink {
     client: redis::Client,
@@ -85,9 +95,7 @@ impl RedisLink {
     /// # Errors
     /// [`BadAddress`]
     pub fn new(url: &str, timeout: Duration) -> Result<Self, BadAddress> {
-        let tcp = TcpSettings::default().set_user_timeout(DEAD_AFTER);
-        let info = url.into_connection_info().map_err(|_| BadAddress)?.set_tcp_settings(tcp);
-        let client = redis::Client::open(info).map_err(|_| BadAddress)?;
+        let client = client(url)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(timeout.max(CONNECT_WITHIN)))
             // Each call has a limit of its own, which holds for the wait for a connection too.

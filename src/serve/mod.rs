@@ -79,8 +79,9 @@ impl Gateway {
         refuse_orphans(&settings, &*store).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
+        let limits = parts::shared_limits(&settings, &secrets, &*store)?;
         let tasks = Tasks::new();
-        let app = build_app(&settings, &secrets, store, tasks.clone()).await?;
+        let app = build_app(&settings, &secrets, store, limits, tasks.clone()).await?;
         let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
         if lost > 0 {
             tracing::warn!(
@@ -143,6 +144,9 @@ impl Gateway {
             left = serving => left,
             () = self.app.keep_attending() => 0,
         };
+        if let Some(limits) = self.app.limits() {
+            limits.finish().await;
+        }
         if let Err(error) = self.app.leave().await {
             tracing::warn!(%error, "the store was not told that this gateway ends: others learn it within seconds");
         }
@@ -165,7 +169,7 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Resul
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let now = store.attend("").await.context("the store could not be read")?.clock;
+    let now = store.attend("", 0).await.context("the store could not be read")?.clock;
     let now = now.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
     forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
-use crate::app::{App, Upstreams};
+use crate::app::{App, Company, Upstreams, others};
 use crate::cache::{Cache, CacheError, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
+use crate::limits::{SharedLimits, SharedRedis};
+use crate::redis_link;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
@@ -69,7 +71,7 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
     url.as_ref().and_then(PostgresStore::warning).into_iter().collect()
 }
 
-/// The use-cases over this store, with no task started and no call made.
+/// The use-cases over this store, with no task started and no call made; `limits` for a gateway that others may join.
 ///
 /// # Errors
 /// What the store says, or which provider's client can't be set up.
@@ -77,20 +79,28 @@ pub async fn build_app(
     settings: &Settings,
     secrets: &Secrets,
     store: Arc<dyn Store>,
+    limits: Option<SharedLimits>,
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = cache(settings, secrets, store.id())?;
     let serving = digest(settings);
+    let word = match &limits {
+        Some(limits) => limits.word().await,
+        None => 0,
+    };
     let asked_at = Instant::now();
-    let attendance = store.attend(&serving).await.context("the store does not know this gateway")?;
+    let attendance = store.attend(&serving, word).await.context("the store does not know this gateway")?;
     cache.attended(attendance.epoch, asked_at);
+    if let Some(limits) = &limits {
+        limits.attended(asked_at, word, others(&attendance));
+    }
     let clock = match attendance.clock {
         Some((at, when)) => Clock::told(at, when.into_std()),
         None => Clock::system(),
     };
-    let attendance = watch::Sender::new(attendance);
-    let upstreams = upstreams(settings, secrets)?;
-    let app = App::new(store, cache, clock, tasks, upstreams, terms(settings), attendance);
+    let company = Company { limits, attendance: watch::Sender::new(attendance) };
+    let upstreams = upstreams(settings, secrets, company.limits.as_ref())?;
+    let app = App::new(store, cache, clock, tasks, upstreams, terms(settings), company);
     let app = app.await.context("the store could not be read")?;
     app.set_serving(serving);
     Ok(app)
@@ -107,6 +117,25 @@ pub(super) fn digest(settings: &Settings) -> String {
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What holds over all gateways, where several may be on the store.
+pub(super) fn shared_limits(
+    settings: &Settings,
+    secrets: &Secrets,
+    store: &dyn Store,
+) -> anyhow::Result<Option<SharedLimits>> {
+    if !store.is_shared() {
+        return Ok(None);
+    }
+    let redis = match &secrets.cache_url {
+        Some(url) => {
+            let client = redis_link::client(url.expose_secret()).context("cache.url")?;
+            Some(SharedRedis { client, timeout: settings.cache.timeout })
+        }
+        None => None,
+    };
+    Ok(Some(SharedLimits::new(store.id(), redis).context("the machine gives no random bytes")?))
+}
+
 fn cache(settings: &Settings, secrets: &Secrets, store_id: &str) -> Result<Cache, CacheError> {
     let options = SharedOptions { timeout: settings.cache.timeout };
     match (secrets.cache_url.as_ref().map(ExposeSecret::expose_secret), settings.store.is_shared()) {
@@ -118,10 +147,10 @@ fn cache(settings: &Settings, secrets: &Secrets, store_id: &str) -> Result<Cache
 }
 
 /// One client for each provider; whether it is called is for the use-cases to say.
-fn upstreams(settings: &Settings, secrets: &Secrets) -> anyhow::Result<Upstreams> {
+fn upstreams(settings: &Settings, secrets: &Secrets, limits: Option<&SharedLimits>) -> anyhow::Result<Upstreams> {
     let upstreams = settings.providers.iter().map(|provider| {
         let wire = new_wire(provider)?;
-        Ok((provider.id.clone(), Arc::new(Upstream::new(upstream_options(provider, secrets, wire)))))
+        Ok((provider.id.clone(), Arc::new(Upstream::new(upstream_options(provider, secrets, limits, wire)))))
     });
     upstreams.collect()
 }
@@ -133,6 +162,7 @@ pub(super) fn next_upstreams(
     present: &Upstreams,
     before: (&Settings, &Secrets),
     next: (&Settings, &Secrets),
+    shared: Option<&SharedLimits>,
 ) -> anyhow::Result<Upstreams> {
     let upstreams = next.0.providers.iter().map(|provider| {
         let old = before.0.providers.iter().find(|old| old.id == provider.id && old.host() == provider.host());
@@ -145,22 +175,28 @@ pub(super) fn next_upstreams(
                     Arc::clone(upstream)
                 } else {
                     let wire = if same_wire { upstream.wire() } else { new_wire(provider)? };
-                    Arc::new(upstream.successor(upstream_options(provider, next.1, wire)))
+                    Arc::new(upstream.successor(upstream_options(provider, next.1, shared, wire)))
                 }
             }
-            None => Arc::new(Upstream::new(upstream_options(provider, next.1, new_wire(provider)?))),
+            None => Arc::new(Upstream::new(upstream_options(provider, next.1, shared, new_wire(provider)?))),
         };
         Ok((provider.id.clone(), upstream))
     });
     upstreams.collect()
 }
 
-fn upstream_options(provider: &ProviderSettings, secrets: &Secrets, wire: Arc<dyn Wire>) -> UpstreamOptions {
+fn upstream_options(
+    provider: &ProviderSettings,
+    secrets: &Secrets,
+    shared: Option<&SharedLimits>,
+    wire: Arc<dyn Wire>,
+) -> UpstreamOptions {
     UpstreamOptions {
         provider: provider.id.clone(),
         wire,
         key: key(secrets, provider),
         limits: limits(provider),
+        shared: shared.map(|shared| shared.provider(&provider.id, call_lasts(provider))),
         rejects: provider.rejects.clone(),
         treat_503_as_not_placed: provider.treat_503_as == Treat503::NotPlaced,
     }
@@ -176,6 +212,16 @@ const fn limits(provider: &ProviderSettings) -> Limits {
         burst: provider.burst,
         max_in_flight: provider.max_in_flight,
     }
+}
+
+/// So long a call may be under way at most, from its permit to its end.
+const fn call_lasts(provider: &ProviderSettings) -> Duration {
+    let longest = if provider.add_timeout.as_nanos() > provider.timeout.as_nanos() {
+        provider.add_timeout
+    } else {
+        provider.timeout
+    };
+    provider.connect_timeout.saturating_add(longest).saturating_add(LEASE_MARGIN)
 }
 
 fn new_wire(provider: &ProviderSettings) -> anyhow::Result<Arc<dyn Wire>> {
@@ -279,9 +325,9 @@ mod tests {
     async fn a_client_is_kept_as_far_as_its_provider_is_called_in_the_same_way() {
         let alpha = ProviderId::new("alpha");
         let before = read("a.test/api", "first-key", "");
-        let present = upstreams(&before.0, &before.1).unwrap();
+        let present = upstreams(&before.0, &before.1, None).unwrap();
         let next = |(settings, secrets): (Settings, Secrets)| {
-            let next = next_upstreams(&present, (&before.0, &before.1), (&settings, &secrets)).unwrap();
+            let next = next_upstreams(&present, (&before.0, &before.1), (&settings, &secrets), None).unwrap();
             let (old, new) = (&present[&alpha], &next[&alpha]);
             (Arc::ptr_eq(old, new), Arc::ptr_eq(&old.wire(), &new.wire()), old.is_same(new))
         };

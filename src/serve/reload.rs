@@ -101,7 +101,12 @@ impl Reloader {
             return Err(ConfigErrors::missing(&settings.file, refused).into());
         }
         let before = self.app.upstreams();
-        let upstreams = parts::next_upstreams(&before, (&self.present.0, &self.present.1), (&settings, &secrets))?;
+        let upstreams = parts::next_upstreams(
+            &before,
+            (&self.present.0, &self.present.1),
+            (&settings, &secrets),
+            self.app.limits(),
+        )?;
         let changes = self.app.reload(terms(&settings), upstreams).await.map_err(|error| match error {
             ReloadError::Refused(reasons) => ConfigErrors::missing(&settings.file, reasons).into(),
             ReloadError::Store(error) => anyhow::Error::from(error),

@@ -26,6 +26,7 @@ use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
 use crate::domain::refill::{RefillOutcome, RefillReport};
 use crate::domain::status::{Reported, StatusReport};
+use crate::limits::Provider;
 use crate::telemetry;
 
 /// How long a probe waits for the rate limiter.
@@ -44,6 +45,8 @@ pub struct UpstreamOptions {
     pub key: SecretString,
     /// How often it may be called.
     pub limits: Limits,
+    /// The same over all gateways, where there are several.
+    pub shared: Option<Arc<Provider>>,
     /// Error texts of its own, in lower case, and what they mean.
     pub rejects: Vec<(String, RejectKind)>,
     /// Whether its 503 to an `add` says that nothing was created, where its body does not say otherwise.
@@ -84,7 +87,7 @@ impl Upstream {
     /// Makes no call. The rate limiter starts empty: the first call waits its turn.
     #[must_use]
     pub fn new(options: UpstreamOptions) -> Self {
-        let gate = Gate::new(options.limits);
+        let gate = Gate::new(options.limits, options.shared.clone());
         Self::behind(gate, 0, options)
     }
 

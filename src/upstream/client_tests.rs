@@ -37,6 +37,7 @@ fn upstream(answers: impl IntoIterator<Item = Result<Reply, TransportError>>) ->
         wire: Arc::clone(&wire) as Arc<dyn Wire>,
         key: KEY.to_owned().into(),
         limits: Limits { requests_per_second: 1000.into(), burst: 100, max_in_flight: 10 },
+        shared: None,
         rejects: vec![("token".to_owned(), RejectKind::Key)],
         treat_503_as_not_placed: false,
     });
@@ -245,6 +246,7 @@ async fn a_call_that_is_dropped_half_way_gives_its_place_back() {
         wire: Arc::new(Silent),
         key: KEY.to_owned().into(),
         limits: Limits { requests_per_second: 1000.into(), burst: 10, max_in_flight: 1 },
+        shared: None,
         rejects: Vec::new(),
         treat_503_as_not_placed: false,
     });
@@ -261,6 +263,7 @@ fn with_key(upstream: &Upstream, key: &str) -> Upstream {
         wire: upstream.wire(),
         key: key.to_owned().into(),
         limits: upstream.limits,
+        shared: None,
         rejects: vec![],
         treat_503_as_not_placed: false,
     })

@@ -3,6 +3,9 @@
 //!
 //! There is no task behind it. Those who wait stand in one queue by priority; the first of them asks the rate
 //! limiter and sleeps until it has room, the others sleep until they are first. Whoever leaves wakes the next.
+//!
+//! With several gateways the queue is this one's, and its first goes by what holds over all (`limits`): it asks Redis, one
+//! at a time and with no lock held, or goes by this gateway's share of the rate.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -19,9 +22,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::standing::{Finding, Priority, Purpose, Standing, Unavailable};
+use crate::limits::{Answer, Changes, Lease, Provider, ProviderLimits, Room};
 
 /// When to ask again where only another call's end can make room.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// When to try again where this gateway's share of the calls under way is taken by calls that are not in this queue.
+const LEASE_WAIT: Duration = Duration::from_millis(20);
 
 /// The slowest rate that is kept exactly: one call in a hundred seconds; `providers.toml` allows no slower one.
 const SLOWEST_PERIOD: Duration = Duration::from_secs(100);
@@ -56,6 +63,8 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<D
 /// See the module.
 pub(crate) struct Gate {
     clock: TokioClock,
+    /// What holds over all gateways; `None`: there is only this one.
+    shared: Option<Arc<Provider>>,
     state: Mutex<State>,
 }
 
@@ -66,16 +75,22 @@ struct Pace {
     period: Duration,
 }
 
+/// How fast they do by this gateway's share.
+struct SharePace {
+    share: ProviderLimits,
+    stint: u64,
+    limiter: Limiter,
+}
+
 impl Pace {
     /// The rate limiter starts empty: neither a restart nor a change of the limits gives a second burst.
     fn new(limits: Limits, clock: &TokioClock) -> Self {
-        let burst = NonZeroU32::new(limits.burst).unwrap_or(NonZeroU32::MIN);
         let period = period(limits.requests_per_second);
-        let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-        // Cannot fail: a burst always fits into itself, and the limiter is new.
-        let _ = limiter.check_n(burst);
-        Self { limits, limiter, period }
+        Self { limits, limiter: empty_limiter(period, limits.burst, clock), period }
+    }
+
+    fn shared(&self) -> ProviderLimits {
+        ProviderLimits { period: self.period, burst: self.limits.burst.max(1), max_in_flight: self.max_in_flight() }
     }
 
     fn max_in_flight(&self) -> u32 {
@@ -83,8 +98,22 @@ impl Pace {
     }
 }
 
+fn empty_limiter(period: Duration, burst: u32, clock: &TokioClock) -> Limiter {
+    let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+    let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+    let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+    // Cannot fail: a burst always fits into itself, and the limiter is new.
+    let _ = limiter.check_n(burst);
+    limiter
+}
+
 struct State {
     pace: Pace,
+    share_pace: Option<SharePace>,
+    /// Somebody asks Redis at this moment.
+    asking: bool,
+    /// Redis has said that it has no room before.
+    not_before: Option<Instant>,
     standing: Standing,
     /// Closed while the operator wants no calls at all.
     open: bool,
@@ -108,13 +137,22 @@ enum Step {
     Enter(Permit),
     Leave(Unavailable),
     Wait(Option<Instant>),
+    /// Redis is to be asked, with what marks that somebody does.
+    Ask(Asking),
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits, shared: Option<Arc<Provider>>) -> Arc<Self> {
         let clock = TokioClock { origin: Instant::now() };
+        let pace = Pace::new(limits, &clock);
+        if let Some(shared) = &shared {
+            shared.set_limits(pace.shared());
+        }
         let state = State {
-            pace: Pace::new(limits, &clock),
+            pace,
+            share_pace: None,
+            asking: false,
+            not_before: None,
             standing: Standing::default(),
             open: true,
             key_number: 0,
@@ -122,7 +160,7 @@ impl Gate {
             arrivals: 0,
             queue: BTreeMap::new(),
         };
-        Arc::new(Self { clock, state: Mutex::new(state) })
+        Arc::new(Self { clock, shared, state: Mutex::new(state) })
     }
 
     /// Other limits from now on. Calls under way stay counted, and who waits keeps the place.
@@ -130,6 +168,10 @@ impl Gate {
         let mut state = self.lock();
         if state.pace.limits != limits {
             state.pace = Pace::new(limits, &self.clock);
+            if let Some(shared) = &self.shared {
+                shared.set_limits(state.pace.shared());
+                (state.share_pace, state.not_before) = (None, None);
+            }
             state.wake_first();
         }
     }
@@ -166,15 +208,19 @@ impl Gate {
         // A time that is too far off to be counted is a day.
         let deadline = now.checked_add(patience).unwrap_or(now + Duration::from_secs(86_400));
         let ticket = Ticket::new(self, purpose);
+        let mut changes = self.shared.as_ref().map(|shared| shared.changes());
+        let mut lease = None;
         loop {
-            match self.step(&ticket, deadline) {
+            match self.step(&ticket, deadline, lease.take()) {
                 Step::Enter(permit) => return Ok(permit),
                 Step::Leave(reason) => return Err(reason),
+                Step::Ask(asking) => lease = asking.ask().await,
                 Step::Wait(until) => {
                     let until = until.map_or(deadline, |until| until.min(deadline));
                     tokio::select! {
                         biased;
                         () = ticket.woken.notified() => {}
+                        () = changed(&mut changes) => {}
                         () = sleep_until(until) => {}
                     }
                 }
@@ -182,7 +228,8 @@ impl Gate {
         }
     }
 
-    fn step(self: &Arc<Self>, ticket: &Ticket, deadline: Instant) -> Step {
+    /// What to do next; `lease` is what Redis has just granted.
+    fn step(self: &Arc<Self>, ticket: &Ticket, deadline: Instant, lease: Option<Lease>) -> Step {
         let mut state = self.lock();
         let now = Instant::now();
         if !state.open {
@@ -195,23 +242,76 @@ impl Gate {
             Ok(()) => {}
         }
         let first = state.queue.keys().next() == Some(&ticket.place);
-        if !first || state.in_flight >= state.pace.max_in_flight() {
-            if now < deadline {
-                return Step::Wait(None);
+        let turn = if lease.is_some() {
+            Turn::Now(lease)
+        } else if first && state.in_flight < state.pace.max_in_flight() {
+            self.turn(&mut state, now)
+        } else {
+            Turn::Unknown
+        };
+        match turn {
+            Turn::Now(lease) => {
+                state.in_flight += 1;
+                let probe = state.standing.begin(now, ticket.purpose);
+                Step::Enter(Permit { gate: Arc::clone(self), purpose: ticket.purpose, probe, settled: false, lease })
             }
-            let ahead = state.queue.range(..ticket.place).count();
-            let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
-            return Step::Leave(Unavailable::Deadline {
-                until: now + UNKNOWN_WAIT.max(state.pace.period * turns.min(1000)),
-            });
+            Turn::At(until) if over(until) => Step::Leave(Unavailable::Deadline { until }),
+            Turn::At(until) => Step::Wait(Some(until)),
+            Turn::Unknown if now < deadline => Step::Wait(None),
+            Turn::Unknown => {
+                let ahead = state.queue.range(..ticket.place).count();
+                let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
+                let until = now + UNKNOWN_WAIT.max(state.pace.period.saturating_mul(turns.min(1000)));
+                Step::Leave(Unavailable::Deadline { until })
+            }
+            Turn::Ask => {
+                state.asking = true;
+                Step::Ask(Asking(Arc::clone(self)))
+            }
         }
-        if let Err(not_until) = state.pace.limiter.check() {
-            let until = now + not_until.wait_time_from(self.clock.now()).max(Duration::from_nanos(1));
-            return if over(until) { Step::Leave(Unavailable::Deadline { until }) } else { Step::Wait(Some(until)) };
+    }
+
+    /// When the first in the queue may go, as far as the rate goes, and with several gateways the calls under way.
+    fn turn(&self, state: &mut State, now: Instant) -> Turn {
+        let check = |limiter: &Limiter| match limiter.check() {
+            Ok(()) => None,
+            Err(not_until) => Some(now + not_until.wait_time_from(self.clock.now()).max(Duration::from_nanos(1))),
+        };
+        let Some(shared) = &self.shared else {
+            return check(&state.pace.limiter).map_or(Turn::Now(None), Turn::At);
+        };
+        match shared.room() {
+            Room::None => Turn::Unknown,
+            Room::Ask if state.asking => Turn::Unknown,
+            Room::Ask => state.not_before.filter(|until| now < *until).map_or(Turn::Ask, Turn::At),
+            Room::Share { share, stint } => {
+                if state.in_flight >= share.max_in_flight {
+                    return Turn::Unknown;
+                }
+                let until = check(&self.share_pace(state, share, stint).limiter);
+                match until {
+                    Some(until) => Turn::At(until),
+                    // Calls of a client on another host, which this one has taken the place of, may be under way.
+                    None => {
+                        shared.begin_by_share(stint).map_or(Turn::At(now + LEASE_WAIT), |lease| Turn::Now(Some(lease)))
+                    }
+                }
+            }
         }
-        state.in_flight += 1;
-        let probe = state.standing.begin(now, ticket.purpose);
-        Step::Enter(Permit { gate: Arc::clone(self), purpose: ticket.purpose, probe, settled: false })
+    }
+
+    /// The pace of this share, which starts empty where it is another one than before.
+    fn share_pace<'a>(&self, state: &'a mut State, share: ProviderLimits, stint: u64) -> &'a SharePace {
+        let same = |pace: &SharePace| {
+            let before = (pace.stint, pace.share.period, pace.share.burst);
+            before == (stint, share.period, share.burst)
+        };
+        let pace = state.share_pace.take().filter(same);
+        state.share_pace.insert(pace.unwrap_or_else(|| SharePace {
+            share,
+            stint,
+            limiter: empty_limiter(share.period, share.burst, &self.clock),
+        }))
     }
 
     /// Looks at where we stand, or changes it.
@@ -226,6 +326,48 @@ impl Gate {
     /// A panic elsewhere leaves the state whole: every change to it is one step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the first in the queue may go.
+enum Turn {
+    Now(Option<Lease>),
+    At(Instant),
+    /// Something else has to happen first.
+    Unknown,
+    /// Redis knows.
+    Ask,
+}
+
+/// Marks that somebody asks Redis; whoever stops wakes the first in the queue.
+struct Asking(Arc<Gate>);
+
+impl Asking {
+    /// What Redis grants.
+    async fn ask(self) -> Option<Lease> {
+        match self.0.shared.as_ref()?.ask().await {
+            Answer::Granted(lease) => Some(lease),
+            Answer::NotBefore(until) => {
+                self.0.lock().not_before = Some(until);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.asking = false;
+        state.wake_first();
+    }
+}
+
+/// Resolves when calls are let out by something else; never without other gateways.
+async fn changed(changes: &mut Option<Changes>) {
+    match changes {
+        Some(changes) => changes.changed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -271,6 +413,8 @@ pub struct Permit {
     purpose: Purpose,
     probe: bool,
     settled: bool,
+    /// The place among the calls under way of all gateways.
+    lease: Option<Lease>,
 }
 
 impl Permit {
@@ -296,6 +440,7 @@ impl std::fmt::Debug for Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        drop(self.lease.take());
         let mut state = self.gate.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
         if self.probe && !self.settled {
@@ -308,3 +453,6 @@ impl Drop for Permit {
 #[cfg(test)]
 #[path = "gate_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod shared_tests;

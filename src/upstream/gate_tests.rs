@@ -34,7 +34,7 @@ fn assert_within_rate(times: &[Instant], start: Instant, burst: u32, period: Dur
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_holds_in_every_window_also_after_creation() {
-    let gate = Gate::new(limits("4", 3, 100));
+    let gate = Gate::new(limits("4", 3, 100), None);
     let start = Instant::now();
     let period = Duration::from_millis(250);
     let mut times = Vec::new();
@@ -50,7 +50,7 @@ async fn the_rate_holds_in_every_window_also_after_creation() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_holds_over_many_waiting_at_once() {
-    let gate = Gate::new(limits("10", 5, 100));
+    let gate = Gate::new(limits("10", 5, 100), None);
     let start = Instant::now();
     let mut waiters = JoinSet::new();
     for n in 0..50 {
@@ -92,7 +92,7 @@ async fn queue_up(
 #[tokio::test(start_paused = true)]
 async fn the_queue_goes_by_class_then_by_arrival_and_forgets_who_left() {
     use Priority::{AskedStatus, BackgroundStatus, CancelsAndRefills, Orders, Sync};
-    let gate = Gate::new(limits("1", 1, 8));
+    let gate = Gate::new(limits("1", 1, 8), None);
     let order = Arc::default();
     let mut waiters = JoinSet::new();
     for (priority, name) in [
@@ -118,7 +118,7 @@ async fn the_queue_goes_by_class_then_by_arrival_and_forgets_who_left() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_in_the_queue_can_leave_without_holding_up_the_rest() {
-    let gate = Gate::new(limits("1", 1, 1));
+    let gate = Gate::new(limits("1", 1, 1), None);
     let held = enter(&gate, Priority::Orders).await.unwrap();
     let order = Arc::default();
     let mut waiters = JoinSet::new();
@@ -135,7 +135,7 @@ async fn the_first_in_the_queue_can_leave_without_holding_up_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_are_under_way_than_allowed() {
-    let gate = Gate::new(limits("1000", 100, 2));
+    let gate = Gate::new(limits("1000", 100, 2), None);
     let first = enter(&gate, Priority::Orders).await.unwrap();
     let second = enter(&gate, Priority::Orders).await.unwrap();
     assert_eq!(gate.in_flight(), 2);
@@ -151,7 +151,7 @@ async fn no_more_calls_are_under_way_than_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_cannot_be_served_in_time_is_told_so_at_once() {
-    let gate = Gate::new(limits("0.01", 1, 1));
+    let gate = Gate::new(limits("0.01", 1, 1), None);
     let start = Instant::now();
     let patience = Duration::from_secs(10);
     let refused = gate.enter(Purpose::Call(Priority::Orders), patience).await.err().unwrap();
@@ -171,7 +171,7 @@ async fn whoever_cannot_be_served_in_time_is_told_so_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_out_while_the_upstream_wants_to_be_left_alone() {
-    let gate = Gate::new(limits("1000", 100, 100));
+    let gate = Gate::new(limits("1000", 100, 100), None);
     let busy = enter(&gate, Priority::Orders).await.unwrap();
     let wait = Duration::from_secs(30);
     busy.settle(Finding::TooMany(wait, "busy".into()), 0);
@@ -184,7 +184,7 @@ async fn nothing_goes_out_while_the_upstream_wants_to_be_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_found_meanwhile_holds_for_those_who_wait_already() {
-    let gate = Gate::new(limits("1", 1, 2));
+    let gate = Gate::new(limits("1", 1, 2), None);
     let call = enter(&gate, Priority::Orders).await.unwrap();
     let waiting = enter(&gate, Priority::Orders);
     tokio::pin!(waiting);
@@ -210,7 +210,7 @@ async fn three_who_wait(gate: &Arc<Gate>) -> JoinSet<Result<(), Unavailable>> {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_key_sends_everybody_away() {
-    let gate = Gate::new(limits("1", 1, 2));
+    let gate = Gate::new(limits("1", 1, 2), None);
     let call = enter(&gate, Priority::Orders).await.unwrap();
     let mut waiters = three_who_wait(&gate).await;
     let rejected_at = Instant::now();
@@ -224,7 +224,7 @@ async fn a_refused_key_sends_everybody_away() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_given_up_makes_room_for_another() {
-    let gate = Gate::new(limits("1000", 100, 100));
+    let gate = Gate::new(limits("1000", 100, 100), None);
     for _ in 0..5 {
         enter(&gate, Priority::Orders).await.unwrap().settle(Finding::Failed("refused".into()), 0);
     }
@@ -239,7 +239,7 @@ async fn a_probe_that_is_given_up_makes_room_for_another() {
 
 #[tokio::test(start_paused = true)]
 async fn changed_limits_hold_at_once_and_give_no_second_burst() {
-    let gate = Gate::new(limits("10", 20, 2));
+    let gate = Gate::new(limits("10", 20, 2), None);
     advance(Duration::from_secs(60)).await;
     let held = enter(&gate, Priority::Orders).await.unwrap();
     for _ in 1..20 {
@@ -268,7 +268,7 @@ async fn changed_limits_hold_at_once_and_give_no_second_burst() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_slow_rate_goes_by_the_new_one() {
-    let gate = Gate::new(limits("0.01", 1, 1));
+    let gate = Gate::new(limits("0.01", 1, 1), None);
     let start = Instant::now();
     let changed = async {
         while gate.lock().queue.is_empty() {
@@ -283,7 +283,7 @@ async fn who_waits_for_a_slow_rate_goes_by_the_new_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_gate_sends_everybody_away_until_it_is_opened() {
-    let gate = Gate::new(limits("1", 1, 2));
+    let gate = Gate::new(limits("1", 1, 2), None);
     let mut waiters = three_who_wait(&gate).await;
     let closed_at = Instant::now();
     gate.set_open(false);

@@ -159,6 +159,7 @@ impl Driver {
                 burst: burst * faster,
                 max_in_flight: max_in_flight * wider,
             },
+            shared: None,
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         }

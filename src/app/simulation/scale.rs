@@ -130,6 +130,7 @@ async fn gateway(store: Arc<SqliteStore>, wire: Arc<Idle>, clock: Clock, tasks: 
                 burst: u32::try_from(BURST).unwrap(),
                 max_in_flight: 8,
             },
+            shared: None,
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         };

@@ -40,10 +40,10 @@ impl Membership {
     }
 
     /// See [`crate::store::Store::attend`].
-    pub(super) async fn attend(&self, serving: &str) -> StoreResult<Attendance> {
+    pub(super) async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance> {
         let mut connection = self.connection.lock().await;
         let asked = Instant::now();
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut connection, serving)).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut connection, serving, word)).await {
             Ok(Ok(answer)) => {
                 let is_new = answer.is_new;
                 let attendance = answer.attendance(asked);
@@ -65,20 +65,22 @@ impl Membership {
         }
     }
 
-    async fn ask(&self, connection: &mut Option<Client>, serving: &str) -> StoreResult<Answer> {
+    async fn ask(&self, connection: &mut Option<Client>, serving: &str, word: i64) -> StoreResult<Answer> {
         if connection.as_ref().is_none_or(Client::is_closed) {
             *connection = Some(connect(&self.address).await?);
         }
         let client = connection.as_ref().ok_or_else(|| unreachable_server("no connection"))?;
-        let sql = "SELECT is_new, there, otherwise, epoch, clock, catalogues, configuration, deadlines \
-                   FROM attend($1, $2, $3)";
+        let sql = "SELECT is_new, there, earlier, words, otherwise, epoch, clock, catalogues, configuration, deadlines \
+                   FROM attend($1, $2, $3, $4)";
         let lasts = i64::try_from(PLACE.as_millis()).unwrap_or(i64::MAX);
-        let row = client.query_one(sql, &[&self.id, &serving, &lasts]).await;
+        let row = client.query_one(sql, &[&self.id, &serving, &lasts, &word]).await;
         let row = row.map_err(|error| unreachable_server(&told(&error)))?;
         let mut columns = Columns::of(&row);
         Ok(Answer {
             is_new: columns.take()?,
             there: columns.small()?,
+            rank: columns.small()?,
+            words: columns.take()?,
             otherwise: columns.small()?,
             epoch: columns.take()?,
             clock: columns.time()?,
@@ -112,6 +114,8 @@ impl Membership {
 struct Answer {
     is_new: bool,
     there: u32,
+    rank: u32,
+    words: Vec<i64>,
     otherwise: u32,
     epoch: i64,
     clock: Timestamp,
@@ -126,6 +130,8 @@ impl Answer {
         let read = asked + now.saturating_duration_since(asked) / 2;
         Attendance {
             gateways: self.there.max(1),
+            rank: self.rank,
+            words: self.words,
             otherwise: self.otherwise,
             epoch: self.epoch,
             from: None,

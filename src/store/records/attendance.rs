@@ -11,10 +11,14 @@ pub const PLACE: Duration = Duration::from_secs(2);
 
 /// What the store tells a gateway that attends. Rooms that share limits or a cache follow it as a
 /// `tokio::sync::watch::Receiver<Attendance>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attendance {
     /// How many gateways serve this store, this one too: its share of a limit is the limit by this number. At least 1.
     pub gateways: u32,
+    /// How many of them came earlier than this one.
+    pub rank: u32,
+    /// The word that each of the others left last, in the order in which they came.
+    pub words: Vec<i64>,
     /// How many of them serve by another configuration than this one.
     pub otherwise: u32,
     /// Counts up when nothing may be believed any more that a shared cache holds: the keys of one carry it.
@@ -46,8 +50,17 @@ impl Attendance {
     /// Of the one gateway on a store in a file.
     #[must_use]
     pub fn alone() -> Self {
-        let versions = Versions::default();
-        Self { gateways: 1, otherwise: 0, epoch: 0, from: None, until: None, clock: None, versions }
+        Self {
+            gateways: 1,
+            rank: 0,
+            words: Vec::new(),
+            otherwise: 0,
+            epoch: 0,
+            from: None,
+            until: None,
+            clock: None,
+            versions: Versions::default(),
+        }
     }
 
     /// When, by the steady clock, the store was asked.

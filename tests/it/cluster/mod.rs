@@ -105,7 +105,10 @@ fn keeps_to_the_limit(upstream: &Sandbox, stops: u32) -> usize {
     for call in &calls {
         due = due.max(call.at) + period;
         let ahead = due.duration_since(call.at);
-        assert!(ahead <= period * at_once, "{ahead:?} ahead of a call every {period:?}, where {at_once} may come at once");
+        assert!(
+            ahead <= period * at_once,
+            "{ahead:?} ahead of a call every {period:?}, where {at_once} may come at once"
+        );
     }
     calls.len()
 }
@@ -149,7 +152,8 @@ async fn three_gateways_lose_nothing_and_buy_nothing_twice_in_trouble() {
     for shop in &shops {
         balance_is_exact(gateway, &shop.name, &shop.key, &orders).await;
     }
-    let calls: usize = site.upstreams.iter().map(|upstream| keeps_to_the_limit(upstream, u32::try_from(rounds).unwrap())).sum();
+    let calls: usize =
+        site.upstreams.iter().map(|upstream| keeps_to_the_limit(upstream, u32::try_from(rounds).unwrap())).sum();
     println!(
         "{} orders answered, {} refused, {} asked for again, {} taken, {} accepted upstream, {uncertain} uncertain, {settled} settled, \
          0 lost, 0 doubled, {calls} calls upstream within their limits",

@@ -17,7 +17,7 @@ async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
 }
 
 async fn attend(store: &AnyStore) -> Attendance {
-    store.attend("same").await.unwrap()
+    store.attend("same", 0).await.unwrap()
 }
 
 /// Ends a gateway's place, as time does.
@@ -39,8 +39,12 @@ async fn gateways_see_each_other_come_and_go() {
     assert!(joined.until > alone.until);
     let told = attend(&first).await;
     assert_eq!((told.gateways, told.otherwise, told.epoch), (2, 0, alone.epoch));
-    assert_eq!(second.attend("other").await.unwrap().otherwise, 1);
+    assert_eq!(second.attend("other", 0).await.unwrap().otherwise, 1);
     assert_eq!(attend(&first).await.otherwise, 1);
+    let heard = second.attend("other", 7).await.unwrap();
+    assert_eq!((heard.rank, heard.words), (1, vec![0]));
+    let heard = first.attend("same", i64::MAX).await.unwrap();
+    assert_eq!((heard.rank, heard.words), (0, vec![7]), "the word that the other left, and not its own");
     second.leave().await.unwrap();
     let left = attend(&first).await;
     assert_eq!((left.gateways, left.epoch), (1, alone.epoch), "it said good-bye");
