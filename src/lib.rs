@@ -11,6 +11,7 @@
 //! | [`store`], [`cache`], [`upstream`], [`config`] | adapters: the ledger's database, rendered statuses, the panels, `providers.toml` |
 //! | [`domain`] | pure code: money, prices, the catalogue, the life of an order |
 //! | [`sandbox`] | a simulated upstream, for trying a configuration and for tests |
+//! | [`redis_link`] | a connection to a Redis that may fail |
 //! | [`task`], [`telemetry`] | background tasks; logs and metrics |
 
 pub mod app;
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod redis_link;
 pub mod sandbox;
 pub mod serve;
 pub mod store;

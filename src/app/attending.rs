@@ -87,11 +87,42 @@ impl App {
         if let Some((at, when)) = attendance.clock {
             self.clock.hear(at, when.into_std());
         }
+        self.tell_cache(&attendance);
         let before = self.attendance.send_replace(attendance);
         metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
         if before.gateways != attendance.gateways {
             tell_of_company(&attendance);
         }
+    }
+
+    /// What the store says of the cache's epoch is all that a shared cache is believed by.
+    pub(super) fn tell_cache(&self, attendance: &Attendance) {
+        if let Some(asked_at) = attendance.asked_at() {
+            self.cache.attended(attendance.epoch, asked_at);
+        }
+    }
+
+    /// Tells a shared cache what it could not be told before, and the other gateways where it can't be told any more.
+    pub(super) async fn settle_cache(self: Arc<Self>) {
+        let Some(debt) = self.cache.settle().await else { return };
+        let asked_at = Instant::now();
+        match self.store.raise_cache_epoch().await {
+            Ok(epoch) => self.cache.repaid(debt, epoch, asked_at),
+            Err(error) => {
+                warn_of!(error, "other gateways may show old statuses until the store can be told; trying on")
+            }
+        }
+    }
+
+    /// Ends this gateway's place, so that the others need not wait for its end. To be said last.
+    ///
+    /// # Errors
+    /// What the store says: the others learn it within seconds.
+    pub async fn leave(&self) -> StoreResult<()> {
+        if self.cache.owes() && self.store.is_shared() {
+            self.store.raise_cache_epoch().await?;
+        }
+        self.store.leave().await
     }
 
     /// Whether other gateways serve the store too.

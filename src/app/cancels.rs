@@ -11,7 +11,7 @@ use super::App;
 use super::auth::Caller;
 use super::cancel_forward::Canceling;
 use super::error::ApiError;
-use super::status::{as_asked, split_ids};
+use super::id_list::{as_asked, split_ids};
 use super::steps::Stepped;
 use crate::domain::ids::{OrderId, ProviderId, Route};
 use crate::domain::order::{CancelWish, Event, Order, State};

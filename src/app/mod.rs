@@ -23,6 +23,7 @@ mod forward;
 mod freeze;
 mod hasten;
 mod hints;
+mod id_list;
 mod online;
 mod pauses;
 mod poll;
@@ -169,7 +170,7 @@ impl App {
             upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
         }
         let started_at = clock.now();
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             store,
             cache: Arc::new(cache),
             clock,
@@ -207,7 +208,9 @@ impl App {
             attendance,
             serving: Mutex::default(),
             followed: Mutex::new(followed),
-        }))
+        });
+        app.tell_cache(&app.attendance.borrow());
+        Ok(app)
     }
 
     /// Takes up what an earlier run left: what it was sending is uncertain now, what it had queued goes on.
@@ -255,6 +258,7 @@ impl App {
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
         if self.store.is_shared() {
             self.repeat(Duration::from_millis(250), &Arc::default(), Self::follow_lists);
+            self.repeat(Duration::from_millis(250), &Arc::default(), Self::settle_cache);
         }
         self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::App;
 use super::auth::Caller;
 use super::error::ApiError;
-use super::status::{as_asked, split_ids};
+use super::id_list::{as_asked, split_ids};
 use crate::domain::ids::{OrderId, RefillId};
 use crate::domain::order::Order;
 use crate::domain::refill::{NewRefill, Refill, RefillEvent, RefillOutcome, RefillState};

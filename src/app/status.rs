@@ -1,6 +1,6 @@
 //! `status`: from the cache, else from the store, never from an upstream.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,48 +8,11 @@ use serde_json::Value;
 
 use super::App;
 use super::auth::Caller;
-use super::error::{ApiError, MAX_IDS};
-use crate::cache::Cached;
-use crate::domain::ids::OrderId;
+use super::error::ApiError;
+use super::id_list::{plain_ids, split_ids};
+use crate::cache::{Cached, Sight};
+use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
-
-/// The IDs of a comma-separated list as they were written, each once, blanks around them trimmed.
-///
-/// # Errors
-/// [`ApiError::TooManyIds`] over [`MAX_IDS`] of them.
-pub(super) fn split_ids(list: &str) -> Result<Vec<&str>, ApiError> {
-    let mut ids: Vec<&str> = Vec::new();
-    let mut seen = HashSet::with_capacity_and_hasher(MAX_IDS, foldhash::fast::RandomState::default());
-    for id in each_id(list) {
-        if seen.insert(id) {
-            ids.push(id);
-        }
-        if ids.len() > MAX_IDS {
-            return Err(ApiError::TooManyIds);
-        }
-    }
-    Ok(ids)
-}
-
-fn each_id(list: &str) -> impl Iterator<Item = &str> {
-    // By bytes: a comma is never part of another character, and to look for a character costs more.
-    let parts = list.as_bytes().split(|byte| *byte == b',').filter_map(|part| std::str::from_utf8(part).ok());
-    parts.map(str::trim).filter(|part| !part.is_empty())
-}
-
-/// Whether these may be of texts that repeat. To sort numbers costs far less than to compare texts, and hardly any
-/// script asks for one order twice.
-fn may_repeat(ids: &[Option<OrderId>]) -> bool {
-    let mut sorted = ids.to_vec();
-    sorted.sort_unstable();
-    sorted.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
-}
-
-/// An ID in a list of answers: a number where it was written as one, else the text.
-pub(super) fn as_asked(id: &str) -> Value {
-    let number = id.bytes().all(|b| b.is_ascii_digit()).then(|| id.parse::<u64>().ok()).flatten();
-    number.map_or_else(|| Value::from(id), Value::from)
-}
 
 impl App {
     pub(super) async fn status(&self, caller: &Caller, order: &str) -> Result<Bytes, ApiError> {
@@ -61,19 +24,14 @@ impl App {
 
     /// One object with every ID that was asked for, under the string it was asked by.
     pub(super) async fn multi_status(&self, caller: &Caller, orders: &str) -> Result<Bytes, ApiError> {
-        let mut asked: Vec<&str> = Vec::with_capacity(MAX_IDS);
-        asked.extend(each_id(orders).take(MAX_IDS.saturating_add(1)));
-        let mut ids: Vec<Option<OrderId>> = asked.iter().map(|text| text.parse().ok()).collect();
-        if asked.len() > MAX_IDS || may_repeat(&ids) {
-            asked = split_ids(orders)?;
-            ids = asked.iter().map(|text| text.parse().ok()).collect();
-        }
-        let known: Vec<OrderId> = ids.iter().copied().flatten().collect();
-        if known.len() == asked.len()
-            && let Some(body) = self.at_hand(caller, &asked, &known)
+        if let Some((asked, ids)) = plain_ids(orders)
+            && let Some(body) = self.at_hand(caller, &asked, &ids)
         {
             return Ok(body);
         }
+        let asked = split_ids(orders)?;
+        let ids: Vec<Option<OrderId>> = asked.iter().map(|text| text.parse().ok()).collect();
+        let known: Vec<OrderId> = ids.iter().copied().flatten().collect();
         let mut found = self.statuses(caller, &known).await?.into_iter();
         let mut body = begin_object(asked.len());
         for (text, id) in asked.iter().zip(ids) {
@@ -84,8 +42,8 @@ impl App {
         Ok(body.into())
     }
 
-    /// The same where all of them are in this process's memory and this client's, as they nearly always are: written
-    /// from there, with no copies in between.
+    /// The same for numbers, each once, where all of them are in this process's memory and this client's, as they nearly
+    /// always are: written from there, with no copies in between.
     fn at_hand(&self, caller: &Caller, asked: &[&str], ids: &[OrderId]) -> Option<Bytes> {
         let old = self.old_before();
         let mut body = begin_object(asked.len());
@@ -107,28 +65,38 @@ impl App {
     /// The statuses of these orders, in their order; nothing for those that are not this client's.
     async fn statuses(&self, caller: &Caller, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, ApiError> {
         let client = caller.client.id;
+        let sight = self.cache.sight();
         let mut found = self.cache.get_many(client, ids).await;
         let absent = |(id, entry): (&OrderId, &Option<Cached>)| entry.is_none().then_some(*id);
         let missing: Vec<OrderId> = ids.iter().zip(&found).filter_map(absent).collect();
         if !missing.is_empty() {
-            let read = self.store.orders_of(client, &missing).await?;
+            let read = match self.store.orders_of(client, &missing).await {
+                Ok(read) => read,
+                Err(error) => return self.last_known(client, ids).await.ok_or(error.into()),
+            };
             let read: HashMap<OrderId, Cached> = read.iter().map(|order| (order.id, self.cached(order))).collect();
             for (id, entry) in ids.iter().zip(&mut found) {
                 *entry = entry.take().or_else(|| read.get(id).cloned());
             }
-            self.keep(read.into_iter().collect()).await;
+            self.keep(sight, read.into_iter().collect()).await;
         }
         self.note_interest(ids, &found);
         Ok(found)
     }
 
-    async fn keep(&self, read: Vec<(OrderId, Cached)>) {
+    /// While the store is away nothing changes: what is held of all of them is as good as its word.
+    async fn last_known(&self, client: ClientId, ids: &[OrderId]) -> Option<Vec<Option<Cached>>> {
+        let found = self.cache.last_known(client, ids).await;
+        found.iter().all(Option::is_some).then_some(found)
+    }
+
+    async fn keep(&self, sight: Sight, read: Vec<(OrderId, Cached)>) {
         if self.cache.is_shared() {
             // Nobody waits for Redis twice.
             let cache = Arc::clone(&self.cache);
-            drop(self.tasks.spawn(async move { cache.put(read).await }));
+            drop(self.tasks.spawn(async move { cache.put(sight, read).await }));
         } else {
-            self.cache.put(read).await;
+            self.cache.put(sight, read).await;
         }
     }
 
@@ -145,7 +113,7 @@ impl App {
     }
 }
 
-/// What is said of an order that is another client's or does not exist.
+/// What is said of an order that is another client's or does not exist: [`ApiError::OrderUnknown`].
 const UNKNOWN: &[u8] = br#"{"error":"Incorrect order ID"}"#;
 
 fn begin_object(orders: usize) -> Vec<u8> {
@@ -178,19 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_comes_back_as_it_was_asked() {
-        for (text, wanted) in
-            [("7", "7"), ("99999999999", "99999999999"), ("x1", "\"x1\""), ("-1", "\"-1\""), ("+1", "\"+1\"")]
-        {
-            assert_eq!(as_asked(text).to_string(), wanted);
-        }
-    }
-
-    #[test]
-    fn ids_are_split_trimmed_and_limited() {
-        assert_eq!(split_ids(" 1, 2 ,,x,2").unwrap(), ["1", "2", "x"]);
-        let list = |count: usize| (1..=count).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
-        assert_eq!(split_ids(&list(100)).unwrap().len(), 100);
-        assert_eq!(split_ids(&list(101)), Err(ApiError::TooManyIds));
+    fn what_is_unknown_is_told_in_the_words_for_one() {
+        assert_eq!(serde_json::from_slice::<Value>(UNKNOWN).unwrap(), ApiError::OrderUnknown.to_json());
     }
 }

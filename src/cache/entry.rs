@@ -24,6 +24,14 @@ pub(super) fn encode(cached: &Cached) -> Vec<u8> {
     bytes
 }
 
+/// Holds the place of an entry of that version, and is none.
+pub(super) fn version_only(version: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(9);
+    bytes.put_u8(FORM);
+    bytes.put_u64(version);
+    bytes
+}
+
 /// Nothing for an entry that this program did not write.
 pub(super) fn decode(bytes: &[u8]) -> Option<Cached> {
     let (form, rest) = bytes.split_first()?;
@@ -64,6 +72,13 @@ mod tests {
         fn anything_else_is_nothing(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let read = decode(&bytes);
             prop_assert_eq!(read.is_some(), bytes.len() >= 25 && bytes.first() == Some(&b'1'));
+        }
+
+        #[test]
+        fn a_version_alone_begins_as_its_entry_does_and_is_none(version: u64) {
+            let cached = Cached { owner: ClientId(1), version, polled_at: None, body: Body::from("{}") };
+            prop_assert!(encode(&cached).starts_with(&version_only(version)));
+            prop_assert_eq!(decode(&version_only(version)), None);
         }
 
         #[test]

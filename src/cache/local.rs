@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Cached, KEPT_FOR};
+use super::Cached;
 use crate::domain::ids::{ClientId, OrderId};
 
 /// What an entry takes up with a body of the usual length.
@@ -23,6 +24,8 @@ struct Entries {
     held: Vec<Held>,
     weight: usize,
     max_weight: usize,
+    /// How long an entry is believed.
+    kept_for: Duration,
     /// The next entry that may have to leave.
     hand: usize,
 }
@@ -42,21 +45,29 @@ impl std::fmt::Debug for Local {
 }
 
 impl Local {
-    pub(super) fn new(max_bytes: u64) -> Self {
+    pub(super) fn new(max_bytes: u64, kept_for: Duration) -> Self {
         Self(RwLock::new(Entries {
             places: HashMap::default(),
             held: Vec::new(),
             weight: 0,
             max_weight: usize::try_from(max_bytes).unwrap_or(usize::MAX),
+            kept_for,
             hand: 0,
         }))
     }
 
     /// Shows each of these to `each`, in their order, if all of them are held and this client's.
-    pub(super) fn show(&self, owner: ClientId, ids: &[OrderId], mut each: impl FnMut(&Cached)) -> bool {
+    pub(super) fn show(&self, owner: ClientId, ids: &[OrderId], each: impl FnMut(&Cached)) -> bool {
         let now = Instant::now();
         let entries = self.read();
-        ids.iter().all(|id| entries.fresh(*id, now).filter(|cached| cached.owner == owner).map(&mut each).is_some())
+        // All are looked up before the first is shown: the processor then waits for many of them at a time.
+        let mut found = Vec::with_capacity(ids.len());
+        found.extend(ids.iter().map_while(|id| entries.fresh(*id, now).filter(|cached| cached.owner == owner)));
+        let all = found.len() == ids.len();
+        if all {
+            found.into_iter().for_each(each);
+        }
+        all
     }
 
     pub(super) fn get_many(&self, ids: &[OrderId]) -> Vec<Option<Cached>> {
@@ -66,8 +77,8 @@ impl Local {
     }
 
     pub(super) fn put(&self, new: Vec<(OrderId, Cached)>) {
-        let until = Instant::now() + KEPT_FOR;
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + entries.kept_for;
         for (id, cached) in new {
             entries.put(Held { id, cached, until, stays: false });
         }

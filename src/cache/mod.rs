@@ -4,25 +4,32 @@
 //! one client, and an entry is never replaced by one of an older version of its order.
 
 mod body;
-mod breaker;
 mod entry;
 mod local;
 mod shared;
+mod trust;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::domain::ids::{ClientId, OrderId};
 use crate::domain::time::Timestamp;
+use crate::redis_link::BadAddress;
 use crate::telemetry::CacheMeter;
 
 pub use body::Body;
-pub use shared::SharedOptions;
+pub use shared::{SharedOptions, probe};
+pub use trust::{Debt, Sight};
 
 /// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.
 const KEPT_FOR: Duration = Duration::from_secs(600);
+
+/// The same where nobody says what other processes change.
+const HEARSAY_KEPT_FOR: Duration = Duration::from_secs(2);
 
 /// The status of an order as its client is shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +48,11 @@ pub struct Cached {
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The URL, which is a secret and so is not shown.
-    #[error("cache.url is no address of a Redis: expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")]
-    BadUrl,
+    #[error("cache.url: {0}")]
+    BadUrl(#[from] BadAddress),
+    /// No epoch can be drawn.
+    #[error("the machine gives no random bytes ({0})")]
+    NoRandom(String),
 }
 
 /// Rendered statuses, and how often they were found.
@@ -65,21 +75,45 @@ impl Cache {
     /// In this process, in `max_bytes` of memory at most.
     #[must_use]
     pub fn local(max_bytes: u64) -> Self {
-        Self { place: Place::Local(local::Local::new(max_bytes)), meter: CacheMeter::default() }
+        Self::of(Place::Local(local::Local::new(max_bytes, KEPT_FOR)))
     }
 
-    /// In the Redis at `url`, which need not be there yet. `store_id` keeps apart what gateways with different
-    /// stores hold in one Redis. Must be called within the runtime.
+    /// The same for one of several gateways, which hears nothing of what the others change: it believes what it holds for
+    /// two seconds at most.
+    #[must_use]
+    pub fn local_of_several(max_bytes: u64) -> Self {
+        Self::of(Place::Local(local::Local::new(max_bytes, HEARSAY_KEPT_FOR)))
+    }
+
+    /// In the Redis at `url`, which need not be there yet, for a gateway that is alone on its store. What was held before
+    /// this start is not believed: orders may have been settled while no gateway ran. `store_id` keeps apart what
+    /// gateways with different stores hold in one Redis. Must be called within the runtime.
     ///
     /// # Errors
-    /// [`CacheError::BadUrl`]
-    pub fn shared(url: &str, store_id: &str, options: SharedOptions) -> Result<Self, CacheError> {
-        let shared = shared::Shared::new(url, store_id, options)?;
-        Ok(Self { place: Place::Shared(Box::new(shared)), meter: CacheMeter::default() })
+    /// [`CacheError`]
+    pub fn shared(url: &str, store_id: &str, options: &SharedOptions) -> Result<Self, CacheError> {
+        let epoch = getrandom::u64().map_err(|error| CacheError::NoRandom(error.to_string()))?;
+        // Room to count up from it.
+        let trust = trust::Trust::alone(i64::try_from(epoch >> 2).unwrap_or_default());
+        Ok(Self::of(Place::Shared(Box::new(shared::Shared::new(url, store_id, options, trust)?))))
+    }
+
+    /// The same for one of several gateways on one store, which see what the others put there. Nothing is believed
+    /// before the first [`Cache::attended`].
+    ///
+    /// # Errors
+    /// [`CacheError`]
+    pub fn shared_by_several(url: &str, store_id: &str, options: &SharedOptions) -> Result<Self, CacheError> {
+        let trust = trust::Trust::among_several();
+        Ok(Self::of(Place::Shared(Box::new(shared::Shared::new(url, store_id, options, trust)?))))
+    }
+
+    fn of(place: Place) -> Self {
+        Self { place, meter: CacheMeter::default() }
     }
 
     /// Shows each of these orders' statuses to `each`, in their order, if all of them are held in this process and are
-    /// this client's; gives whether they are. `each` may have seen some where they are not.
+    /// this client's; gives whether they are.
     pub fn show_at_hand(&self, owner: ClientId, ids: &[OrderId], each: impl FnMut(&Cached)) -> bool {
         let all = match &self.place {
             Place::Local(local) => local.show(owner, ids, each),
@@ -111,27 +145,87 @@ impl Cache {
         found
     }
 
+    /// What is held of these orders where the store can't be asked, for one of several gateways: the store is not there
+    /// to say whether another gateway knows better. Nothing for those that are not held or are another client's.
+    pub async fn last_known(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
+        let mut found = match &self.place {
+            Place::Local(_) => Vec::new(),
+            Place::Shared(shared) => shared.last_known(ids).await.unwrap_or_default(),
+        };
+        found.resize(ids.len(), None);
+        for entry in &mut found {
+            entry.take_if(|entry| entry.owner != owner);
+        }
+        found
+    }
+
     /// Whether it is another process's, which has to be waited for.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         matches!(self.place, Place::Shared(_))
     }
 
-    /// Holds these, as they were read; not where a newer version is held.
-    pub async fn put(&self, entries: Vec<(OrderId, Cached)>) {
+    /// To be taken before the store is read, for [`Cache::put`].
+    #[must_use]
+    pub fn sight(&self) -> Sight {
         match &self.place {
-            Place::Local(local) => local.put(entries),
-            // What is not held is a miss, and the operator was told.
-            Place::Shared(shared) => drop(shared.put(&entries).await),
+            Place::Local(_) => Sight(0),
+            Place::Shared(shared) => shared.sight(),
         }
     }
 
-    /// The same for orders that have just changed: what is held of them is not believed any more, even where the
-    /// shared cache can't be told now.
+    /// Holds these, as they were read after `sight`; not where a newer version is held.
+    pub async fn put(&self, sight: Sight, entries: Vec<(OrderId, Cached)>) {
+        match &self.place {
+            Place::Local(local) => local.put(entries),
+            // What is not held is a miss, and the operator was told.
+            Place::Shared(shared) => drop(shared.put(sight, &entries).await),
+        }
+    }
+
+    /// The same for orders that have just changed, and are written: what is held of them is not believed any more, even
+    /// where the shared cache can't be told now.
     pub async fn changed(&self, entries: Vec<(OrderId, Cached)>) {
         match &self.place {
             Place::Local(local) => local.put(entries),
             Place::Shared(shared) => shared.changed(&entries).await,
+        }
+    }
+
+    // === Several gateways on one Redis ===
+
+    /// The store says that this is the epoch, to a question asked at `asked_at`. To be called twice a second: what is
+    /// held is believed for two seconds from the question on.
+    pub fn attended(&self, epoch: i64, asked_at: Instant) {
+        if let Place::Shared(shared) = &self.place {
+            shared.attended(epoch, asked_at);
+        }
+    }
+
+    /// Tells the shared cache what it could not be told when it happened. Gives what it can't be told any more: then the
+    /// epoch has to be raised in the store at once, and [`Cache::repaid`] called, or other gateways go on showing what
+    /// was before. To be called four times a second.
+    pub async fn settle(&self) -> Option<Debt> {
+        match &self.place {
+            Place::Local(_) => None,
+            Place::Shared(shared) => shared.settle().await,
+        }
+    }
+
+    /// The epoch was raised to `epoch`, by a request to the store that was sent at `asked_at`, after `debt` was given.
+    pub fn repaid(&self, debt: Debt, epoch: i64, asked_at: Instant) {
+        if let Place::Shared(shared) = &self.place {
+            shared.repaid(debt, epoch, asked_at);
+        }
+    }
+
+    /// Whether the other gateways may go on showing what this one has changed, should it end now: then the epoch has to
+    /// be raised first. To be asked after its last change.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        match &self.place {
+            Place::Local(_) => false,
+            Place::Shared(shared) => shared.owes(),
         }
     }
 }

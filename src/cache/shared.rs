@@ -1,40 +1,38 @@
-//! The cache of several gateways: a Redis, which may be slow, gone or restarted at any time.
+//! The cache in a Redis, of one gateway or of several.
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::IntoConnectionInfo;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
+use super::trust::{Belief, Debt, Sight, Trust};
 use super::{CacheError, Cached, KEPT_FOR, entry};
 use crate::domain::ids::OrderId;
+use crate::redis_link::{RedisLink, Trouble};
 
 /// Sets each key unless it holds a newer version. What is there and no entry of ours, of whatever type, is replaced.
+/// Where there is no room, what is there is deleted: it may be older. Gives the error then.
 const PUT: &str = r"
+local full
 for i, key in ipairs(KEYS) do
   local old, new = redis.pcall('GETRANGE', key, 0, 8), ARGV[i + 1]:sub(1, 9)
   if type(old) ~= 'string' or #old < 9 or old:sub(1, 1) ~= new:sub(1, 1) or old <= new then
-    redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1])
+    local set = redis.pcall('SET', key, ARGV[i + 1], 'PX', ARGV[1])
+    if set.err then
+      redis.call('DEL', key)
+      full = set.err
+    end
   end
-end";
+end
+return full";
 
-/// Changes that Redis could not be told of, at most; beyond it, nothing is believed until all it holds is gone.
-const MAX_OWED: usize = 100_000;
-/// Entries deleted in one call.
-const DELETE_BATCH: usize = 1000;
-
-/// A connection whose other end acknowledges nothing for so long is given up; time-outs alone would keep it.
-const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Orders that Redis is told of in one call.
+const BATCH: usize = 1000;
 
 /// How a Redis is used.
 #[derive(Debug, Clone)]
 pub struct SharedOptions {
-    /// For a connection and for an answer: no request waits longer for its status.
+    /// For an answer: no request waits longer for its status.
     pub timeout: Duration,
 }
 
@@ -44,149 +42,169 @@ impl Default for SharedOptions {
     }
 }
 
-/// A Redis that answered nothing of use; the operator was told.
+/// Nothing of use can be had; the operator was told.
 #[derive(Debug)]
 pub(super) struct Unavailable;
 
 /// See the module's words.
+#[derive(Debug)]
 pub struct Shared {
-    connection: ConnectionManager,
-    prefix: String,
-    timeout: Duration,
-    breaker: Breaker,
-    owed: Mutex<Owed>,
-}
-
-/// Changes that Redis was not told of: what it holds of these orders is not believed until it is deleted.
-#[derive(Debug, Default)]
-struct Owed {
-    /// With the number of the change: only a deletion after it settles it, not one under way since before.
-    orders: HashMap<OrderId, u64>,
-    changes: u64,
-    distrust_to: Option<Instant>,
-}
-
-/// The connection's own words would show the URL.
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("prefix", &self.prefix).finish_non_exhaustive()
-    }
+    link: RedisLink,
+    store_id: String,
+    trust: Mutex<Trust>,
 }
 
 impl Shared {
-    pub(super) fn new(url: &str, store_id: &str, options: SharedOptions) -> Result<Self, CacheError> {
-        let tcp = TcpSettings::default().set_user_timeout(DEAD_AFTER);
-        let info = url.into_connection_info().map_err(|_| CacheError::BadUrl)?.set_tcp_settings(tcp);
-        let client = redis::Client::open(info).map_err(|_| CacheError::BadUrl)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.timeout))
-            // Each call has a limit of its own, which holds for the wait for a connection too.
-            .set_response_timeout(None)
-            .set_number_of_retries(0)
-            .set_pipeline_buffer_size(1024);
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| CacheError::BadUrl)?;
-        Ok(Self {
-            connection,
-            prefix: format!("tollgate:{store_id}:status:"),
-            timeout: options.timeout,
-            breaker: Breaker::default(),
-            owed: Mutex::default(),
-        })
+    pub(super) fn new(url: &str, store_id: &str, options: &SharedOptions, trust: Trust) -> Result<Self, CacheError> {
+        let link = RedisLink::new(url, options.timeout)?;
+        Ok(Self { link, store_id: store_id.to_owned(), trust: Mutex::new(trust) })
+    }
+
+    pub(super) fn sight(&self) -> Sight {
+        Sight(self.trust().epoch())
     }
 
     pub(super) async fn get_many(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
+        let belief = self.trust().belief(Instant::now());
+        let epoch = match belief {
+            Belief::None => return Err(Unavailable),
+            Belief::Young => return Ok(vec![None; ids.len()]),
+            Belief::In(_) if ids.is_empty() => return Ok(Vec::new()),
+            Belief::In(epoch) => epoch,
+        };
+        let found = self.look(ids, epoch).await?;
+        // The answer may have waited for longer than it is worth.
+        let is_believed = self.trust().belief(Instant::now()) == Belief::In(epoch);
+        if is_believed { Ok(found) } else { Err(Unavailable) }
+    }
+
+    /// The same by an epoch that nobody vouches for any more.
+    pub(super) async fn last_known(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
+        let epoch = {
+            let trust = self.trust();
+            if trust.is_unsure() {
+                return Err(Unavailable);
+            }
+            trust.epoch()
+        };
+        self.look(ids, epoch).await
+    }
+
+    async fn look(&self, ids: &[OrderId], epoch: i64) -> Result<Vec<Option<Cached>>, Unavailable> {
         // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
-        let deadline = self.deadline();
-        self.settle_owed(deadline).await?;
+        let deadline = self.link.deadline();
+        self.tell_owed(deadline).await?;
         let mut command = redis::cmd("MGET");
         for id in ids {
-            command.arg(self.key(*id));
+            command.arg(self.key(epoch, *id));
         }
         let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
-        let owed = self.owed();
+        let trust = self.trust();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
-            value.filter(|_| !owed.orders.contains_key(id)).and_then(|bytes| entry::decode(&bytes))
+            value.filter(|_| !trust.owes(*id)).and_then(|bytes| entry::decode(&bytes))
         };
         Ok(values.into_iter().zip(ids).map(believed).collect())
     }
 
-    pub(super) async fn put(&self, entries: &[(OrderId, Cached)]) -> Result<(), Unavailable> {
-        if entries.is_empty() {
+    pub(super) async fn put(&self, sight: Sight, entries: &[(OrderId, Cached)]) -> Result<(), Unavailable> {
+        if entries.is_empty() || self.trust().belief(Instant::now()) != Belief::In(sight.0) {
             return Ok(());
         }
-        let deadline = self.deadline();
-        self.settle_owed(deadline).await?;
-        let mut command = redis::cmd("EVAL");
-        command.arg(PUT).arg(entries.len());
-        for (id, _) in entries {
-            command.arg(self.key(*id));
-        }
-        command.arg(millis(KEPT_FOR));
-        for (_, cached) in entries {
-            command.arg(entry::encode(cached));
-        }
-        self.ask(&command, deadline).await
+        let deadline = self.link.deadline();
+        self.tell_owed(deadline).await?;
+        let entries = entries.iter().map(|(id, cached)| (*id, entry::encode(cached))).collect::<Vec<_>>();
+        self.set(sight.0, &entries, deadline).await
     }
 
     pub(super) async fn changed(&self, entries: &[(OrderId, Cached)]) {
-        if self.put(entries).await.is_err() {
-            self.owed().add(entries.iter().map(|(id, _)| *id));
+        if entries.is_empty() {
+            return;
+        }
+        let versions = || entries.iter().map(|(id, cached)| (*id, cached.version));
+        let epoch = {
+            let mut trust = self.trust();
+            trust.telling(versions(), Instant::now());
+            trust.epoch()
+        };
+        let encoded = entries.iter().map(|(id, cached)| (*id, entry::encode(cached))).collect::<Vec<_>>();
+        if self.set(epoch, &encoded, self.link.deadline()).await.is_err() {
+            self.trust().missed(versions(), Instant::now());
         }
     }
 
-    /// Deletes what Redis holds of orders whose change it was not told of.
-    async fn settle_owed(&self, deadline: Instant) -> Result<(), Unavailable> {
+    /// See [`super::Cache::attended`].
+    pub(super) fn attended(&self, epoch: i64, asked_at: Instant) {
+        self.trust().attended(epoch, asked_at, Instant::now());
+    }
+
+    /// See [`super::Cache::settle`].
+    pub(super) async fn settle(&self) -> Option<Debt> {
+        let deadline = self.link.deadline();
+        let answers = if self.trust().is_unsure() {
+            self.ask::<()>(&redis::cmd("PING"), deadline).await.is_ok()
+        } else {
+            self.tell_owed(deadline).await.is_ok()
+        };
+        self.trust().debt(answers, Instant::now())
+    }
+
+    /// See [`super::Cache::owes`].
+    pub(super) fn owes(&self) -> bool {
+        self.trust().owes_anything()
+    }
+
+    /// See [`super::Cache::repaid`].
+    pub(super) fn repaid(&self, debt: Debt, epoch: i64, asked_at: Instant) {
+        self.trust().repaid(debt, epoch, asked_at, Instant::now());
+    }
+
+    /// Tells Redis the version of each order whose change it was not told of: whatever is older has no place then, also
+    /// where it comes later.
+    async fn tell_owed(&self, deadline: Instant) -> Result<(), Unavailable> {
         loop {
-            let batch = {
-                let owed = self.owed();
-                if owed.distrusts() {
-                    return Err(Unavailable);
-                }
-                owed.orders.iter().map(|(id, number)| (*id, *number)).take(DELETE_BATCH).collect::<Vec<_>>()
+            let (owed, epoch) = {
+                let trust = self.trust();
+                (trust.some_owed(BATCH), trust.epoch())
             };
-            if batch.is_empty() {
+            if owed.is_empty() {
                 return Ok(());
             }
-            let mut command = redis::cmd("DEL");
-            for (id, _) in &batch {
-                command.arg(self.key(*id));
-            }
-            let () = self.ask(&command, deadline).await?;
-            let mut owed = self.owed();
-            for (id, number) in batch {
-                if owed.orders.get(&id) == Some(&number) {
-                    owed.orders.remove(&id);
-                }
-            }
+            let versions = owed.iter().map(|owed| (owed.id, entry::version_only(owed.version))).collect::<Vec<_>>();
+            self.set(epoch, &versions, deadline).await?;
+            self.trust().told(&owed, epoch);
         }
     }
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+    async fn set(&self, epoch: i64, values: &[(OrderId, Vec<u8>)], deadline: Instant) -> Result<(), Unavailable> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(PUT).arg(values.len());
+        for (id, _) in values {
+            command.arg(self.key(epoch, *id));
+        }
+        let kept_for = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(u64::MAX);
+        command.arg(kept_for);
+        for (_, value) in values {
+            command.arg(value);
+        }
+        let full: Option<String> = self.ask(&command, deadline).await?;
+        if full.is_some() && self.link.tells_refusal() {
+            tell_refused("it has no room (maxmemory)");
+        }
+        Ok(())
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd, deadline: Instant) -> Result<T, Unavailable> {
-        if !self.breaker.admits() {
-            return Err(Unavailable);
-        }
-        let mut connection = self.connection.clone();
-        let error = match within(deadline, self.timeout, command.query_async(&mut connection)).await {
-            Ok(answer) => {
-                self.breaker.succeeded();
-                return Ok(answer);
-            }
-            Err(error) => error,
+        let trouble = match self.link.ask(command, deadline).await {
+            Ok(answer) => return Ok(answer),
+            Err(trouble) => trouble,
         };
-        match error {
-            Failure::Refused(error) if self.breaker.refused() => tracing::warn!(
-                %error,
-                "the cache (cache.url) does not do what it is asked to; what it lacks comes from the store"
-            ),
-            Failure::NoAnswer(error) if self.breaker.failed() => tracing::warn!(
-                %error,
+        if let Trouble::Lost { .. } = trouble {
+            self.trust().lost(Instant::now());
+        }
+        match trouble {
+            Trouble::Refused { why: Some(why) } => tell_refused(&why),
+            Trouble::Silent { why: Some(why) } | Trouble::Lost { why: Some(why) } => tracing::warn!(
+                error = %why,
                 "the cache (cache.url) does not answer; statuses come from the store until it does"
             ),
             _ => {}
@@ -194,57 +212,41 @@ impl Shared {
         Err(Unavailable)
     }
 
-    fn key(&self, id: OrderId) -> String {
-        format!("{}{id}", self.prefix)
+    fn key(&self, epoch: i64, id: OrderId) -> String {
+        format!("tollgate:{}:{epoch:x}:status:{id}", self.store_id)
     }
 
-    fn owed(&self) -> std::sync::MutexGuard<'_, Owed> {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Owed {
-    fn add(&mut self, ids: impl Iterator<Item = OrderId>) {
-        self.changes = self.changes.wrapping_add(1);
-        self.orders.extend(ids.map(|id| (id, self.changes)));
-        if self.orders.len() > MAX_OWED {
-            self.orders = HashMap::new();
-            self.distrust_to = Some(Instant::now() + KEPT_FOR);
-        }
-    }
-
-    fn distrusts(&self) -> bool {
-        self.distrust_to.is_some_and(|until| Instant::now() < until)
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why a command brought nothing, in words for the operator.
-enum Failure {
-    /// Redis is there, and says no: it is full, or still loading.
-    Refused(String),
-    /// Nothing came, or nothing that is an answer.
-    NoAnswer(String),
-}
-
-/// The answer by the `deadline`, which is set by `timeout`, or a word on why not. Redis errors may show the URL and with it a password, so
-/// only their kind is told.
-async fn within<T>(
-    deadline: Instant,
-    timeout: Duration,
-    answer: impl Future<Output = redis::RedisResult<T>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout_at(deadline, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) if error.is_timeout() => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
-        Ok(Err(error)) if error.is_connection_refusal() => Err(Failure::NoAnswer("connection refused".to_owned())),
-        Ok(Err(error)) => Err(match error.code() {
-            Some(code) => Failure::Refused(format!("{:?}, {code}", error.kind())),
-            None => Failure::NoAnswer(format!("{:?}", error.kind())),
-        }),
-        Err(_) => Err(Failure::NoAnswer(format!("no answer within {timeout:?}"))),
+/// Whether the Redis at `url` does what a cache asks of it, within `timeout`.
+///
+/// # Errors
+/// Why not, for the operator.
+pub async fn probe(url: &str, timeout: Duration) -> Result<(), String> {
+    let link = RedisLink::new(url, timeout).map_err(|error| error.to_string())?;
+    let why = |trouble: Trouble| trouble.why().unwrap_or("no answer").to_owned();
+    let random = getrandom::u64().map_err(|error| error.to_string())?;
+    let key = format!("tollgate:check:{random:x}");
+    let mut put = redis::cmd("EVAL");
+    put.arg(PUT).arg(1).arg(&key).arg(1000).arg(entry::version_only(1));
+    if let Some(full) = link.ask::<Option<String>>(&put, link.deadline()).await.map_err(why)? {
+        return Err(format!("it takes nothing in: {full}"));
     }
+    let mut get = redis::cmd("MGET");
+    get.arg(&key);
+    let held: Vec<Option<Vec<u8>>> = link.ask(&get, link.deadline()).await.map_err(why)?;
+    if held != [Some(entry::version_only(1))] {
+        return Err("what was put there a moment ago is not there".to_owned());
+    }
+    Ok(())
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn tell_refused(why: &str) {
+    tracing::warn!(
+        error = %why,
+        "the cache (cache.url) does not do what it is asked to; what it lacks comes from the store"
+    );
 }

@@ -1,6 +1,8 @@
 //! What both caches promise, and what the shared one does while its Redis misbehaves. A real redis-server is
 //! started on a free port.
 
+mod several;
+
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -24,6 +26,10 @@ fn cached(version: u64) -> Cached {
     }
 }
 
+async fn put(cache: &Cache, entries: Vec<(OrderId, Cached)>) {
+    cache.put(cache.sight(), entries).await;
+}
+
 async fn version(cache: &Cache, number: i64) -> Option<u64> {
     let [found] = cache.get_many(OWNER, &[id(number)]).await.try_into().unwrap();
     found.map(|cached| cached.version)
@@ -32,19 +38,23 @@ async fn version(cache: &Cache, number: i64) -> Option<u64> {
 /// A redis-server that ends with the test.
 struct Redis {
     port: u16,
+    folder: tempfile::TempDir,
     child: Child,
 }
 
 impl Redis {
     async fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { port, child: Self::run(port).await }
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::run(port, folder.path()).await;
+        Self { port, folder, child }
     }
 
-    async fn run(port: u16) -> Child {
+    async fn run(port: u16, folder: &std::path::Path) -> Child {
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--dir", "/tmp", "--requirepass", "pass-w0rd"])
+            .args(["--requirepass", "pass-w0rd", "--dir"])
+            .arg(folder)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -63,7 +73,7 @@ impl Redis {
     }
 
     fn cache_of(&self, store: &str, timeout: Duration) -> Cache {
-        Cache::shared(&self.url(), store, SharedOptions { timeout }).unwrap()
+        Cache::shared(&self.url(), store, &SharedOptions { timeout }).unwrap()
     }
 
     async fn kill(&mut self) {
@@ -71,7 +81,7 @@ impl Redis {
     }
 
     async fn restart(&mut self) {
-        self.child = Self::run(self.port).await;
+        self.child = Self::run(self.port, self.folder.path()).await;
     }
 
     async fn signal(&self, signal: &str) {
@@ -92,23 +102,23 @@ async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
 async fn keeps_its_promises(cache: &Cache) {
     assert_eq!(cache.get_many(OWNER, &[]).await, []);
     let never_polled = Cached { polled_at: None, body: "\u{0}\r\n{}".into(), ..cached(1) };
-    cache.put(vec![]).await;
-    cache.put(vec![(id(1), cached(5)), (id(2), never_polled.clone())]).await;
+    put(cache, vec![]).await;
+    put(cache, vec![(id(1), cached(5)), (id(2), never_polled.clone())]).await;
     let found = cache.get_many(OWNER, &[id(2), id(9), id(1), id(1)]).await;
     assert_eq!(found, [Some(never_polled), None, Some(cached(5)), Some(cached(5))]);
 
     assert_eq!(cache.get_many(ClientId(8), &[id(1), id(2)]).await, [None, None], "another client's");
 
-    cache.put(vec![(id(1), cached(4))]).await;
+    put(cache, vec![(id(1), cached(4))]).await;
     assert_eq!(version(cache, 1).await, Some(5), "never an older one");
-    cache.put(vec![(id(1), cached(300))]).await;
+    put(cache, vec![(id(1), cached(300))]).await;
     assert_eq!(version(cache, 1).await, Some(300), "versions are numbers");
     let polled_again = Cached { polled_at: Some(Timestamp::from_millis(1_800_000_000_000)), ..cached(300) };
-    cache.put(vec![(id(1), polled_again.clone())]).await;
+    put(cache, vec![(id(1), polled_again.clone())]).await;
     assert_eq!(cache.get_many(OWNER, &[id(1)]).await, [Some(polled_again)], "the same one anew");
 
     cache.changed(vec![(id(1), cached(301)), (id(3), cached(2))]).await;
-    cache.put(vec![(id(1), cached(300)), (id(3), cached(1))]).await;
+    put(cache, vec![(id(1), cached(300)), (id(3), cached(1))]).await;
     assert_eq!(version(cache, 1).await, Some(301), "who read it before the change comes too late");
     assert_eq!(version(cache, 3).await, Some(2), "also where nothing was held");
 }
@@ -126,7 +136,7 @@ async fn the_shared_one_keeps_its_promises() {
 
 #[tokio::test]
 async fn the_local_one_is_bounded() {
-    let local = local::Local::new(100_000);
+    let local = local::Local::new(100_000, KEPT_FOR);
     for number in 1..2000 {
         local.put(vec![(id(number), Cached { body: vec![b'x'; 1000][..].into(), ..cached(1) })]);
     }
@@ -137,7 +147,7 @@ async fn the_local_one_is_bounded() {
 
 #[tokio::test]
 async fn what_is_put_again_stays_longer() {
-    let local = local::Local::new(10 * 256);
+    let local = local::Local::new(10 * 256, KEPT_FOR);
     for number in 1..=10 {
         local.put(vec![(id(number), cached(1))]);
     }
@@ -157,7 +167,8 @@ async fn what_is_put_again_stays_longer() {
 #[tokio::test]
 async fn only_all_that_is_ones_own_is_shown() {
     let cache = Cache::local(1 << 20);
-    cache.put(vec![(id(1), cached(5)), (id(2), Cached { owner: ClientId(8), ..cached(6) }), (id(3), cached(7))]).await;
+    put(&cache, vec![(id(1), cached(5)), (id(2), Cached { owner: ClientId(8), ..cached(6) }), (id(3), cached(7))])
+        .await;
     let mut versions = Vec::new();
     assert!(cache.show_at_hand(OWNER, &[id(3), id(1)], |cached| versions.push(cached.version)));
     assert_eq!(versions, [7, 5]);
@@ -166,33 +177,51 @@ async fn only_all_that_is_ones_own_is_shown() {
 }
 
 #[tokio::test]
-async fn gateways_share_one_redis() {
+async fn each_start_and_each_store_begins_with_nothing() {
     let redis = Redis::start().await;
-    let (one, other) = (redis.cache(), redis.cache());
-    let stranger = redis.cache_of("another store", Duration::from_secs(1));
-    one.put(vec![(id(1), cached(5))]).await;
-    assert_eq!(version(&other, 1).await, Some(5));
-    assert_eq!(version(&stranger, 1).await, None, "of another store's order 1");
-    other.changed(vec![(id(1), cached(6))]).await;
-    assert_eq!(version(&one, 1).await, Some(6));
+    let cache = redis.cache();
+    put(&cache, vec![(id(1), cached(5))]).await;
+    assert_eq!(version(&cache, 1).await, Some(5));
+    assert_eq!(version(&redis.cache(), 1).await, None, "from before this start");
+    assert_eq!(version(&redis.cache_of("another store", Duration::from_secs(1)), 1).await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_with_old_news_is_not_believed() {
+    let mut redis = Redis::start().await;
+    let cache = redis.cache();
+    put(&cache, vec![(id(1), cached(1)), (id(2), cached(1))]).await;
+    let _: String = command(&redis, &["SAVE"]).await;
+    cache.changed(vec![(id(1), cached(2))]).await;
+    assert_eq!(version(&cache, 1).await, Some(2));
+    redis.kill().await;
+    redis.restart().await;
+    assert_eq!(command::<i64>(&redis, &["DBSIZE"]).await, 2, "its old copy is there");
+    eventually("it is in use again", async || {
+        assert_eq!(version(&cache, 1).await, None, "what it was told last is lost");
+        put(&cache, vec![(id(2), cached(1))]).await;
+        version(&cache, 2).await == Some(1)
+    })
+    .await;
+    assert_eq!(version(&cache, 1).await, None);
 }
 
 #[tokio::test]
 async fn a_redis_that_ends_and_returns() {
     let mut redis = Redis::start().await;
     let cache = redis.cache();
-    cache.put(vec![(id(1), cached(1))]).await;
+    put(&cache, vec![(id(1), cached(1))]).await;
     assert_eq!(version(&cache, 1).await, Some(1));
     redis.kill().await;
     let began = Instant::now();
     for _ in 0..200 {
         assert_eq!(version(&cache, 1).await, None);
-        cache.put(vec![(id(1), cached(2))]).await;
+        put(&cache, vec![(id(1), cached(2))]).await;
     }
     assert!(began.elapsed() < Duration::from_secs(3), "{:?} for 400 calls", began.elapsed());
     redis.restart().await;
     eventually("it is in use again", async || {
-        cache.put(vec![(id(1), cached(3))]).await;
+        put(&cache, vec![(id(1), cached(3))]).await;
         version(&cache, 1).await == Some(3)
     })
     .await;
@@ -208,7 +237,7 @@ async fn a_redis_that_comes_late() {
     assert!(began.elapsed() < Duration::from_secs(2));
     redis.restart().await;
     eventually("it is in use", async || {
-        cache.put(vec![(id(1), cached(1))]).await;
+        put(&cache, vec![(id(1), cached(1))]).await;
         version(&cache, 1).await == Some(1)
     })
     .await;
@@ -220,7 +249,7 @@ async fn a_frozen_redis_is_hardly_noticed() {
     let timeout = Duration::from_millis(250);
     let cache = redis.cache_of("store", timeout);
     eventually("it is in use", async || {
-        cache.put(vec![(id(1), cached(1))]).await;
+        put(&cache, vec![(id(1), cached(1))]).await;
         version(&cache, 1).await == Some(1)
     })
     .await;
@@ -240,7 +269,7 @@ async fn a_change_that_redis_missed_is_made_up_for() {
     let redis = Redis::start().await;
     let cache = redis.cache_of("store", Duration::from_millis(250));
     eventually("all is held", async || {
-        cache.put((1..3000).map(|number| (id(number), cached(1))).collect()).await;
+        put(&cache, (1..3000).map(|number| (id(number), cached(1))).collect()).await;
         version(&cache, 2999).await == Some(1)
     })
     .await;
@@ -266,8 +295,9 @@ async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
     let redis = Redis::start().await;
     let cache = redis.cache();
     let held = cached(1);
-    cache.put((1..6).map(|number| (id(number), held.clone())).collect()).await;
-    let key = |number: i64| format!("tollgate:store:status:{number}");
+    put(&cache, (1..6).map(|number| (id(number), held.clone())).collect()).await;
+    let keys: Vec<String> = command(&redis, &["KEYS", "tollgate:store:*:status:*"]).await;
+    let key = |number: i64| keys.iter().find(|key| key.ends_with(&format!(":{number}"))).unwrap().clone();
     let _: i64 = command(&redis, &["DEL", &key(1), &key(2), &key(3)]).await;
     let _: i64 = command(&redis, &["LPUSH", &key(1), "a list"]).await;
     let _: i64 = command(&redis, &["HSET", &key(2), "a", "hash"]).await;
@@ -276,7 +306,7 @@ async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
     let all: Vec<_> = (1..6).map(id).collect();
     let found = cache.get_many(OWNER, &all).await;
     assert_eq!(found, [None, None, None, None, Some(held.clone())]);
-    cache.put((1..6).map(|number| (id(number), held.clone())).collect()).await;
+    put(&cache, (1..6).map(|number| (id(number), held.clone())).collect()).await;
     assert!(cache.get_many(OWNER, &all).await.iter().all(|found| found.as_ref() == Some(&held)));
 }
 
@@ -284,15 +314,15 @@ async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
 async fn a_full_redis_is_read_on_and_never_shows_what_is_old() {
     let redis = Redis::start().await;
     let cache = redis.cache();
-    cache.put((1..6).map(|number| (id(number), cached(1))).collect()).await;
+    put(&cache, (1..6).map(|number| (id(number), cached(1))).collect()).await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
-    cache.put(vec![(id(6), cached(1))]).await;
+    put(&cache, vec![(id(6), cached(1))]).await;
     assert_eq!(version(&cache, 1).await, Some(1), "what it holds is of use");
     cache.changed(vec![(id(2), cached(2))]).await;
     assert_eq!((version(&cache, 2).await, version(&cache, 3).await), (None, Some(1)));
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "0"]).await;
-    cache.put(vec![(id(2), cached(2)), (id(6), cached(1))]).await;
+    put(&cache, vec![(id(2), cached(2)), (id(6), cached(1))]).await;
     assert_eq!((version(&cache, 2).await, version(&cache, 6).await), (Some(2), Some(1)));
 }
 
@@ -301,7 +331,7 @@ async fn the_url_is_never_shown() {
     let redis = Redis::start().await;
     assert!(!format!("{:?}", redis.cache()).contains("pass-w0rd"));
     for url in ["http://:pass-w0rd@x", "redis://:pass-w0rd@", "pass-w0rd", "redis://:pass-w0rd@x:y/z"] {
-        let error = Cache::shared(url, "store", SharedOptions::default()).unwrap_err();
+        let error = Cache::shared(url, "store", &SharedOptions::default()).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("pass-w0rd"), "{error:?}");
     }
 }

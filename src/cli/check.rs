@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::check_diff::{self, DiffDocument};
-use super::check_online::{self, OnlineDocument};
+use super::check_online::{self, CacheDocument, OnlineDocument};
 
 use super::output::talk;
 use super::{Call, ExitStatus};
@@ -14,7 +14,7 @@ use crate::serve::warnings;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
-    /// Also ask each provider for its balance and services.
+    /// Also ask each provider for its balance and services, and Redis whether it does what it is for.
     #[arg(long)]
     online: bool,
     /// Also compare with what is served: services, prices, and open orders that are touched.
@@ -29,6 +29,8 @@ struct CheckDocument {
     warnings: Vec<String>,
     /// `null` where it was not asked for; so for `diff`.
     online: Option<Vec<OnlineDocument>>,
+    /// `null` where it was not asked for, or is in memory.
+    cache: Option<CacheDocument>,
     diff: Option<DiffDocument>,
 }
 
@@ -73,7 +75,8 @@ pub(super) async fn check(call: &Call, options: &CheckOptions) -> anyhow::Result
         look_further(settings, options, &mut document).await?;
     }
     call.output.print(&document, || settings.as_ref().map(|s| describe(s, &document)).unwrap_or_default())?;
-    let failed = document.online.iter().flatten().any(OnlineDocument::has_failed);
+    let failed = document.online.iter().flatten().any(OnlineDocument::has_failed)
+        || document.cache.as_ref().is_some_and(CacheDocument::has_failed);
     let refused = document.diff.as_ref().is_some_and(DiffDocument::is_refused);
     Ok(match document.ok {
         false => ExitStatus::BadUsage,
@@ -88,6 +91,7 @@ async fn look_further(settings: &Settings, options: &CheckOptions, document: &mu
         document.diff = Some(check_diff::diff(settings).await?);
     }
     if options.online {
+        document.cache = check_online::cache(settings).await?;
         document.online = Some(check_online::online(settings).await?);
     }
     Ok(())
@@ -96,7 +100,8 @@ async fn look_further(settings: &Settings, options: &CheckOptions, document: &mu
 fn describe(settings: &Settings, document: &CheckDocument) -> String {
     let diff = document.diff.as_ref().map(check_diff::describe);
     let online = document.online.as_deref().map(check_online::describe);
-    [Some(summary(settings)), diff, online].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    let cache = document.cache.as_ref().map(CacheDocument::describe);
+    [Some(summary(settings)), diff, cache, online].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> CheckDocument {
@@ -106,6 +111,7 @@ fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> Check
         mistakes: mistakes.iter().map(MistakeDocument::from).collect(),
         warnings: settings.map(|settings| [settings.warnings.clone(), warnings(settings)].concat()).unwrap_or_default(),
         online: None,
+        cache: None,
         diff: None,
     }
 }

@@ -1,8 +1,10 @@
-//! `tollgate check --online`: what each provider says to the configuration.
+//! `tollgate check --online`: what each provider, and the Redis, says to the configuration.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use anyhow::bail;
+use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::ask;
@@ -10,10 +12,14 @@ use super::output::printable;
 use crate::app::OnlineReport;
 use crate::app::requests::{Reply, Request};
 use crate::app::running::Running;
+use crate::cache::probe;
 use crate::config::Settings;
 use crate::config::settings::{ProviderMode, ProviderSettings};
 use crate::serve;
 use crate::store::sqlite::OpenMode;
+
+/// A Redis that takes longer is of no use.
+const CACHE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How many routes that lead nowhere are named for a provider.
 const NAMED: usize = 20;
@@ -40,6 +46,37 @@ impl OnlineDocument {
     pub(super) const fn has_failed(&self) -> bool {
         self.error.is_some()
     }
+}
+
+/// The Redis as it answered.
+#[derive(Debug, Serialize)]
+pub(super) struct CacheDocument {
+    /// Without user and password.
+    address: String,
+    /// Why it is of no use as it is configured.
+    error: Option<String>,
+}
+
+impl CacheDocument {
+    pub(super) const fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// For people.
+    pub(super) fn describe(&self) -> String {
+        match &self.error {
+            None => format!("cache: {} does what it is asked to", self.address),
+            Some(error) => printable(&format!("cache: {} failed: {error}", self.address)),
+        }
+    }
+}
+
+/// Asks the Redis, where there is one.
+pub(super) async fn cache(settings: &Settings) -> anyhow::Result<Option<CacheDocument>> {
+    let secrets = settings.read_secrets()?;
+    let Some((url, address)) = secrets.cache_url.as_ref().zip(secrets.cache_address()) else { return Ok(None) };
+    let error = probe(url.expose_secret(), CACHE_ANSWERS_WITHIN).await.err();
+    Ok(Some(CacheDocument { address, error }))
 }
 
 /// Asks every provider that is not off.

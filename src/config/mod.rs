@@ -8,6 +8,7 @@ mod catalogue;
 pub mod mistake;
 mod provider;
 mod reader;
+mod redis_url;
 pub mod secret;
 mod sections;
 pub mod settings;

@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use rust_decimal::Decimal;
 
 use super::reader::{Field, Section};
+use super::redis_url::{self, REDIS_URL};
 use super::settings::{CacheSettings, CacheUrl, DispatchSettings, PricingSettings, ServerSettings, StoreUrl};
 use super::values::{self, TEN_YEARS, currency, decimal, duration, integer, percent};
 use crate::domain::ids::MAX_PUBLIC_ID;
@@ -80,13 +81,18 @@ pub(super) fn cache(section: &mut Section<'_>) -> CacheSettings {
 }
 
 fn cache_url(field: Field<'_>) -> Option<CacheUrl> {
-    let Some(text) = field.value.as_str() else { return field.expected_but(values::CACHE_URL, field.kind()) };
+    let wanted = format!("\"memory://\" or {REDIS_URL}");
+    let Some(text) = field.value.as_str() else { return field.expected_but(&wanted, field.kind()) };
     let elsewhere = ["env:", "file:", "credential:"].iter().any(|prefix| text.starts_with(prefix));
     match text {
         "memory://" => Some(CacheUrl::Memory),
-        _ if elsewhere || values::is_redis_url(text) => values::secret(field).map(CacheUrl::Redis),
-        _ if text.contains('@') => field.expected_but(values::CACHE_URL, "something else, with an @ in it"),
-        _ => field.expected(values::CACHE_URL),
+        _ if elsewhere => values::secret(field).map(CacheUrl::Redis),
+        _ if redis_url::is_meant(text) => match redis_url::read(text) {
+            Ok(_) => values::secret(field).map(CacheUrl::Redis),
+            Err(problem) => field.expected_but(&wanted, &problem),
+        },
+        _ if text.contains('@') => field.expected_but(&wanted, "something else, with an @ in it"),
+        _ => field.expected(&wanted),
     }
 }
 

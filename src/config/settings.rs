@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::mistake::ConfigErrors;
+use super::redis_url::{self, REDIS_URL};
 use super::secret::SecretRef;
 use super::values;
 use crate::domain::catalogue::{ImportDefinition, ServiceDefinition};
@@ -74,9 +75,11 @@ impl Settings {
         if let (Some(url), CacheUrl::Redis(secret)) = (&cache_url, &self.cache.url) {
             match url.expose_secret() {
                 "memory://" => cache_url = None,
-                url if values::is_redis_url(url) => {}
-                _ => mistakes
-                    .push((secret.place(), format!("expected {}, found other text in {secret}", values::CACHE_URL))),
+                url => {
+                    if let Err(problem) = redis_url::read(url) {
+                        mistakes.push((secret.place(), format!("expected {REDIS_URL}, found {problem}, in {secret}")));
+                    }
+                }
             }
         }
         if mistakes.is_empty() {
@@ -111,6 +114,17 @@ pub struct Secrets {
     pub cache_url: Option<SecretString>,
 }
 
+impl Secrets {
+    /// The Redis URL without user and password, to be shown.
+    #[must_use]
+    pub fn cache_address(&self) -> Option<String> {
+        let mut url = redis_url::read(self.cache_url.as_ref()?.expose_secret()).ok()?;
+        url.set_password(None).ok()?;
+        url.set_username("").ok()?;
+        Some(url.into())
+    }
+}
+
 /// `[server]`
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
@@ -135,6 +149,17 @@ pub enum StoreUrl {
     Postgres(SecretRef),
 }
 
+impl StoreUrl {
+    /// Whether several gateways may be on it at once.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+}
+
 /// `[cache]`
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
@@ -151,7 +176,7 @@ pub struct CacheSettings {
 pub enum CacheUrl {
     /// `memory://`
     Memory,
-    /// `redis://…`: the whole URL. It may hold a password, so it is never printed. Where it
+    /// `redis://…` or `rediss://…`: the whole URL. It may hold a password, so it is never printed. Where it
     /// is read from elsewhere (`env:NAME`, …) it may still say `memory://`: see [`Secrets::cache_url`].
     Redis(SecretRef),
 }

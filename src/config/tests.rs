@@ -109,7 +109,7 @@ fn values_are_read_as_written() {
 server.listen = "[::1]:0"
 server.trusted_proxies = ["10.0.0.0/8", "::1"]
 store.url = "sqlite:///var/lib/tollgate.db"
-cache.url = "redis://:pw@redis.example/3"
+cache.url = "rediss://:pw@redis.example/3"
 pricing = { currency = "EUR", markup_percent = 30, markup_fixed = "0.001" }
 exchange_rates = { USD = "0.92" }
 [[provider]]
@@ -173,6 +173,7 @@ fn risky_settings_are_warned_of() {
         ("[pricing]\nmarkup_percent = \"4\"", "pricing: a markup of 4 % is below pricing.min_margin_percent (5 %)"),
         ("[dispatch]\nwait = \"11s\"", "dispatch.wait is 11s"),
         ("[cache]\nurl = \"redis://10.0.0.1/0\"", "cache.url names a Redis on another machine without a password"),
+        ("[cache]\nurl = \"redis://:pw@redis.example/0\"", "cache.url is redis:// and on another machine"),
         ("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]", "server.trusted_proxies holds every address"),
         ("[[service]]\nid = 2\nroutes = [\"alpha:1\"]\nmarkup_percent = \"1\"", "service 2: a markup of 1 %"),
         (
@@ -207,6 +208,8 @@ fn risky_settings_are_warned_of() {
     for harmless in [
         "[cache]\nurl = \"redis://127.0.0.1/0\"",
         "[cache]\nurl = \"redis://:pw@10.0.0.1/0\"",
+        "[cache]\nurl = \"redis://:pw@[fd00::1]/0\"",
+        "[cache]\nurl = \"rediss://:pw@redis.example/0\"",
         "[dispatch]\nwait = \"10s\"",
         "[pricing]\nmarkup_percent = 4\nmarkup_fixed = \"0.1\"",
         "[[provider]]\nid = \"b\"\nurl = \"http://localhost:8000\"\nkey = \"k\"",

@@ -219,6 +219,16 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     address.map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
 }
 
+/// Whether that is an address in a network of one's own.
+pub(super) fn is_private(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(IpAddr::V4(address)) => address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_unique_local(),
+        Err(_) => false,
+    }
+}
+
 /// One of many names, where a slip is worth a hint.
 pub(super) fn expected_one_of<'c, T>(
     field: Field<'_>,
@@ -232,25 +242,10 @@ pub(super) fn expected_one_of<'c, T>(
     }
 }
 
-/// What `cache.url` may be.
-pub(super) const CACHE_URL: &str = "\"memory://\" or \"redis://HOST:PORT/DATABASE\"";
 /// What a shared store's address looks like.
 pub(super) const POSTGRES_URL: &str = "\"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"";
 
 /// Whether this is the address of a PostgreSQL store.
 pub(super) fn is_postgres_url(text: &str) -> bool {
     text.starts_with("postgres://") || text.starts_with("postgresql://")
-}
-
-/// Whether that is an address of Redis, with a host.
-pub(super) fn is_redis_url(text: &str) -> bool {
-    redis_url(text).is_some()
-}
-
-pub(super) fn redis_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
-    let database = url.path().trim_start_matches('/');
-    let is_database = database.is_empty() || database.parse::<u16>().is_ok();
-    (url.scheme() == "redis" && has_host && is_database).then_some(url)
 }

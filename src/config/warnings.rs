@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use rust_decimal::Decimal;
 
+use super::redis_url;
 use super::settings::{CacheUrl, ProviderSettings, Settings};
 use super::values;
 use crate::domain::money::Rate;
@@ -28,7 +29,7 @@ pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String
                 .to_owned(),
         );
     }
-    found.extend(cache(&settings.cache.url));
+    found.extend(cache(&settings.cache.url, settings.store.is_shared()));
     if settings.dispatch.wait > PATIENCE_OF_SCRIPTS {
         found.push(format!(
             "dispatch.wait is {}: many scripts give up on an answer after 10s and may place the order again",
@@ -56,11 +57,25 @@ fn holds_literal_secret(settings: &Settings) -> bool {
     cache_password || keys.chain(&settings.server.ops_token).any(|secret| secret.literal().is_some())
 }
 
-fn cache(url: &CacheUrl) -> Option<String> {
-    let CacheUrl::Redis(secret) = url else { return None };
-    let url = values::redis_url(secret.literal()?)?;
-    let open = url.password().is_none_or(str::is_empty) && !values::is_loopback(&url);
-    open.then(|| "cache.url names a Redis on another machine without a password: whoever reaches it can change what clients are shown".to_owned())
+fn cache(url: &CacheUrl, several: bool) -> Option<String> {
+    let CacheUrl::Redis(secret) = url else {
+        return several.then(|| {
+            "cache.url is memory:// and store.url a database that several gateways may share: each remembers a status for \
+             2s by itself and asks the database again; with more than one gateway, have them share a Redis"
+                .to_owned()
+        });
+    };
+    let url = redis_url::read(secret.literal()?).ok()?;
+    if values::is_loopback(&url) {
+        return None;
+    }
+    if url.password().is_none_or(str::is_empty) {
+        return Some("cache.url names a Redis on another machine without a password: whoever reaches it can change what clients are shown".to_owned());
+    }
+    (url.scheme() == "redis" && !values::is_private(&url)).then(|| {
+        "cache.url is redis:// and on another machine: its password travels where others may read it: use rediss://"
+            .to_owned()
+    })
 }
 
 fn provider(provider: &ProviderSettings) -> Vec<String> {
@@ -145,4 +160,15 @@ fn rounded_rates(settings: &Settings) -> Vec<String> {
             format!("service {id}: its rate {rate} is listed as {listed}, with pricing.rate_decimals = {decimals}")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_of_ones_own_is_warned_of_where_others_change_orders() {
+        assert_eq!(cache(&CacheUrl::Memory, false), None);
+        assert!(cache(&CacheUrl::Memory, true).is_some_and(|warning| warning.contains("share a Redis")));
+    }
 }

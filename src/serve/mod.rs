@@ -143,7 +143,7 @@ impl Gateway {
             left = serving => left,
             () = self.app.keep_attending() => 0,
         };
-        if let Err(error) = self.app.store().leave().await {
+        if let Err(error) = self.app.leave().await {
             tracing::warn!(%error, "the store was not told that this gateway ends: others learn it within seconds");
         }
         anyhow::ensure!(

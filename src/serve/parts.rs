@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Upstreams};
-use crate::cache::{Cache, SharedOptions};
+use crate::cache::{Cache, CacheError, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
@@ -78,13 +78,7 @@ pub async fn build_app(
     store: Arc<dyn Store>,
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
-    let cache = match &secrets.cache_url {
-        Some(url) => {
-            let options = SharedOptions { timeout: settings.cache.timeout };
-            Cache::shared(url.expose_secret(), &cache_prefix(&*store)?, options)?
-        }
-        None => Cache::local(CACHE_BYTES),
-    };
+    let cache = cache(settings, secrets, store.id())?;
     let serving = digest(settings);
     let attendance = store.attend(&serving).await.context("the store does not know this gateway")?;
     let clock = match attendance.clock {
@@ -110,10 +104,14 @@ pub(super) fn digest(settings: &Settings) -> String {
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What was cached before this start is not believed: orders may have been settled while no gateway ran.
-fn cache_prefix(store: &dyn Store) -> anyhow::Result<String> {
-    let start = getrandom::u64().context("the machine gives no random bytes")?;
-    Ok(format!("{}:{start:016x}", store.id()))
+fn cache(settings: &Settings, secrets: &Secrets, store_id: &str) -> Result<Cache, CacheError> {
+    let options = SharedOptions { timeout: settings.cache.timeout };
+    match (secrets.cache_url.as_ref().map(ExposeSecret::expose_secret), settings.store.is_shared()) {
+        (Some(url), false) => Cache::shared(url, store_id, &options),
+        (Some(url), true) => Cache::shared_by_several(url, store_id, &options),
+        (None, false) => Ok(Cache::local(CACHE_BYTES)),
+        (None, true) => Ok(Cache::local_of_several(CACHE_BYTES)),
+    }
 }
 
 /// One client for each provider; whether it is called is for the use-cases to say.

@@ -52,10 +52,11 @@ fn each_mistake_is_shown_with_its_place() {
         ),
         ("[store]\nurl = \"mysql://u:secret@h\"".into(), "found something else, with an @ in it"),
         ("[store]\nurl = \"tollgate.db\"".into(), "found \"tollgate.db\""),
-        ("[cache]\nurl = \"redis://:secret@/0\"".into(), "found something else, with an @ in it"),
+        ("[cache]\nurl = \"redis://:secret@/0\"".into(), "found one that can't be read: empty host"),
+        ("[cache]\nurl = \"http://:secret@h/0\"".into(), "found something else, with an @ in it"),
         (
             "[cache]\nurl = \"memory\"".into(),
-            "2:7: expected \"memory://\" or \"redis://HOST:PORT/DATABASE\", found \"memory\"",
+            "2:7: expected \"memory://\" or \"redis://HOST:PORT/DATABASE\" (\"rediss://\" with TLS), found \"memory\"",
         ),
         ("[cache]\nurl = \"env:\"".into(), "found `env:` without the name of a variable"),
         ("[cache]\nstatus_ttl = \"0s\"".into(), "2:14: expected a time from 1ms to 1day, found \"0s\""),

@@ -18,21 +18,31 @@ pub(super) fn read(bytes: &[u8], fields: &mut Fields) -> Result<(), DecodeError>
 fn unescape(bytes: &[u8]) -> Result<String, DecodeError> {
     let mut text = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match (first, after) {
-            (b'+', _) => text.push(b' '),
-            (b'%', [high, low, tail @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    text.push(high << 4 | low);
-                    rest = tail;
-                }
-                _ => text.push(b'%'),
-            },
-            (other, _) => text.push(*other),
-        }
+    while let Some(plain) = rest.iter().position(|byte| matches!(byte, b'+' | b'%')) {
+        let (before, escaped) = rest.split_at(plain);
+        text.extend_from_slice(before);
+        rest = match escaped {
+            [b'%', high, low, tail @ ..] if let Some(byte) = code(*high, *low) => {
+                text.push(byte);
+                tail
+            }
+            [b'%', tail @ ..] => {
+                text.push(b'%');
+                tail
+            }
+            [_, tail @ ..] => {
+                text.push(b' ');
+                tail
+            }
+            [] => break,
+        };
     }
+    text.extend_from_slice(rest);
     utf8(text)
+}
+
+fn code(high: u8, low: u8) -> Option<u8> {
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 fn digit(byte: u8) -> Option<u8> {

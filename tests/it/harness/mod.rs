@@ -1,6 +1,7 @@
 //! What every test needs: a gateway as a process of its own, upstreams that obey, and waiting for conditions.
 
 pub mod caller;
+pub mod certificate;
 pub mod config;
 pub mod database;
 pub mod disk;

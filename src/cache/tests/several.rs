@@ -1,0 +1,264 @@
+//! Several gateways on one Redis, one of which can be cut off from it.
+
+use std::sync::Arc;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// How the way to Redis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Connections stand and nothing passes.
+    Frozen,
+    /// Connections are closed, and so is every new one.
+    Cut,
+}
+
+/// A way to a Redis that can be frozen and cut.
+struct Path {
+    port: u16,
+    way: watch::Sender<Way>,
+    _tasks: JoinSet<()>,
+}
+
+impl Path {
+    async fn to(redis: &Redis) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, target) = (listener.local_addr().unwrap().port(), redis.port);
+        let (way, ways) = watch::channel(Way::Open);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                connections.spawn(carry(client, target, ways.clone()));
+            }
+        });
+        Self { port, way, _tasks: tasks }
+    }
+
+    fn be(&self, way: Way) {
+        self.way.send_replace(way);
+    }
+}
+
+async fn carry(mut client: TcpStream, target: u16, mut ways: watch::Receiver<Way>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+    loop {
+        let way = *ways.borrow_and_update();
+        match way {
+            Way::Cut => return,
+            Way::Frozen => drop(ways.changed().await),
+            Way::Open => tokio::select! {
+                // Both ends are looked at in turns; what was read and not yet written on is lost by a freeze, as it is
+                // by a real one that ends in a lost connection.
+                _ = copy_bidirectional(&mut client, &mut server) => return,
+                _ = ways.changed() => {}
+            },
+        }
+    }
+}
+
+/// What a store says of the epoch.
+#[derive(Clone, Default)]
+struct Store(Arc<std::sync::atomic::AtomicI64>);
+
+impl Store {
+    fn attend(&self, cache: &Cache) {
+        let asked_at = Instant::now();
+        cache.attended(self.0.load(std::sync::atomic::Ordering::SeqCst), asked_at);
+    }
+
+    fn raise(&self) -> i64 {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1
+    }
+
+    /// What a gateway does four times a second; gives whether the epoch was raised.
+    async fn settle(&self, cache: &Cache) -> bool {
+        let Some(debt) = cache.settle().await else { return false };
+        let asked_at = Instant::now();
+        cache.repaid(debt, self.raise(), asked_at);
+        true
+    }
+}
+
+fn gateway(port: u16) -> Cache {
+    let url = format!("redis://:pass-w0rd@127.0.0.1:{port}/3");
+    Cache::shared_by_several(&url, "store", &SharedOptions { timeout: Duration::from_millis(250) }).unwrap()
+}
+
+/// Until `cache` holds this of an order again. Its epoch may be too young at first.
+async fn holds(store: &Store, cache: &Cache, number: i64, entry: u64) {
+    eventually("it is held", async || {
+        store.attend(cache);
+        put(cache, vec![(id(number), cached(entry))]).await;
+        version(cache, number).await == Some(entry)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn gateways_see_what_the_others_put_and_change() {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    put(&one, vec![(id(1), cached(5))]).await;
+    assert_eq!(version(&one, 1).await, None, "no epoch is known yet");
+    store.attend(&one);
+    store.attend(&other);
+    put(&one, vec![(id(1), cached(5))]).await;
+    assert_eq!(version(&other, 1).await, Some(5));
+    other.changed(vec![(id(1), cached(6))]).await;
+    assert_eq!(version(&one, 1).await, Some(6));
+    put(&one, vec![(id(1), cached(5))]).await;
+    assert_eq!(version(&other, 1).await, Some(6), "who read it before comes too late");
+    assert!(!store.settle(&one).await && !store.settle(&other).await, "nothing is owed");
+}
+
+/// The one that is cut off changes an order; the other goes on reading Redis.
+async fn a_change_of_one_that_is_cut_off(way: Way) {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let path = Path::to(&redis).await;
+    let (cut_off, other) = (gateway(path.port), gateway(redis.port));
+    store.attend(&cut_off);
+    holds(&store, &other, 1, 1).await;
+    holds(&store, &other, 2, 1).await;
+    eventually("both are connected", async || version(&cut_off, 1).await == Some(1)).await;
+
+    path.be(way);
+    cut_off.changed(vec![(id(1), cached(2))]).await;
+    let changed_at = Instant::now();
+    store.attend(&other);
+    assert_eq!(version(&other, 1).await, Some(1), "nobody told it yet");
+    eventually("the epoch is raised", async || store.settle(&cut_off).await).await;
+    store.attend(&other);
+    assert_eq!(version(&other, 1).await, None);
+    assert!(changed_at.elapsed() < Duration::from_millis(1500), "{:?}", changed_at.elapsed());
+    holds(&store, &other, 1, 2).await;
+    holds(&store, &other, 2, 1).await;
+
+    // A later change within the same outage is one more debt.
+    cut_off.changed(vec![(id(2), cached(2))]).await;
+    eventually("the epoch is raised again", async || store.settle(&cut_off).await).await;
+    store.attend(&other);
+    assert_eq!(version(&other, 2).await, None);
+    holds(&store, &other, 2, 2).await;
+
+    path.be(Way::Open);
+    eventually("it is in use again", async || {
+        store.settle(&cut_off).await;
+        store.attend(&cut_off);
+        store.attend(&other);
+        put(&other, vec![(id(1), cached(2))]).await;
+        version(&cut_off, 1).await == Some(2)
+    })
+    .await;
+    cut_off.changed(vec![(id(1), cached(3))]).await;
+    assert_eq!(version(&other, 1).await, Some(3));
+}
+
+#[tokio::test]
+async fn a_change_behind_a_cut_connection_is_seen_by_the_others() {
+    a_change_of_one_that_is_cut_off(Way::Cut).await;
+}
+
+#[tokio::test]
+async fn a_change_behind_a_frozen_connection_is_seen_by_the_others() {
+    a_change_of_one_that_is_cut_off(Way::Frozen).await;
+}
+
+#[tokio::test]
+async fn a_short_trouble_is_settled_without_another_epoch() {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&one);
+    holds(&store, &other, 1, 1).await;
+    eventually("both are connected", async || version(&one, 1).await == Some(1)).await;
+    redis.signal("-STOP").await;
+    one.changed(vec![(id(1), cached(2))]).await;
+    redis.signal("-CONT").await;
+    eventually("it is told after all", async || {
+        assert!(!store.settle(&one).await, "no other epoch is needed");
+        store.attend(&other);
+        version(&other, 1).await != Some(1)
+    })
+    .await;
+    put(&other, vec![(id(1), cached(1))]).await;
+    assert_ne!(version(&other, 1).await, Some(1), "who read it before comes too late here as well");
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let (stopped, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&stopped);
+    holds(&store, &other, 1, 1).await;
+    assert_eq!(version(&stopped, 1).await, Some(1));
+    let before = stopped.sight();
+
+    store.raise();
+    store.attend(&other);
+    holds(&store, &other, 1, 2).await;
+    put(&stopped, vec![(id(1), cached(9)), (id(2), cached(1))]).await;
+    assert_eq!((version(&other, 1).await, version(&other, 2).await), (Some(2), None), "under its old epoch");
+    // Its change is told again under the new one: the version alone, as it may be another's by then.
+    stopped.changed(vec![(id(1), cached(3))]).await;
+    store.attend(&stopped);
+    assert!(!store.settle(&stopped).await);
+    assert_eq!(version(&other, 1).await, None);
+    holds(&store, &other, 1, 3).await;
+
+    // What it read before it knew of the new epoch is put nowhere.
+    stopped.put(before, vec![(id(4), cached(1))]).await;
+    assert_eq!(version(&other, 4).await, None);
+
+    // Two seconds without the store's word.
+    eventually("it believes in the new epoch", async || version(&stopped, 1).await == Some(3)).await;
+    let attended_at = Instant::now();
+    eventually("it believes no more", async || version(&stopped, 1).await.is_none()).await;
+    assert!(attended_at.elapsed() < Duration::from_millis(2500));
+    let known = stopped.last_known(OWNER, &[id(1), id(9)]).await;
+    assert_eq!(known, [Some(cached(3)), None], "where the store can't be asked");
+    assert_eq!(stopped.last_known(ClientId(8), &[id(1)]).await, [None]);
+    store.attend(&other);
+    assert_eq!(version(&other, 1).await, Some(3));
+}
+
+#[tokio::test]
+async fn a_restarted_redis_takes_another_epoch() {
+    let (mut redis, store) = (Redis::start().await, Store::default());
+    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&one);
+    holds(&store, &other, 1, 1).await;
+    let _: String = command(&redis, &["SAVE"]).await;
+    one.changed(vec![(id(1), cached(2))]).await;
+    assert_eq!(version(&other, 1).await, Some(2));
+    redis.kill().await;
+    redis.restart().await;
+    assert_eq!(command::<i64>(&redis, &["DBSIZE"]).await, 1, "its old copy is there");
+    eventually("it is in use again", async || {
+        for cache in [&one, &other] {
+            store.attend(cache);
+            assert_ne!(version(cache, 1).await, Some(1), "an old copy is not believed");
+            store.settle(cache).await;
+        }
+        put(&one, vec![(id(1), cached(2))]).await;
+        version(&other, 1).await == Some(2)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_redis_an_entry_is_believed_for_two_seconds() {
+    let cache = Cache::local_of_several(1 << 20);
+    put(&cache, vec![(id(1), cached(1))]).await;
+    tokio::time::advance(Duration::from_millis(1999)).await;
+    assert_eq!(version(&cache, 1).await, Some(1));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(version(&cache, 1).await, None);
+    assert!(!cache.show_at_hand(OWNER, &[id(1)], |_| ()));
+    assert_eq!(cache.settle().await, None);
+}

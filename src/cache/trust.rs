@@ -1,0 +1,319 @@
+//! What may be believed of what a Redis holds.
+//!
+//! Every key carries an *epoch*; who goes to the next one sees nothing of what was held before. A gateway that is alone
+//! on its store counts by itself. Several read the epoch in the store again and again, and the one that could not tell
+//! Redis of a change raises it there: the others, who may have reached Redis all the while, then see the change in the
+//! store.
+//!
+//! Two rules make that safe. What was read in the store is put under the epoch that was in force *before* it was read,
+//! so that an epoch holds nothing from before it was raised. And who learns that the epoch was raised tells Redis again
+//! what it told it under the old one since that was last known to be in force.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::ids::OrderId;
+
+/// How long a gateway among several believes its epoch after it asked the store for it. With the time until an epoch is
+/// raised, this bounds for how long a client of one gateway may be shown what another has changed.
+const EPOCH_HOLDS: Duration = Duration::from_secs(2);
+/// An epoch so young holds hardly anything. While one follows the other, nothing is put that nobody would ever read.
+const YOUNG: Duration = Duration::from_secs(1);
+/// How long one may try to tell Redis of a change before the epoch has to be raised: longer than a failed Redis rests.
+const MAX_OWED_FOR: Duration = Duration::from_millis(600);
+/// Changes that Redis was not told of, and those told lately, at most; beyond it, only another epoch helps.
+const MAX_NOTED: usize = 100_000;
+
+/// The epoch in force when something began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight(pub(super) i64);
+
+/// What Redis can't be told any more: the epoch in the store has to be raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debt {
+    /// Changes up to this number.
+    changes: u64,
+    is_unsure: bool,
+}
+
+/// A change that Redis was not told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owed {
+    pub(super) id: OrderId,
+    /// The order's version after it.
+    pub(super) version: u64,
+    /// Counts the changes: only what was told after this one settles it, and nothing under way since before.
+    number: u64,
+    since: Instant,
+}
+
+/// What to do about a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// Nothing that is held is to be believed.
+    None,
+    /// Too little is held to ask.
+    Young,
+    /// Ask under this epoch.
+    In(i64),
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub(super) struct Trust {
+    epoch: i64,
+    /// Since when, where another was in force before.
+    since: Option<Instant>,
+    /// Nothing for a gateway that is alone.
+    shared: Option<SharedEpoch>,
+    /// Redis may have forgotten what it was told.
+    is_unsure: bool,
+    changes: u64,
+    owed: HashMap<OrderId, Owed>,
+}
+
+#[derive(Debug, Default)]
+struct SharedEpoch {
+    believed_to: Option<Instant>,
+    /// What was told under this epoch since it was last known to be in force.
+    recent: VecDeque<(Instant, OrderId, u64)>,
+}
+
+impl Trust {
+    /// Of a gateway that is alone, from any epoch that was never used.
+    pub(super) fn alone(epoch: i64) -> Self {
+        Self { epoch, since: None, shared: None, is_unsure: false, changes: 0, owed: HashMap::new() }
+    }
+
+    /// Of one among several; nothing is believed before [`Trust::attended`].
+    pub(super) fn among_several() -> Self {
+        Self { shared: Some(SharedEpoch::default()), ..Self::alone(i64::MIN) }
+    }
+
+    pub(super) const fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    pub(super) fn belief(&self, now: Instant) -> Belief {
+        let is_current = self.shared.as_ref().is_none_or(|shared| shared.believed_to.is_some_and(|until| now < until));
+        if !is_current || self.is_unsure {
+            Belief::None
+        } else if self.since.is_some_and(|since| now < since + YOUNG) {
+            Belief::Young
+        } else {
+            Belief::In(self.epoch)
+        }
+    }
+
+    pub(super) fn owes(&self, id: OrderId) -> bool {
+        self.owed.contains_key(&id)
+    }
+
+    /// The store said so to a question that was asked at `asked_at`.
+    pub(super) fn attended(&mut self, epoch: i64, asked_at: Instant, now: Instant) {
+        let Some(shared) = &mut self.shared else { return };
+        if epoch < self.epoch {
+            // An answer that was overtaken.
+            return;
+        }
+        shared.believed_to = shared.believed_to.max(Some(asked_at + EPOCH_HOLDS));
+        if epoch == self.epoch {
+            while shared.recent.front().is_some_and(|(at, ..)| *at < asked_at) {
+                shared.recent.pop_front();
+            }
+            return;
+        }
+        let again = std::mem::take(&mut shared.recent);
+        self.since = (self.epoch != i64::MIN).then_some(now);
+        self.epoch = epoch;
+        self.missed(again.into_iter().map(|(_, id, version)| (id, version)), now);
+    }
+
+    /// Redis is being told of these, which were written before `now`.
+    pub(super) fn telling(&mut self, orders: impl Iterator<Item = (OrderId, u64)>, now: Instant) {
+        let Some(shared) = &mut self.shared else { return };
+        shared.recent.extend(orders.map(|(id, version)| (now, id, version)));
+        if shared.recent.len() > MAX_NOTED {
+            shared.recent = VecDeque::new();
+            self.is_unsure = true;
+        }
+    }
+
+    /// Redis was not told of these.
+    pub(super) fn missed(&mut self, orders: impl Iterator<Item = (OrderId, u64)>, now: Instant) {
+        self.changes = self.changes.wrapping_add(1);
+        for (id, version) in orders {
+            let since = self.owed.get(&id).map_or(now, |owed| owed.since);
+            self.owed.insert(id, Owed { id, version, number: self.changes, since });
+        }
+        if self.owed.len() > MAX_NOTED {
+            self.owed = HashMap::new();
+            self.is_unsure = true;
+            self.go_on_alone(now);
+        }
+    }
+
+    /// The connection was lost: what answers next may be a Redis that was restarted from an old copy of itself.
+    pub(super) fn lost(&mut self, now: Instant) {
+        self.is_unsure = true;
+        self.go_on_alone(now);
+    }
+
+    /// A gateway that is alone asks nobody for the next epoch.
+    fn go_on_alone(&mut self, now: Instant) {
+        if self.shared.is_none() {
+            self.epoch = self.epoch.wrapping_add(1);
+            self.since = Some(now);
+            self.is_unsure = false;
+            self.owed = HashMap::new();
+        }
+    }
+
+    /// Some of what is owed.
+    pub(super) fn some_owed(&self, limit: usize) -> Vec<Owed> {
+        self.owed.values().copied().take(limit).collect()
+    }
+
+    /// Redis was told of these under `epoch`.
+    pub(super) fn told(&mut self, told: &[Owed], epoch: i64) {
+        for owed in told {
+            if epoch == self.epoch && self.owed.get(&owed.id).is_some_and(|now| now.number == owed.number) {
+                self.owed.remove(&owed.id);
+            }
+        }
+    }
+
+    pub(super) const fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    /// Whether others may be shown what is old, should this gateway say nothing more.
+    pub(super) fn owes_anything(&self) -> bool {
+        let recent = self.shared.as_ref().map(|shared| !shared.recent.is_empty());
+        recent.is_some_and(|recent| recent || self.is_unsure || !self.owed.is_empty())
+    }
+
+    /// What only another epoch settles; `answers` is whether Redis does.
+    pub(super) fn debt(&self, answers: bool, now: Instant) -> Option<Debt> {
+        self.shared.as_ref()?;
+        // While it does not answer, nobody knows whether it is the last time that it comes back.
+        let is_unsure = self.is_unsure && answers;
+        let is_late = self.owed.values().any(|owed| now >= owed.since + MAX_OWED_FOR);
+        (is_unsure || is_late).then_some(Debt { changes: self.changes, is_unsure })
+    }
+
+    /// The epoch was raised by a request of `asked_at`: all that was written before is seen under it.
+    pub(super) fn repaid(&mut self, debt: Debt, epoch: i64, asked_at: Instant, now: Instant) {
+        self.owed.retain(|_, owed| owed.number > debt.changes);
+        self.is_unsure &= !debt.is_unsure;
+        if let Some(shared) = &mut self.shared {
+            shared.recent.retain(|(at, ..)| *at >= asked_at);
+        }
+        self.attended(epoch, asked_at, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> OrderId {
+        OrderId::new(number).unwrap()
+    }
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn owed(trust: &Trust) -> Vec<(i64, u64)> {
+        let mut owed: Vec<_> = trust.owed.values().map(|owed| (owed.id.get().into(), owed.version)).collect();
+        owed.sort_unstable();
+        owed
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_epoch_is_believed_for_as_long_as_the_store_was_asked_for_it() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        assert_eq!(trust.belief(start), Belief::None, "it was never asked for");
+        trust.attended(5, start, start + seconds(1));
+        assert_eq!(trust.belief(start + seconds(1)), Belief::In(5), "the first one is not young");
+        assert_eq!(trust.belief(start + EPOCH_HOLDS), Belief::None, "from the question on, not from the answer");
+        trust.attended(6, start + seconds(3), start + seconds(3));
+        assert_eq!(trust.belief(start + seconds(3)), Belief::Young);
+        assert_eq!(trust.belief(start + seconds(3) + YOUNG), Belief::In(6));
+        trust.attended(5, start + seconds(4), start + seconds(4));
+        assert_eq!(trust.epoch(), 6, "an answer that was overtaken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_under_an_old_epoch_is_told_again() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        trust.telling([(id(1), 10)].into_iter(), start + seconds(1));
+        trust.telling([(id(2), 20), (id(3), 30)].into_iter(), start + seconds(2));
+        trust.attended(5, start + seconds(2), start + seconds(2));
+        assert!(owed(&trust).is_empty() && trust.owes_anything(), "who ends now tells nobody again");
+        trust.attended(6, start + seconds(3), start + seconds(3));
+        assert_eq!(owed(&trust), [(2, 20), (3, 30)], "of the first one it is known that epoch 5 was in force after it");
+        let told = trust.some_owed(10);
+        trust.told(&told, 5);
+        assert!(trust.owes(id(2)), "it was told under the wrong one");
+        trust.told(&told, 6);
+        assert!(owed(&trust).is_empty() && !trust.owes_anything());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_debt_is_for_what_was_changed_before_it() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        trust.missed([(id(1), 10)].into_iter(), start);
+        assert_eq!(trust.debt(true, start), None, "Redis may yet be told");
+        trust.missed([(id(1), 11)].into_iter(), start + MAX_OWED_FOR);
+        let debt = trust.debt(false, start + MAX_OWED_FOR).expect("from the first change on");
+        trust.missed([(id(2), 20)].into_iter(), start + MAX_OWED_FOR);
+        trust.telling([(id(3), 30)].into_iter(), start);
+        trust.telling([(id(4), 40)].into_iter(), start + seconds(1));
+        trust.repaid(debt, 6, start + MAX_OWED_FOR, start + seconds(1));
+        assert_eq!((trust.epoch(), owed(&trust)), (6, vec![(2, 20), (4, 40)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_connection_takes_another_epoch_once_redis_is_back() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        trust.lost(start);
+        assert_eq!(trust.belief(start), Belief::None);
+        assert_eq!(trust.debt(false, start + seconds(9)), None, "not while it is away");
+        let debt = trust.debt(true, start).expect("an unsure one");
+        trust.repaid(debt, 6, start, start);
+        assert_eq!(trust.belief(start + YOUNG), Belief::In(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_alone_goes_on_by_itself() {
+        let (mut trust, start) = (Trust::alone(7), Instant::now());
+        assert_eq!(trust.belief(start), Belief::In(7));
+        trust.missed([(id(1), 10)].into_iter(), start);
+        assert_eq!(trust.debt(true, start + seconds(9)), None);
+        assert!(trust.owes(id(1)));
+        trust.lost(start);
+        assert!(!trust.owes(id(1)));
+        assert_eq!((trust.belief(start), trust.belief(start + YOUNG)), (Belief::Young, Belief::In(8)));
+        trust.missed((1..=100_001).map(|number| (id(number), 1)), start);
+        assert_eq!((trust.epoch(), trust.owed.len()), (9, 0), "too much to remember");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_much_to_remember_takes_another_epoch() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        trust.missed((1..=100_001).map(|number| (id(number), 1)), start);
+        assert!(trust.owed.is_empty() && trust.debt(true, start).is_some());
+        let mut trust = Trust::among_several();
+        trust.attended(5, start, start);
+        trust.telling((1..=100_001).map(|number| (id(number), 1)), start);
+        assert!(trust.debt(true, start).is_some());
+    }
+}
