@@ -80,7 +80,6 @@ impl App {
             let asked_at = Instant::now();
             match self.store.attend(&serving, word).await {
                 Ok(attendance) => {
-                    self.cache.attended(attendance.epoch, asked_at);
                     limits.attended(asked_at, word, others(&attendance));
                     different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
                     tell_of_difference(different, &attendance);
@@ -93,36 +92,46 @@ impl App {
         }
     }
 
-    /// Gives this gateway's place up, after its last change: the others need not wait until it is over.
-    ///
-    /// # Errors
-    /// What the store says; then they learn it within seconds.
-    pub async fn leave(&self) -> StoreResult<()> {
-        if self.cache.owes() {
-            self.store.raise_cache_epoch().await?;
-        }
-        self.store.leave().await
-    }
-
-    /// Tells a shared cache what it could not be told before, or the other gateways to believe nothing that it holds.
-    pub(super) async fn settle_cache(self: Arc<Self>) {
-        let Some(debt) = self.cache.settle().await else { return };
-        let asked_at = Instant::now();
-        match self.store.raise_cache_epoch().await {
-            Ok(epoch) => self.cache.repaid(debt, epoch, asked_at),
-            Err(error) => warn_of!(error, "other gateways may show statuses of before for now; trying on"),
-        }
-    }
-
     fn take_note(&self, attendance: Attendance) {
         if let Some((at, when)) = attendance.clock {
             self.clock.hear(at, when.into_std());
         }
+        self.tell_cache(&attendance);
         metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
         if self.company.attendance.borrow().gateways != attendance.gateways {
             tell_of_company(&attendance);
         }
         self.company.attendance.send_replace(attendance);
+    }
+
+    /// What the store says of the cache's epoch is all that a shared cache is believed by.
+    pub(super) fn tell_cache(&self, attendance: &Attendance) {
+        if let Some(asked_at) = attendance.asked_at() {
+            self.cache.attended(attendance.epoch, asked_at);
+        }
+    }
+
+    /// Tells a shared cache what it could not be told before, and the other gateways where it can't be told any more.
+    pub(super) async fn settle_cache(self: Arc<Self>) {
+        let Some(debt) = self.cache.settle().await else { return };
+        let asked_at = Instant::now();
+        match self.store.raise_cache_epoch().await {
+            Ok(epoch) => self.cache.repaid(debt, epoch, asked_at),
+            Err(error) => {
+                warn_of!(error, "other gateways may show old statuses until the store can be told; trying on")
+            }
+        }
+    }
+
+    /// Ends this gateway's place, so that the others need not wait for its end. To be said last.
+    ///
+    /// # Errors
+    /// What the store says: the others learn it within seconds.
+    pub async fn leave(&self) -> StoreResult<()> {
+        if self.cache.owes() && self.store.is_shared() {
+            self.store.raise_cache_epoch().await?;
+        }
+        self.store.leave().await
     }
 
     /// Whether other gateways serve the store too.

@@ -171,7 +171,7 @@ impl App {
             upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
         }
         let started_at = clock.now();
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             store,
             cache: Arc::new(cache),
             clock,
@@ -209,7 +209,9 @@ impl App {
             company,
             serving: Mutex::default(),
             followed: Mutex::new(followed),
-        }))
+        });
+        app.tell_cache(&app.company.attendance.borrow());
+        Ok(app)
     }
 
     /// Takes up what an earlier run left: what it was sending is uncertain now, what it had queued goes on.
@@ -248,7 +250,6 @@ impl App {
             pauses::tell(&pauses);
         }
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_pauses);
-        self.repeat(Duration::from_millis(250), &Arc::default(), Self::settle_cache);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
@@ -261,6 +262,7 @@ impl App {
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
         if self.store.is_shared() {
             self.repeat(Duration::from_millis(250), &Arc::default(), Self::follow_lists);
+            self.repeat(Duration::from_millis(250), &Arc::default(), Self::settle_cache);
         }
         self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);

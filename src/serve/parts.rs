@@ -90,7 +90,6 @@ pub async fn build_app(
     };
     let asked_at = Instant::now();
     let attendance = store.attend(&serving, word).await.context("the store does not know this gateway")?;
-    cache.attended(attendance.epoch, asked_at);
     if let Some(limits) = &limits {
         limits.attended(asked_at, word, others(&attendance));
     }

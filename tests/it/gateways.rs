@@ -65,9 +65,8 @@ async fn what_one_gateway_takes_is_known_to_the_other() {
     assert_eq!(second.call("add", &form).await, placed, "a repeat is one wherever it comes in");
     let canceled = second.call("cancel", &[("orders", &order.to_string())]).await;
     assert_eq!(canceled[0]["cancel"], 1);
-    let story = first.until_state(order, "closed").await;
-    assert_eq!((&story["order"]["status"], &story["order"]["refunded"]), (&json!("Canceled"), &json!("0.108")));
     for gateway in [&first, &second] {
+        assert_eq!(gateway.until_status(order, "Canceled").await["charge"], "0");
         assert_eq!(gateway.balance().await, "999.892", "of the other order");
     }
     assert_eq!(accepted(&alpha, LINK), 1);
