@@ -7,22 +7,23 @@
 //! With several gateways the queue is this one's, and its first goes by what holds over all (`limits`): it asks Redis, one
 //! at a time and with no lock held, or goes by this gateway's share of the rate.
 
+mod pace;
+#[cfg(test)]
+mod shared_tests;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::standing::{Finding, Priority, Purpose, Standing, Unavailable};
 use crate::limits::{Answer, Changes, Lease, Provider, ProviderLimits, Room};
+use pace::{Limiter, Pace, SharePace, TokioClock};
+
+pub use pace::Limits;
 
 /// When to ask again where only another call's end can make room.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
@@ -30,81 +31,12 @@ const UNKNOWN_WAIT: Duration = Duration::from_secs(1);
 /// When to try again where this gateway's share of the calls under way is taken by calls that are not in this queue.
 const LEASE_WAIT: Duration = Duration::from_millis(20);
 
-/// The slowest rate that is kept exactly: one call in a hundred seconds; `providers.toml` allows no slower one.
-const SLOWEST_PERIOD: Duration = Duration::from_secs(100);
-
-/// A provider's limits, as `providers.toml` sets them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Over all kinds of calls; at least 0.01.
-    pub requests_per_second: Decimal,
-    /// How many calls may go at once after a quiet time; at least 1.
-    pub burst: u32,
-    /// How many calls may be under way at once; at least 1.
-    pub max_in_flight: u32,
-}
-
-/// Tokio's clock for the rate limiter, so that a test can stop it.
-#[derive(Debug, Clone)]
-struct TokioClock {
-    origin: Instant,
-}
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.origin.elapsed()
-    }
-}
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Duration>>;
-
 /// See the module.
 pub(crate) struct Gate {
     clock: TokioClock,
     /// What holds over all gateways; `None`: there is only this one.
     shared: Option<Arc<Provider>>,
     state: Mutex<State>,
-}
-
-/// How fast calls go out, by one set of limits.
-struct Pace {
-    limits: Limits,
-    limiter: Limiter,
-    period: Duration,
-}
-
-/// How fast they do by this gateway's share.
-struct SharePace {
-    share: ProviderLimits,
-    stint: u64,
-    limiter: Limiter,
-}
-
-impl Pace {
-    /// The rate limiter starts empty: neither a restart nor a change of the limits gives a second burst.
-    fn new(limits: Limits, clock: &TokioClock) -> Self {
-        let period = period(limits.requests_per_second);
-        Self { limits, limiter: empty_limiter(period, limits.burst, clock), period }
-    }
-
-    fn shared(&self) -> ProviderLimits {
-        ProviderLimits { period: self.period, burst: self.limits.burst.max(1), max_in_flight: self.max_in_flight() }
-    }
-
-    fn max_in_flight(&self) -> u32 {
-        self.limits.max_in_flight.max(1)
-    }
-}
-
-fn empty_limiter(period: Duration, burst: u32, clock: &TokioClock) -> Limiter {
-    let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-    let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-    let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
-    // Cannot fail: a burst always fits into itself, and the limiter is new.
-    let _ = limiter.check_n(burst);
-    limiter
 }
 
 struct State {
@@ -302,16 +234,8 @@ impl Gate {
 
     /// The pace of this share, which starts empty where it is another one than before.
     fn share_pace<'a>(&self, state: &'a mut State, share: ProviderLimits, stint: u64) -> &'a SharePace {
-        let same = |pace: &SharePace| {
-            let before = (pace.stint, pace.share.period, pace.share.burst);
-            before == (stint, share.period, share.burst)
-        };
-        let pace = state.share_pace.take().filter(same);
-        state.share_pace.insert(pace.unwrap_or_else(|| SharePace {
-            share,
-            stint,
-            limiter: empty_limiter(share.period, share.burst, &self.clock),
-        }))
+        let pace = state.share_pace.take().filter(|pace| pace.is_of(share, stint));
+        state.share_pace.insert(pace.unwrap_or_else(|| SharePace::new(share, stint, &self.clock)))
     }
 
     /// Looks at where we stand, or changes it.
@@ -369,14 +293,6 @@ async fn changed(changes: &mut Option<Changes>) {
         Some(changes) => changes.changed().await,
         None => std::future::pending().await,
     }
-}
-
-/// The time between two calls, rounded up to a nanosecond so that the rate is never exceeded.
-fn period(requests_per_second: Decimal) -> Duration {
-    Decimal::from(1_000_000_000_u64)
-        .checked_div(requests_per_second)
-        .and_then(|nanos| nanos.ceil().to_u64())
-        .map_or(SLOWEST_PERIOD, |nanos| Duration::from_nanos(nanos.max(1)))
 }
 
 /// A place in the queue; leaving it, for whatever reason, wakes the next.
@@ -453,6 +369,3 @@ impl Drop for Permit {
 #[cfg(test)]
 #[path = "gate_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-mod shared_tests;

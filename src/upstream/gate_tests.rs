@@ -295,10 +295,3 @@ async fn a_closed_gate_sends_everybody_away_until_it_is_opened() {
     gate.set_open(true);
     drop(enter(&gate, Priority::Orders).await.unwrap());
 }
-
-#[test]
-fn the_time_between_calls_is_rounded_up() {
-    for (rate, nanos) in [("10", 100_000_000), ("3", 333_333_334), ("0.01", 100_000_000_000), ("0", 100_000_000_000)] {
-        assert_eq!(period(rate.parse().unwrap()), Duration::from_nanos(nanos), "{rate}");
-    }
-}
