@@ -73,6 +73,7 @@ impl App {
             return std::future::pending().await;
         };
         let mut different = 0_u32;
+        tell_of_company(&self.company.attendance.borrow());
         loop {
             limits.due().await;
             let word = limits.word().await;

@@ -25,7 +25,7 @@ use load::{Shopper, Told};
 use site::{BURST, IN_FLIGHT, PROVIDERS, RATE, Site};
 
 const SHOPS: u32 = 3;
-const TASKS_OF_A_SHOP: u32 = 3;
+const TASKS_OF_A_SHOP: u32 = 5;
 /// An order that is being sent is its gateway's for the provider's time-outs, a second each, and thirty more.
 const LEASE: Duration = Duration::from_secs(32);
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tollgate::sandbox::{Options, Sandbox};
@@ -70,7 +71,10 @@ impl Site {
     pub fn open_shop(&self, number: u32) -> Shopper {
         let name = format!("shop-{number}");
         let key = self.any().add_client(&name, &["--deposit", DEPOSIT]);
-        let http = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap();
+        // A stopped gateway would keep all of them waiting.
+        let patience = Duration::from_secs(2);
+        let http = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).timeout(patience);
+        let http = http.build().unwrap();
         Shopper { http, api: self.nginx.url(), name, key }
     }
 }
