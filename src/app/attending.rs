@@ -70,7 +70,7 @@ impl App {
         loop {
             tokio::time::sleep(ATTEND_EVERY).await;
             let serving = locked(&self.serving).clone();
-            match self.store.attend(&serving).await {
+            match self.store.attend(&serving, 0).await {
                 Ok(attendance) => {
                     different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
                     tell_of_difference(different, &attendance);
@@ -88,11 +88,11 @@ impl App {
             self.clock.hear(at, when.into_std());
         }
         self.tell_cache(&attendance);
-        let before = self.attendance.send_replace(attendance);
         metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
-        if before.gateways != attendance.gateways {
+        if self.attendance.borrow().gateways != attendance.gateways {
             tell_of_company(&attendance);
         }
+        self.attendance.send_replace(attendance);
     }
 
     /// What the store says of the cache's epoch is all that a shared cache is believed by.

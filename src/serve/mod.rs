@@ -165,7 +165,7 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Resul
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let now = store.attend("").await.context("the store could not be read")?.clock;
+    let now = store.attend("", 0).await.context("the store could not be read")?.clock;
     let now = now.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
     forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }

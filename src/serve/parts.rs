@@ -80,7 +80,7 @@ pub async fn build_app(
 ) -> anyhow::Result<Arc<App>> {
     let cache = cache(settings, secrets, store.id())?;
     let serving = digest(settings);
-    let attendance = store.attend(&serving).await.context("the store does not know this gateway")?;
+    let attendance = store.attend(&serving, 0).await.context("the store does not know this gateway")?;
     let clock = match attendance.clock {
         Some((at, when)) => Clock::told(at, when.into_std()),
         None => Clock::system(),

@@ -100,10 +100,11 @@ pub trait Store: Send + Sync {
     /// Whether several gateways may serve it at once.
     fn is_shared(&self) -> bool;
 
-    /// Says that this gateway is there, by a configuration of that digest, and tells who else is and what has changed.
+    /// Says that this gateway is there, by a configuration of that digest, leaves a word for the others (what it means is
+    /// between them), and tells who else is, their words, and what has changed.
     /// To be said every half second: a place that is not kept for two seconds is over, and what its gateway had claimed
     /// of queued orders is due at once.
-    async fn attend(&self, serving: &str) -> StoreResult<Attendance>;
+    async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance>;
 
     /// Gives this gateway's place up, with what it had claimed.
     async fn leave(&self) -> StoreResult<()>;

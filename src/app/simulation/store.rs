@@ -323,8 +323,8 @@ watched! {
             self.inner.is_shared()
         }
 
-        async fn attend(&self, serving: &str) -> StoreResult<Attendance> {
-            self.inner.attend(serving).await
+        async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance> {
+            self.inner.attend(serving, word).await
         }
 
         async fn leave(&self) -> StoreResult<()> {

@@ -88,9 +88,9 @@ impl Store for PostgresStore {
         true
     }
 
-    async fn attend(&self, serving: &str) -> StoreResult<Attendance> {
+    async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance> {
         match &self.membership {
-            Some(membership) => membership.attend(serving).await,
+            Some(membership) => membership.attend(serving, word).await,
             None => Ok(Attendance::alone()),
         }
     }

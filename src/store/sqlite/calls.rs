@@ -35,7 +35,7 @@ impl Store for SqliteStore {
         false
     }
 
-    async fn attend(&self, _serving: &str) -> StoreResult<Attendance> {
+    async fn attend(&self, _serving: &str, _word: i64) -> StoreResult<Attendance> {
         Ok(Attendance::alone())
     }
 
