@@ -100,7 +100,8 @@ pub trait Store: Send + Sync {
     /// Whether several gateways may serve it at once.
     fn is_shared(&self) -> bool;
 
-    /// Says that this gateway is there, by a configuration of that digest, leaves a word for the others, and tells who else is and what has changed.
+    /// Says that this gateway is there, by a configuration of that digest, leaves a word for the others (what it means is
+    /// between them), and tells who else is, their words, and what has changed.
     /// To be said every half second: a place that is not kept for two seconds is over, and what its gateway had claimed
     /// of queued orders is due at once.
     async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance>;
@@ -108,7 +109,7 @@ pub trait Store: Send + Sync {
     /// Gives this gateway's place up, with what it had claimed.
     async fn leave(&self) -> StoreResult<()>;
 
-    /// Lets nobody believe any more what a shared cache holds; gives the epoch that begins with it.
+    /// Lets nobody believe any more what a shared cache holds; gives the epoch that begins.
     async fn raise_cache_epoch(&self) -> StoreResult<i64>;
 
     /// Has every gateway read its configuration again; gives the number of this change.

@@ -24,14 +24,12 @@ pub(super) struct Membership {
     /// A random word: this run of a gateway.
     id: String,
     connection: Mutex<Option<Client>>,
-    /// From when it may call upstreams, since it last came to be there.
-    from: Mutex<Option<Instant>>,
 }
 
 impl Membership {
     /// One that is not there yet.
     pub(super) fn new(address: Address) -> StoreResult<Self> {
-        Ok(Self { address, id: random_word()?, connection: Mutex::default(), from: Mutex::default() })
+        Ok(Self { address, id: random_word()?, connection: Mutex::default() })
     }
 
     /// What it calls itself.
@@ -43,26 +41,14 @@ impl Membership {
     pub(super) async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance> {
         let mut connection = self.connection.lock().await;
         let asked = Instant::now();
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut connection, serving, word)).await {
-            Ok(Ok(answer)) => {
-                let is_new = answer.is_new;
-                let attendance = answer.attendance(asked);
-                let mut from = self.from.lock().await;
-                if is_new {
-                    // Until then others may count on a share that is this one's now.
-                    *from = (attendance.gateways > 1).then(|| Instant::now() + PLACE);
-                }
-                Ok(Attendance { from: *from, ..attendance })
-            }
-            Ok(Err(error)) => {
-                *connection = None;
-                Err(error)
-            }
-            Err(_) => {
-                *connection = None;
-                Err(unreachable_server("no answer in time"))
-            }
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut connection, serving, word)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unreachable_server("no answer in time")),
+        };
+        if answer.is_err() {
+            *connection = None;
         }
+        answer.map(|answer| answer.attendance(asked))
     }
 
     async fn ask(&self, connection: &mut Option<Client>, serving: &str, word: i64) -> StoreResult<Answer> {
@@ -70,15 +56,13 @@ impl Membership {
             *connection = Some(connect(&self.address).await?);
         }
         let client = connection.as_ref().ok_or_else(|| unreachable_server("no connection"))?;
-        let sql = "SELECT is_new, there, earlier, words, otherwise, epoch, clock, catalogues, configuration, deadlines \
+        let sql = "SELECT rank, words, otherwise, epoch, clock, catalogues, configuration, deadlines \
                    FROM attend($1, $2, $3, $4)";
         let lasts = i64::try_from(PLACE.as_millis()).unwrap_or(i64::MAX);
-        let row = client.query_one(sql, &[&self.id, &serving, &lasts, &word]).await;
+        let row = client.query_one(sql, &[&self.id, &serving, &word, &lasts]).await;
         let row = row.map_err(|error| unreachable_server(&told(&error)))?;
         let mut columns = Columns::of(&row);
         Ok(Answer {
-            is_new: columns.take()?,
-            there: columns.small()?,
             rank: columns.small()?,
             words: columns.take()?,
             otherwise: columns.small()?,
@@ -112,8 +96,6 @@ impl Membership {
 
 /// What the schema's function `attend` gives.
 struct Answer {
-    is_new: bool,
-    there: u32,
     rank: u32,
     words: Vec<i64>,
     otherwise: u32,
@@ -129,12 +111,11 @@ impl Answer {
         // Half-way between question and answer.
         let read = asked + now.saturating_duration_since(asked) / 2;
         Attendance {
-            gateways: self.there.max(1),
+            gateways: u32::try_from(self.words.len()).unwrap_or(u32::MAX).saturating_add(1),
             rank: self.rank,
             words: self.words,
             otherwise: self.otherwise,
             epoch: self.epoch,
-            from: None,
             until: Some(asked + PLACE),
             clock: Some((self.clock, read)),
             versions: self.versions,

@@ -15,17 +15,14 @@ pub const PLACE: Duration = Duration::from_secs(2);
 pub struct Attendance {
     /// How many gateways serve this store, this one too: its share of a limit is the limit by this number. At least 1.
     pub gateways: u32,
-    /// How many of them came earlier than this one.
+    /// How many of the others came earlier.
     pub rank: u32,
-    /// The word that each of the others left last, in the order in which they came.
+    /// The last word that each of the others left, in the order in which they came.
     pub words: Vec<i64>,
     /// How many of them serve by another configuration than this one.
     pub otherwise: u32,
     /// Counts up when nothing may be believed any more that a shared cache holds: the keys of one carry it.
     pub epoch: i64,
-    /// From when, by the steady clock, this gateway may call upstreams: others have to learn first that it is there.
-    /// `None`: at once.
-    pub from: Option<Instant>,
     /// Until when its place lasts, by the steady clock and from when it asked: afterwards it makes no upstream call
     /// until it has attended again. `None`: for ever, since a store in a file has one gateway.
     pub until: Option<Instant>,
@@ -50,17 +47,8 @@ impl Attendance {
     /// Of the one gateway on a store in a file.
     #[must_use]
     pub fn alone() -> Self {
-        Self {
-            gateways: 1,
-            rank: 0,
-            words: Vec::new(),
-            otherwise: 0,
-            epoch: 0,
-            from: None,
-            until: None,
-            clock: None,
-            versions: Versions::default(),
-        }
+        let versions = Versions::default();
+        Self { gateways: 1, rank: 0, words: Vec::new(), otherwise: 0, epoch: 0, until: None, clock: None, versions }
     }
 
     /// When, by the steady clock, the store was asked.
@@ -69,10 +57,9 @@ impl Attendance {
         self.until.and_then(|until| until.checked_sub(PLACE))
     }
 
-    /// Whether this gateway may call upstreams now: its place lasts, and the others know of it.
+    /// Whether this gateway may call upstreams now: its place lasts.
     #[must_use]
     pub fn may_call(&self) -> bool {
-        let now = Instant::now();
-        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+        self.until.is_none_or(|until| Instant::now() < until)
     }
 }

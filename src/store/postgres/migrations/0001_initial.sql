@@ -30,12 +30,12 @@ CREATE TABLE gateways (
     id text PRIMARY KEY,
     -- A digest of the configuration that it serves.
     serving text NOT NULL,
-    seen_until bigint NOT NULL,
-    -- The order in which they came.
-    came bigint GENERATED ALWAYS AS IDENTITY,
-    -- What it tells the others of how it counts what holds over all of them.
-    word bigint NOT NULL
+    -- What it last told the others, and in which order they came.
+    word bigint NOT NULL,
+    came bigint NOT NULL,
+    seen_until bigint NOT NULL
 );
+CREATE SEQUENCE gateway_comings AS bigint;
 
 -- Work that one gateway does for all, for a time.
 CREATE TABLE turns (
@@ -385,15 +385,18 @@ $$;
 -- A gateway is there: it keeps its place, or takes one. What the places of others were that are over is cleared away by
 -- whoever comes by first.
 CREATE FUNCTION attend(
-    gateway text, serves text, lasts bigint, says bigint,
-    OUT is_new boolean, OUT there bigint, OUT earlier bigint, OUT words bigint[], OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
+    gateway text, serves text, says bigint, lasts bigint,
+    OUT rank bigint, OUT words bigint[], OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
     OUT catalogues bigint, OUT configuration bigint, OUT deadlines bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
     gone text[];
+    is_new boolean;
+    mine bigint;
 BEGIN
     clock := clock_ms();
-    UPDATE gateways SET serving = serves, word = says, seen_until = clock + lasts WHERE id = gateway AND seen_until > clock;
+    UPDATE gateways SET serving = serves, word = says, seen_until = clock + lasts
+    WHERE id = gateway AND seen_until > clock RETURNING came INTO mine;
     is_new := NOT FOUND;
     WITH ended AS (
         DELETE FROM gateways WHERE id IN (SELECT id FROM gateways WHERE seen_until <= clock FOR UPDATE SKIP LOCKED)
@@ -401,19 +404,20 @@ BEGIN
     )
     SELECT array_agg(id) INTO gone FROM ended;
     IF is_new THEN
-        INSERT INTO gateways (id, serving, word, seen_until) VALUES (gateway, serves, says, clock + lasts)
-        ON CONFLICT (id) DO UPDATE SET serving = excluded.serving, word = excluded.word, seen_until = excluded.seen_until;
+        INSERT INTO gateways (id, serving, word, came, seen_until)
+        VALUES (gateway, serves, says, nextval('gateway_comings'), clock + lasts)
+        ON CONFLICT (id) DO UPDATE SET serving = excluded.serving, word = excluded.word, came = excluded.came,
+            seen_until = excluded.seen_until
+        RETURNING came INTO mine;
     END IF;
     IF gone IS NOT NULL THEN
         -- They may not have told a shared cache of what they wrote last.
         UPDATE store SET cache_epoch = cache_epoch + 1;
         PERFORM release(array_remove(gone, gateway));
     END IF;
-    SELECT count(*), count(*) FILTER (WHERE serving <> serves),
-        count(*) FILTER (WHERE came < (SELECT came FROM gateways WHERE id = gateway)),
-        coalesce(array_agg(word ORDER BY came) FILTER (WHERE id <> gateway), '{}')
-    INTO there, otherwise, earlier, words
-    FROM gateways WHERE seen_until > clock;
+    SELECT count(*) FILTER (WHERE came < mine), coalesce(array_agg(word ORDER BY came), '{}'),
+        count(*) FILTER (WHERE serving <> serves)
+    INTO rank, words, otherwise FROM gateways WHERE id <> gateway AND seen_until > clock;
     SELECT cache_epoch, catalogues_version, configuration_version, timeline INTO epoch, catalogues, configuration, deadlines
     FROM store;
 END $$;

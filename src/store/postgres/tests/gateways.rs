@@ -17,7 +17,7 @@ async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
 }
 
 async fn attend(store: &AnyStore) -> Attendance {
-    store.attend("same", 0).await.unwrap()
+    store.attend("same", 7).await.unwrap()
 }
 
 /// Ends a gateway's place, as time does.
@@ -32,19 +32,16 @@ async fn gateways_see_each_other_come_and_go() {
     let (url, [first, second]) = gateways().await;
     assert!(!PostgresStore::gateway_running(&url).await.unwrap());
     let alone = attend(&first).await;
-    assert_eq!((alone.gateways, alone.from, alone.may_call()), (1, None, true));
+    assert_eq!((alone.gateways, alone.rank, alone.words.len(), alone.may_call()), (1, 0, 0, true));
     assert!(PostgresStore::gateway_running(&url).await.unwrap());
     let joined = attend(&second).await;
-    assert_eq!((joined.gateways, joined.may_call()), (2, false), "the first does not know of it yet");
+    assert_eq!((joined.gateways, joined.rank, &joined.words[..]), (2, 1, &[7][..]));
     assert!(joined.until > alone.until);
     let told = attend(&first).await;
     assert_eq!((told.gateways, told.otherwise, told.epoch), (2, 0, alone.epoch));
-    assert_eq!(second.attend("other", 0).await.unwrap().otherwise, 1);
-    assert_eq!(attend(&first).await.otherwise, 1);
-    let heard = second.attend("other", 7).await.unwrap();
-    assert_eq!((heard.rank, heard.words), (1, vec![0]));
-    let heard = first.attend("same", i64::MAX).await.unwrap();
-    assert_eq!((heard.rank, heard.words), (0, vec![7]), "the word that the other left, and not its own");
+    assert_eq!(second.attend("other", 9).await.unwrap().otherwise, 1);
+    let told = attend(&first).await;
+    assert_eq!((told.otherwise, told.rank, &told.words[..]), (1, 0, &[9][..]));
     second.leave().await.unwrap();
     let left = attend(&first).await;
     assert_eq!((left.gateways, left.epoch), (1, alone.epoch), "it said good-bye");
@@ -52,6 +49,7 @@ async fn gateways_see_each_other_come_and_go() {
     end_places(&url).await;
     let lonely = attend(&first).await;
     assert_eq!(lonely.gateways, 1);
+    assert!(lonely.may_call());
     assert!(lonely.epoch > alone.epoch, "somebody may not have told the cache");
     assert_eq!(first.raise_cache_epoch().await.unwrap(), lonely.epoch + 1);
     assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
