@@ -19,10 +19,11 @@ pub const RATE: u32 = 60;
 pub const BURST: u32 = 10;
 pub const IN_FLIGHT: u32 = 12;
 
+/// The gateways go first: each verifies the store when it is dropped.
 pub struct Site {
+    pub gateways: Vec<Gateway>,
     pub database: Cluster,
     pub redis: Redis,
-    pub gateways: Vec<Gateway>,
     pub upstreams: [Sandbox; 2],
     pub nginx: Nginx,
     journals: TempDir,
