@@ -36,6 +36,10 @@ pub const CLOCK_STEPS: &str = "tollgate_clock_steps_total";
 pub const STORE_COMMITS: &str = "tollgate_store_commits_total";
 /// 1 while the store can write, 0 while its disk is full or fails it.
 pub const STORE_WRITABLE: &str = "tollgate_store_writable";
+/// Gateways that serve this one's store, this one too.
+pub const GATEWAYS: &str = "tollgate_gateways";
+/// Those of them that serve by another configuration than this one.
+pub const GATEWAYS_OTHERWISE: &str = "tollgate_gateways_otherwise";
 /// Catalogues fetched by `provider` and `outcome`.
 pub const SYNCS: &str = "tollgate_sync_total";
 
@@ -220,6 +224,8 @@ fn describe() {
     describe_counter!(HTTP_REQUESTS, "Requests to the public listener");
     describe_histogram!(HTTP_REQUEST_SECONDS, "Seconds from a request's head to its response");
     describe_counter!(API_CALLS, "Calls of the API");
+    describe_gauge!(GATEWAYS, "gateways that serve the same store, this one too");
+    describe_gauge!(GATEWAYS_OTHERWISE, "gateways on the same store that serve by another configuration");
     describe_gauge!(ORDERS, "Orders in the store");
     describe_counter!(ATTEMPTS, "Attempts to place an order at a provider");
     describe_counter!(REFILLS, "Refills sent to providers");

@@ -23,6 +23,8 @@ use crate::store::records::{Earlier, Placed, Placement, RequestKey};
 
 /// How long a `request_id` is remembered.
 pub(super) const REQUEST_MEMORY: Duration = Duration::from_secs(86_400);
+/// Between two looks at an order that another gateway may have in hand.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// Between two looks whether a commit took place whose acknowledgement was lost.
 const TOKEN_RETRY: Duration = Duration::from_millis(200);
 
@@ -129,7 +131,10 @@ impl App {
             match (order.state, order.refusal) {
                 (State::Closed { binding: None, .. }, Some(refusal)) => return Err(ApiError::Refused(refusal)),
                 (State::Queued | State::Sending { .. }, _) => {
-                    if !self.hears(news, deadline).await {
+                    // Another gateway's news is not heard, it is looked for.
+                    let look = Instant::now() + LOOK_EVERY;
+                    let until = if self.has_company() { deadline.min(look) } else { deadline };
+                    if !self.hears(news, until).await && (self.tasks.is_stopping() || Instant::now() >= deadline) {
                         return Ok(id);
                     }
                 }

@@ -18,6 +18,10 @@ use crate::upstream::{CancelAnswer, MAX_BATCH, Priority, Upstream};
 const ROUND: usize = 1000;
 /// How long a cancel stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
+/// How long others leave the orders of a round alone.
+const CLAIM: Duration = Duration::from_secs(10);
+/// How long a pause is remembered after its end.
+const KEPT: Duration = Duration::from_secs(60);
 /// The first pause after an upstream gave no answer; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(600);
@@ -60,7 +64,8 @@ impl App {
     /// Tells upstreams of the wishes that wait: of orders that were placed after the wish, and of those that got no
     /// answer.
     pub(super) async fn forward_wishes(self: Arc<Self>) {
-        match self.store.orders_to_cancel(ROUND).await {
+        let now = self.clock.now();
+        match self.store.claim_cancels(now, now.plus(CLAIM), ROUND).await {
             Ok(orders) => self.forward_waiting(orders).await,
             Err(error) => tracing::warn!(%error, "cancels wait: orders could not be read"),
         }
@@ -69,7 +74,8 @@ impl App {
     async fn forward_waiting(self: &Arc<Self>, orders: Vec<Order>) {
         let now = self.clock.now();
         let waiting: HashSet<OrderId> = orders.iter().map(|order| order.id).collect();
-        locked(&self.cancel_retries).retain(|order, _| waiting.contains(order));
+        // One that is not among them may be in another gateway's hand.
+        locked(&self.cancel_retries).retain(|order, retry| waiting.contains(order) || now < retry.next_at.plus(KEPT));
         let mut to_forward: BTreeMap<ProviderId, Vec<Canceling>> = BTreeMap::new();
         for order in orders {
             let Some(route) = order.binding().map(|binding| binding.route.clone()) else { continue };

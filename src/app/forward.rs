@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
 use super::taken::Taken;
@@ -13,7 +15,6 @@ use super::{App, locked};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, Route};
 use crate::domain::order::{CLAIM, Choice, Event, Order, State, choose};
 use crate::domain::outcome::Outcome;
-use crate::store::records::OrderFilter;
 use crate::store::{StoreError, StoreResult};
 use crate::upstream::{Permit, Priority, Upstream};
 
@@ -25,6 +26,9 @@ const PERMIT_WAIT: Duration = Duration::from_secs(20);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long an attempt is taken to be under way where its provider is not in the configuration any more.
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+/// How long after it was asked for, the start of an attempt may still be followed by the attempt: who was stopped for
+/// longer does not know what others have made of it.
+const STALE_AFTER: Duration = Duration::from_secs(10);
 /// How long an order stands in a provider's queue where another route could take it.
 const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
 
@@ -97,29 +101,29 @@ impl App {
         Ok(())
     }
 
-    /// Finds orders that were being sent, and of which no task of this process knows any more: one that ended in
-    /// a panic, or whose store failed it. What became of them is unknown.
+    /// Finds orders that were being sent, and that nobody can be sending any more: their gateway is gone, or their task
+    /// ended in a panic, or its store failed it. What became of them is unknown.
     pub(super) async fn find_lost_senders(self: Arc<Self>) {
-        let filter = OrderFilter { state: Some("sending".to_owned()), limit: 1000, ..OrderFilter::default() };
-        let sending = match self.store.list_orders(filter).await {
-            Ok(sending) => sending,
+        let lost = match self.store.lost_senders(self.clock.now()).await {
+            Ok(lost) => lost,
             Err(error) => {
-                tracing::warn!(%error, "orders that are being sent could not be looked through");
+                warn_of!(error, "orders that are being sent could not be looked through");
                 return;
             }
         };
-        let now = self.clock.now();
-        for (_, order) in sending {
-            let State::Sending { route } = &order.state else { continue };
-            let lease = self.snapshot.load().terms.provider(&route.provider).map(|setup| setup.attempt_lease);
-            let over = now >= order.updated_at.plus(lease.unwrap_or(LONGEST_LEASE));
-            if over && !locked(&self.in_hand).contains(&order.id) {
+        for order in lost {
+            if !locked(&self.in_hand).contains(&order.id) {
                 let id = order.id;
                 if let Err(error) = self.decide(order, Event::SenderLost).await {
                     warn_of!(error, order.id = %id, "order {id} is still shown as being sent");
                 }
             }
         }
+    }
+
+    /// How long an attempt at this provider is taken to be under way.
+    pub(super) fn lease_at(&self, provider: &ProviderId) -> Duration {
+        self.snapshot.load().terms.provider(provider).map_or(LONGEST_LEASE, |setup| setup.attempt_lease)
     }
 
     /// What is to be done with a queued order, by the snapshot of this moment. `busy`: providers that gave no
@@ -157,6 +161,9 @@ impl App {
     }
 
     async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
+        if !self.comes_to_call(patience).await {
+            return Err("this gateway has no place among the others just now".to_owned());
+        }
         let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
         tokio::select! {
             biased;
@@ -183,6 +190,7 @@ impl App {
         }
         let form = add_form(&order, &route);
         let (id, attempt) = (order.id, order.attempts.next());
+        let asked = Instant::now();
         let order = match self.decide(order, Event::SendStarted(route)).await {
             Ok(Stepped::Done(order)) => order,
             Ok(changed) => return Ok(changed.into_order()),
@@ -191,6 +199,11 @@ impl App {
                 return self.not_begun(id, attempt, error).await;
             }
         };
+        if asked.elapsed() > STALE_AFTER || !self.may_call() {
+            drop(permit);
+            let why = "the gateway stood still, or could not reach its store, before it could send";
+            return Ok(self.settle(order, Outcome::NotSent(why.to_owned())).await);
+        }
         self.search.hints.sent(upstream.provider(), order.id);
         let outcome = upstream.add(permit, &form).await;
         Ok(self.settle(order, outcome).await)

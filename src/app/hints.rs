@@ -164,7 +164,8 @@ impl App {
     /// Looks whether a balance has moved by what the only order costs that was sent since it was last read.
     pub(super) async fn hint_by_balance(&self, setup: &ProviderSetup, now: Decimal) {
         let provider = &setup.id;
-        let Some((before, order)) = self.search.hints.watched(provider) else {
+        // What others sent meanwhile is not known here.
+        let Some((before, order)) = self.search.hints.watched(provider).filter(|_| !self.has_company()) else {
             self.search.hints.begin_with(provider, now);
             return;
         };

@@ -9,6 +9,7 @@ mod access;
 pub mod accounts;
 mod add;
 mod answers;
+mod attending;
 pub mod auth;
 pub mod call;
 mod cancel_forward;
@@ -62,17 +63,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::domain::ids::{OrderId, ProviderId, RefillId};
 use crate::domain::time::Timestamp;
-use crate::store::records::Pauses;
+use crate::store::records::{Attendance, Pauses};
 use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::telemetry::CallMeter;
 use crate::upstream::{HealthState, Upstream};
+use attending::Followed;
 use auth::AccessTable;
 use cancel_forward::Retry;
 use freeze::Freezes;
@@ -135,6 +137,11 @@ pub struct App {
     recorded: Mutex<Weak<Snapshot>>,
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
+    /// What the store said when this gateway last attended.
+    attendance: watch::Sender<Attendance>,
+    /// The digest of the configuration that this gateway serves by.
+    serving: Mutex<String>,
+    followed: Mutex<Followed>,
 }
 
 impl App {
@@ -149,7 +156,9 @@ impl App {
         tasks: Tasks,
         upstreams: Upstreams,
         terms: Terms,
+        attendance: watch::Sender<Attendance>,
     ) -> StoreResult<Arc<Self>> {
+        let followed = Followed::new(attendance.borrow().versions.catalogues, store.catalogue_marks().await?);
         let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
         let freezes: Freezes =
             store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
@@ -194,6 +203,9 @@ impl App {
             followers: Mutex::default(),
             recorded: Mutex::default(),
             building: tokio::sync::Mutex::default(),
+            attendance,
+            serving: Mutex::default(),
+            followed: Mutex::new(followed),
         }))
     }
 
@@ -207,7 +219,11 @@ impl App {
         for order in lost {
             self.step(order, crate::domain::order::Event::SenderLost).await?;
         }
-        self.recover_refills().await?;
+        if self.store.is_shared() {
+            self.lose_refills().await?;
+        } else {
+            self.recover_refills().await?;
+        }
         let providers: Vec<ProviderId> =
             self.snapshot.load().terms.providers.iter().map(|provider| provider.id.clone()).collect();
         for provider in providers {
@@ -234,8 +250,11 @@ impl App {
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::answer_requests);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::record_providers);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::count_orders);
-        self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_senders);
+        self.repeat(Duration::from_secs(3), &Arc::default(), Self::find_lost_senders);
         self.repeat(Duration::from_secs(30), &Arc::default(), Self::find_lost_refills);
+        if self.store.is_shared() {
+            self.repeat(Duration::from_millis(250), &Arc::default(), Self::follow_lists);
+        }
         self.repeat(Duration::from_secs(60), &Arc::default(), Self::forget_wrong_keys);
         self.repeat(Duration::from_secs(3600), &Arc::default(), Self::prune);
         self.follow_providers();

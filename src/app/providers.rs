@@ -14,6 +14,9 @@ use crate::upstream::{Health, HealthState};
 const STATES: [&str; 4] = ["queued", "sending", "placed", "uncertain"];
 /// The state of a provider that seems to be another account's.
 pub const FROZEN: &str = "frozen";
+/// How long one gateway forgets old requests, and reminds, for all.
+const PRUNE_TURN: Duration = Duration::from_secs(1800);
+const REMIND_TURN: Duration = Duration::from_secs(120);
 /// Between two reminders of uncertain orders.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
 
@@ -92,6 +95,9 @@ impl App {
 
     /// Forgets requests that no repeat is compared with any more.
     pub(super) async fn prune(self: Arc<Self>) {
+        if !self.has_turn("prune", None, PRUNE_TURN).await {
+            return;
+        }
         if let Err(error) = self.store.prune(self.clock.now().minus(REQUEST_MEMORY)).await {
             warn_of!(error, "old requests were not forgotten");
         }
@@ -112,7 +118,9 @@ impl App {
             #[expect(clippy::cast_precision_loss, reason = "a gauge for people to read")]
             metrics::gauge!(crate::telemetry::ORDERS, "state" => state).set(count as f64);
         }
-        self.remind(in_state("uncertain"));
+        if self.has_turn("remind", None, REMIND_TURN).await {
+            self.remind(in_state("uncertain"));
+        }
     }
 
     fn remind(&self, uncertain: u64) {

@@ -182,16 +182,16 @@ impl App {
 
     /// Finds refills of which no task of this process knows any more: one that ended in a panic.
     pub(super) async fn find_lost_refills(self: Arc<Self>) {
-        if let Err(error) = self.try_find_lost_refills().await {
+        if let Err(error) = self.lose_refills().await {
             tracing::warn!(%error, "refills that are being sent could not be looked through");
         }
     }
 
-    async fn try_find_lost_refills(&self) -> StoreResult<()> {
+    /// Takes up the refills that nobody can be sending any more.
+    pub(super) async fn lose_refills(&self) -> StoreResult<()> {
         let now = self.clock.now();
         for refill in self.store.sending_refills().await? {
-            let lease = self.snapshot.load().terms.provider(&refill.provider).map(|setup| setup.attempt_lease);
-            if lease.is_some_and(|lease| now >= refill.created_at.plus(lease).plus(PERMIT_WAIT)) {
+            if now >= refill.created_at.plus(self.lease_at(&refill.provider)).plus(PERMIT_WAIT) {
                 self.step_refill(refill, RefillEvent::SenderLost).await?;
             }
         }

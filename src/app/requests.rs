@@ -148,7 +148,7 @@ impl App {
     }
 
     async fn try_answer_requests(self: &Arc<Self>) -> StoreResult<()> {
-        for stored in self.store.open_requests().await? {
+        for stored in self.store.claim_requests().await? {
             drop(self.tasks.spawn(Arc::clone(self).answer_request(stored)));
         }
         Ok(())

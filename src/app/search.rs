@@ -43,6 +43,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(6 * 3600);
 const WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 /// How long a call stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
+/// How long one gateway searches before another may.
+const TURN: Duration = Duration::from_secs(120);
 const STOPPING: &str = "the gateway is stopping";
 
 /// What a search and the hints remember; losing it makes neither wrong.
@@ -84,6 +86,9 @@ impl App {
     }
 
     async fn try_find_lost(&self, provider: &ProviderId) -> StoreResult<()> {
+        if !self.has_turn("search", Some(provider), TURN).await {
+            return Ok(());
+        }
         let terms = Arc::clone(&self.snapshot.load().terms);
         let due = self.note_costs(provider, ROUND).await?;
         let Some(setup) = terms.provider(provider).filter(|setup| setup.search.by_listing || setup.search.by_scan)

@@ -26,8 +26,14 @@ impl List {
     /// As it was stored, with whose it is.
     #[must_use]
     pub fn stored(stored: StoredCatalogue) -> (ProviderId, Arc<Self>) {
-        let list = Self { fetched_at: stored.fetched_at, services: stored.services, doubts: stored.doubts };
-        (stored.provider, Arc::new(list))
+        let provider = stored.provider.clone();
+        (provider, Arc::new(Self::of(stored)))
+    }
+
+    /// As it was stored.
+    #[must_use]
+    pub fn of(stored: StoredCatalogue) -> Self {
+        Self { fetched_at: stored.fetched_at, services: stored.services, doubts: stored.doubts }
     }
 }
 

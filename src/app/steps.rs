@@ -4,7 +4,7 @@ use super::App;
 use super::view::render_status;
 use crate::cache::Cached;
 use crate::domain::ids::OrderId;
-use crate::domain::order::{Event, Order, State, Step};
+use crate::domain::order::{AttemptChange, Event, Order, State, Step};
 use crate::store::records::Applied;
 use crate::store::{StoreError, StoreResult};
 
@@ -44,13 +44,16 @@ impl App {
 
     /// Feeds a decision to the order that it was made about, and to no later state of it.
     pub(super) async fn decide(&self, order: Order, event: Event) -> StoreResult<Stepped> {
-        let step = match order.step(event, self.clock.now()) {
+        let mut step = match order.step(event, self.clock.now()) {
             Ok(step) => step,
             Err(illegal) => {
                 tracing::debug!(%illegal, "an event came too late");
                 return Ok(Stepped::NotApplicable(order));
             }
         };
+        if let (State::Sending { route }, Some(AttemptChange::Started { .. })) = (&step.order.state, &step.attempt) {
+            step.order.due_at = Some(step.order.updated_at.plus(self.lease_at(&route.provider)));
+        }
         match self.store.apply(step.clone()).await? {
             Applied::Done => {
                 self.announce(&step).await;

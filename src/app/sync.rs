@@ -18,6 +18,8 @@ use crate::upstream::{AnswerError, Balance, Priority, ServiceList, Unavailable, 
 
 /// How long a sync stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(60);
+/// How long one gateway may take to sync before another may try; while it is there, it goes on doing so.
+const SYNC_TURN: Duration = Duration::from_secs(60);
 /// Half of the pause after the first failure.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -141,7 +143,7 @@ impl SyncState {
 impl App {
     /// Syncs a provider whose list is older than it shall be; after a failure not at once again.
     pub(super) async fn sync_if_due(self: Arc<Self>, provider: ProviderId) {
-        if !self.sync_is_due(&provider) {
+        if !self.sync_is_due(&provider) || !self.has_turn("sync", Some(&provider), SYNC_TURN).await {
             return;
         }
         match self.sync(&provider).await {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rust_decimal::Decimal;
 
+use super::attending::alone;
 use super::taken::Taken;
 use super::terms::{ProviderSetup, SearchSetup, Terms};
 use super::*;
@@ -145,7 +146,7 @@ async fn bench() -> Bench {
     });
     let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
     let cache = Cache::local(1 << 20);
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms()).await.unwrap();
+    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms(), alone()).await.unwrap();
     Bench { app, wire, clock, client: account.client.id }
 }
 

@@ -140,7 +140,7 @@ mod tests {
         let request = Request::Resolve { order: 7, attempt: 1, how: How::Refund };
         let gateway = async {
             let stored = loop {
-                match store.open_requests().await.unwrap().pop() {
+                match store.claim_requests().await.unwrap().pop() {
                     Some(stored) => break stored,
                     None => tokio::task::yield_now().await,
                 }

@@ -134,9 +134,18 @@ impl Gateway {
             self.tasks.stop();
             ending.cancel();
         };
-        let reloading = self.reloader.follow(&mut hangups, &ending);
-        tokio::join!(listening, stopping, reloading);
-        let left = self.tasks.finish(self.reloader.longest_add().saturating_add(DRAIN_MARGIN)).await;
+        let serving = async {
+            let reloading = self.reloader.follow(&mut hangups, &ending);
+            tokio::join!(listening, stopping, reloading);
+            self.tasks.finish(self.reloader.longest_add().saturating_add(DRAIN_MARGIN)).await
+        };
+        let left = tokio::select! {
+            left = serving => left,
+            () = self.app.keep_attending() => 0,
+        };
+        if let Err(error) = self.app.store().leave().await {
+            tracing::warn!(%error, "the store was not told that this gateway ends: others learn it within seconds");
+        }
         anyhow::ensure!(
             left == 0,
             "{left} tasks were still under way at the end; orders that they were sending are uncertain"
@@ -156,7 +165,8 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Resul
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let now = crate::task::Clock::system().now();
+    let now = store.attend("").await.context("the store could not be read")?.clock;
+    let now = now.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
     forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Upstreams};
@@ -83,10 +85,29 @@ pub async fn build_app(
         }
         None => Cache::local(CACHE_BYTES),
     };
+    let serving = digest(settings);
+    let attendance = store.attend(&serving).await.context("the store does not know this gateway")?;
+    let clock = match attendance.clock {
+        Some((at, when)) => Clock::told(at, when.into_std()),
+        None => Clock::system(),
+    };
+    let attendance = watch::Sender::new(attendance);
     let upstreams = upstreams(settings, secrets)?;
-    App::new(store, cache, Clock::system(), tasks, upstreams, terms(settings))
-        .await
-        .context("the store could not be read")
+    let app = App::new(store, cache, clock, tasks, upstreams, terms(settings), attendance);
+    let app = app.await.context("the store could not be read")?;
+    app.set_serving(serving);
+    Ok(app)
+}
+
+/// Of all that makes two gateways serve alike, but for secrets: what they sell, and how they call providers.
+pub(super) fn digest(settings: &Settings) -> String {
+    let mut digest = Sha256::new();
+    digest.update(format!("{:?}", terms(settings)));
+    for provider in &settings.providers {
+        let words = (&provider.id, provider.treat_503_as, &provider.rejects);
+        digest.update(format!("{:?} {:?} {words:?}", wire_options(provider), limits(provider)));
+    }
+    digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What was cached before this start is not believed: orders may have been settled while no gateway ran.
@@ -241,6 +262,16 @@ mod tests {
         let settings = config::load(&file).unwrap();
         let secrets = settings.read_secrets().unwrap();
         (settings, secrets)
+    }
+
+    #[test]
+    fn gateways_that_serve_alike_have_one_digest() {
+        let digest = |lines| digest(&read("a.test/api", "first-key", lines).0);
+        assert_eq!(digest(""), super::digest(&read("a.test/api", "other-key", "").0), "no secret is in it");
+        for lines in ["mode = \"drain\"", "burst = 3", "timeout = \"9s\"", "markup_percent = \"9\""] {
+            assert_ne!(digest(lines), digest(""), "{lines}");
+            assert_eq!(digest(lines), digest(lines), "{lines}");
+        }
     }
 
     #[tokio::test]

@@ -41,25 +41,45 @@ impl Reloader {
 
     /// Reloads at each signal until `ending`.
     pub(super) async fn follow(&mut self, hangups: &mut Signal, ending: &CancellationToken) {
+        let mut attendance = self.app.attendance();
+        let mut known = attendance.borrow().versions.configuration;
         loop {
-            tokio::select! {
+            let by_others = tokio::select! {
                 () = ending.cancelled() => return,
-                signal = hangups.recv() => if signal.is_none() { return },
-            }
+                signal = hangups.recv() => if signal.is_none() { return } else { false },
+                told = attendance.wait_for(|now| now.versions.configuration > known) => match told {
+                    Ok(_) => true,
+                    Err(_) => return,
+                },
+            };
+            known = known.max(attendance.borrow().versions.configuration);
             // Not being under systemd is no failure.
             if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Reloading, now]);
             }
-            self.reload().await;
+            known = known.max(self.reload(by_others).await);
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         }
     }
 
-    async fn reload(&mut self) {
+    /// Gives the number of the change that the other gateways were told of; 0 for none.
+    async fn reload(&mut self, by_others: bool) -> i64 {
         let file = self.present.0.file.clone();
-        tracing::info!("SIGHUP: reading {} again", file.display());
+        let why = if by_others { "another gateway has read its configuration again" } else { "SIGHUP" };
+        tracing::info!("{why}: reading {} again", file.display());
         match self.try_reload().await {
-            Ok(summary) => tracing::info!("reloaded {}: {summary}", file.display()),
+            Ok(summary) => {
+                tracing::info!("reloaded {}: {summary}", file.display());
+                if by_others {
+                    return 0;
+                }
+                match self.app.tell_of_configuration().await {
+                    Ok(number) => return number,
+                    Err(error) => tracing::warn!(
+                        %error, "other gateways were not told to read their configurations again: reload them"
+                    ),
+                }
+            }
             Err(error) => {
                 match error.downcast_ref::<ConfigErrors>() {
                     Some(errors) => errors.mistakes().iter().for_each(|mistake| tracing::error!("{mistake}")),
@@ -69,6 +89,7 @@ impl Reloader {
                 tracing::error!("{} was not reloaded: the configuration before stays in force", file.display());
             }
         }
+        0
     }
 
     /// Gives what changed, in one line.
@@ -92,6 +113,7 @@ impl Reloader {
             tracing::warn!("{}: {warning}", settings.file.display());
         }
         let summary = summary(&changes, &changed(&before, &self.app.upstreams(), &self.present.0, &settings));
+        self.app.set_serving(parts::digest(&settings));
         self.present = (settings, secrets);
         Ok(summary)
     }

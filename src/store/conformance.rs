@@ -61,6 +61,7 @@ macro_rules! conformance {
             claims::a_claim_does_not_spoil_a_step,
             claims::polls_are_hastened_unless_they_were_fresh,
             claims::a_restart_finds_what_was_left,
+            claims::a_sender_is_lost_when_its_time_is_over,
             listings::orders_are_found_by_id_token_client_and_holder,
             listings::the_operator_filters_orders,
             listings::a_story_tells_everything,

@@ -12,6 +12,8 @@ pub mod records;
 pub mod sqlite;
 mod standing;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::domain::catalogue::{Identity, Loss};
@@ -24,10 +26,10 @@ use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
-    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
-    StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, Attendance, CatalogueMark, ClientChange, Earlier, Freeze, KeyRecord,
+    LedgerRecord, LostAttempt, Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory,
+    Pauses, Placed, Placement, PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 
 /// Why the store did not do it.
@@ -93,6 +95,29 @@ pub trait Store: Send + Sync {
     /// A random word that the store was born with: the prefix of what a shared cache holds of it.
     fn id(&self) -> &str;
 
+    // === Gateways on one store ===
+
+    /// Whether several gateways may serve it at once.
+    fn is_shared(&self) -> bool;
+
+    /// Says that this gateway is there, by a configuration of that digest, and tells who else is and what has changed.
+    /// To be said every half second: a place that is not kept for two seconds is over, and what its gateway had claimed
+    /// of queued orders is due at once.
+    async fn attend(&self, serving: &str) -> StoreResult<Attendance>;
+
+    /// Gives this gateway's place up, with what it had claimed.
+    async fn leave(&self) -> StoreResult<()>;
+
+    /// Lets nobody believe any more what a shared cache holds.
+    async fn raise_cache_epoch(&self) -> StoreResult<()>;
+
+    /// Has every gateway read its configuration again; gives the number of this change.
+    async fn raise_configuration(&self) -> StoreResult<i64>;
+
+    /// Whether work of this name is this gateway's for so long: nobody else's turn lasts, or it was this one's already.
+    /// The turn of a gateway that is gone is over.
+    async fn take_turn(&self, name: &str, lasts: Duration) -> StoreResult<bool>;
+
     // === Orders ===
 
     /// Charges a client and stores its order, queued, all or nothing: the balance plus credit covers the charge
@@ -131,8 +156,12 @@ pub trait Store: Send + Sync {
     /// Watches no closed order of this provider any more: what its panel says of their IDs is about other orders.
     async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()>;
 
-    /// After a start: makes every queued order due at `now`, and gives the orders that an earlier run was sending.
+    /// After a start: gives the orders that an earlier run was sending, and makes every queued order due at `now`. Where
+    /// several gateways may be at work, only what no other can be sending any more.
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
+
+    /// Orders that are being sent though the time for that was over at `now`: `due_at`, or else an hour.
+    async fn lost_senders(&self, now: Timestamp) -> StoreResult<Vec<Order>>;
 
     /// One order.
     async fn order(&self, id: OrderId) -> StoreResult<Option<Order>>;
@@ -159,8 +188,9 @@ pub trait Store: Send + Sync {
     /// Sums over orders, by group, in the groups' order.
     async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>>;
 
-    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first.
-    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>>;
+    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first; where
+    /// several gateways may tell upstreams, those that none has in hand, put off until `until`.
+    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
 
     // === Searches for what was lost ===
 
@@ -298,6 +328,16 @@ pub trait Store: Send + Sync {
     /// Every stored catalogue, with its doubts.
     async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>>;
 
+    /// Which lists are stored; nothing where no other gateway can change them.
+    async fn catalogue_marks(&self) -> StoreResult<Vec<CatalogueMark>> {
+        Ok(Vec::new())
+    }
+
+    /// One provider's stored catalogue.
+    async fn catalogue(&self, provider: &ProviderId) -> StoreResult<Option<StoredCatalogue>> {
+        Ok(self.catalogues().await?.into_iter().find(|catalogue| catalogue.provider == *provider))
+    }
+
     /// What the gateway knows of a provider, for the command line to show.
     async fn put_provider(&self, provider: ProviderRecord) -> StoreResult<()>;
 
@@ -329,8 +369,8 @@ pub trait Store: Send + Sync {
     /// Leaves a request (JSON) for the gateway; gives its number.
     async fn post_request(&self, body: String, now: Timestamp) -> StoreResult<i64>;
 
-    /// Requests that nobody has answered, oldest first.
-    async fn open_requests(&self) -> StoreResult<Vec<StoredRequest>>;
+    /// Requests that nobody has answered and no other gateway that is there carries out, oldest first.
+    async fn claim_requests(&self) -> StoreResult<Vec<StoredRequest>>;
 
     /// Answers one (JSON).
     async fn answer_request(&self, number: i64, answer: String, now: Timestamp) -> StoreResult<()>;

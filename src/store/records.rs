@@ -8,8 +8,8 @@ mod reports;
 pub use accounts::{
     Access, AccessList, Account, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
 };
-pub use attendance::{Attendance, Versions};
-pub use providers::{Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
+pub use attendance::{Attendance, PLACE, Versions};
+pub use providers::{CatalogueMark, Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
 pub use reports::{AlertRecord, ReportBy, ReportFilter, ReportRow, VerifyReport};
 
 use rust_decimal::Decimal;

@@ -28,6 +28,8 @@ pub struct Clock {
 enum Source {
     /// With a moment that the steady clock is counted from.
     System(Instant),
+    /// The same, with how far another machine's clock is ahead of it.
+    Told(Instant, Arc<AtomicI64>),
     /// Milliseconds of the wall clock, and of the steady one.
     Set(Arc<[AtomicI64; 2]>),
 }
@@ -41,6 +43,24 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self::of(Source::System(Instant::now()))
+    }
+
+    /// Another machine's clock, which showed `at` at this moment of the steady clock. See [`Clock::hear`].
+    #[must_use]
+    pub fn told(at: Timestamp, when: Instant) -> Self {
+        Self::of(Source::Told(when, Arc::new(AtomicI64::new(at.millis()))))
+    }
+
+    /// What the other machine's clock showed at this moment, for a clock that goes by it.
+    pub fn hear(&self, at: Timestamp, when: Instant) {
+        if let Source::Told(since, ahead) = &self.source {
+            let millis = |passed: std::time::Duration| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+            let steady = match when.checked_duration_since(*since) {
+                Some(passed) => millis(passed),
+                None => millis(since.duration_since(when)).saturating_neg(),
+            };
+            ahead.store(at.millis().saturating_sub(steady), Ordering::SeqCst);
+        }
     }
 
     /// A clock that stands at `at` until it is set.
@@ -123,13 +143,16 @@ impl Clock {
     fn steady(&self) -> i64 {
         match &self.source {
             Source::Set(clocks) => clocks[1].load(Ordering::SeqCst),
-            Source::System(since) => i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX),
+            Source::System(since) | Source::Told(since, _) => {
+                i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+            }
         }
     }
 
     fn wall(&self) -> i64 {
         match &self.source {
             Source::Set(clocks) => clocks[0].load(Ordering::SeqCst),
+            Source::Told(_, ahead) => self.steady().saturating_add(ahead.load(Ordering::SeqCst)),
             Source::System(_) => {
                 #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
                 let now = std::time::SystemTime::now();
@@ -184,6 +207,19 @@ mod tests {
             clock.follow(ClockStep(step * 1000));
             assert_eq!((clock.now(), clock.stepped()), (seconds(NOW, 5 + step), None));
         }
+    }
+
+    #[test]
+    fn another_machines_clock_is_followed_by_what_is_told_of_it() {
+        let here = Instant::now();
+        let clock = Clock::told(NOW, here);
+        assert!(clock.now() >= NOW && clock.now() < seconds(NOW, 60), "time goes on");
+        clock.hear(seconds(NOW, 40), here);
+        assert!(clock.now() >= seconds(NOW, 40));
+        assert_eq!(clock.stepped(), None, "a small difference is a correction");
+        clock.hear(seconds(NOW, 7200), here);
+        assert!(clock.now() < seconds(NOW, 100), "a large one is a step");
+        assert!(clock.stepped().is_some_and(|step| step.0 > 7_000_000));
     }
 
     #[test]

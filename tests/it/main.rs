@@ -21,6 +21,7 @@ mod dispatch_wait;
 mod follow;
 mod follow_calls;
 mod full_disk;
+mod gateways;
 mod guards;
 mod harness;
 mod hostile;

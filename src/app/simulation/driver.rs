@@ -15,6 +15,7 @@ use super::store::WatchedStore;
 use super::terms::{LEASE, Limit, PROVIDERS, Plan};
 use super::wire::{PanelWire, arrive};
 use super::world::World;
+use crate::app::attending::alone;
 use crate::app::requests::{How, Request};
 use crate::app::{App, Upstreams, locked};
 use crate::cache::Cache;
@@ -122,7 +123,8 @@ impl Driver {
         }
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let (clock, terms) = (self.world.clock(), self.plan.terms(self.world.state().mutation));
-        let app = App::new(store, Cache::local(1 << 20), clock, self.tasks.clone(), upstreams, terms).await.unwrap();
+        let app =
+            App::new(store, Cache::local(1 << 20), clock, self.tasks.clone(), upstreams, terms, alone()).await.unwrap();
         // What the gateway repeats for each provider is called here one by one, also after a reload.
         let followed = PROVIDERS.map(|id| (ProviderId::new(id), self.tasks.stop_token()));
         locked(&app.followers).extend(followed);

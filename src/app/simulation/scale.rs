@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::terms::{PROVIDERS, Plan};
+use crate::app::attending::alone;
 use crate::app::{App, Upstreams};
 use crate::cache::Cache;
 use crate::domain::client::Client;
@@ -134,7 +135,7 @@ async fn gateway(store: Arc<SqliteStore>, wire: Arc<Idle>, clock: Clock, tasks: 
         };
         upstreams.insert(id, Arc::new(Upstream::new(options)));
     }
-    App::new(store, Cache::local(1 << 20), clock, tasks.clone(), upstreams, plan.terms(None)).await.unwrap()
+    App::new(store, Cache::local(1 << 20), clock, tasks.clone(), upstreams, plan.terms(None), alone()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -21,10 +22,10 @@ use crate::domain::search::Neighbours;
 use crate::domain::service_type::ServiceType;
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
-    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
-    StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, Attendance, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord,
+    LostAttempt, Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses,
+    Placed, Placement, PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError, StoreResult};
@@ -261,13 +262,14 @@ watched! {
         write hasten_queued(now: Timestamp) -> ();
         write stop_watching(provider: &ProviderId) -> ();
         write recover(now: Timestamp) -> Vec<Order>;
+        read lost_senders(now: Timestamp) -> Vec<Order>;
         read order(id: OrderId) -> Option<Order>;
         read list_orders(filter: OrderFilter) -> Vec<(String, Order)>;
         read order_story(id: OrderId) -> Option<OrderStory>;
         read count_orders() -> Vec<(&'static str, Option<ProviderId>, u64)>;
         read alerts(limit: usize) -> Vec<AlertRecord>;
         read report(filter: ReportFilter) -> Vec<ReportRow>;
-        read orders_to_cancel(limit: usize) -> Vec<Order>;
+        read claim_cancels(now: Timestamp, until: Timestamp, limit: usize) -> Vec<Order>;
         write open_refill(refill: NewRefill, now: Timestamp) -> OpenedRefill;
         write apply_refills(steps: Vec<RefillStep>) -> Vec<RefillApplied>;
         read refill(id: RefillId) -> Option<Refill>;
@@ -302,7 +304,7 @@ watched! {
         write put_running(document: String) -> ();
         read running() -> Option<String>;
         write post_request(body: String, now: Timestamp) -> i64;
-        read open_requests() -> Vec<StoredRequest>;
+        read claim_requests() -> Vec<StoredRequest>;
         write answer_request(number: i64, answer: String, now: Timestamp) -> ();
         write take_answer(number: i64) -> Option<String>;
         write prune(before: Timestamp) -> ();
@@ -316,6 +318,30 @@ watched! {
         read verify() -> VerifyReport;
     }
     special {
+        fn is_shared(&self) -> bool {
+            self.inner.is_shared()
+        }
+
+        async fn attend(&self, serving: &str) -> StoreResult<Attendance> {
+            self.inner.attend(serving).await
+        }
+
+        async fn leave(&self) -> StoreResult<()> {
+            self.inner.leave().await
+        }
+
+        async fn raise_cache_epoch(&self) -> StoreResult<()> {
+            self.inner.raise_cache_epoch().await
+        }
+
+        async fn raise_configuration(&self) -> StoreResult<i64> {
+            self.inner.raise_configuration().await
+        }
+
+        async fn take_turn(&self, name: &str, lasts: Duration) -> StoreResult<bool> {
+            self.inner.take_turn(name, lasts).await
+        }
+
         async fn place(&self, placement: Placement) -> StoreResult<Placed> {
             self.write("place", self.do_place(placement)).await
         }

@@ -174,12 +174,12 @@ pub(crate) async fn provider_records_are_kept(store: &AnyStore) {
 pub(crate) async fn requests_are_answered_and_taken(store: &AnyStore) {
     let one = store.post_request("{\"a\":1}".into(), NOW).await.unwrap();
     let two = store.post_request("{}".into(), NOW).await.unwrap();
-    let open = store.open_requests().await.unwrap();
+    let open = store.claim_requests().await.unwrap();
     assert_eq!(open[0], StoredRequest { number: one, body: "{\"a\":1}".into() });
     assert_eq!(open.len(), 2);
     assert_eq!(store.take_answer(one).await.unwrap(), None);
     store.answer_request(one, "\"done\"".into(), after(1)).await.unwrap();
-    assert_eq!(store.open_requests().await.unwrap().len(), 1);
+    assert_eq!(store.claim_requests().await.unwrap().len(), 1);
     assert_eq!(store.take_answer(one).await.unwrap().as_deref(), Some("\"done\""));
     assert_eq!(store.take_answer(one).await.unwrap(), None);
     let gone = store.answer_request(one, "{}".into(), NOW).await;

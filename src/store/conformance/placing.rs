@@ -130,7 +130,7 @@ pub(crate) async fn old_requests_are_pruned(store: &AnyStore) {
     };
     assert_eq!((known("old").await, known("new").await), (false, true));
     assert_eq!(store.take_answer(asked).await.unwrap(), None);
-    assert_eq!(store.open_requests().await.unwrap().len(), 1, "what nobody answered stays: {open:?}");
+    assert_eq!(store.claim_requests().await.unwrap().len(), 1, "what nobody answered stays: {open:?}");
 }
 
 pub(crate) async fn one_client_never_overdraws(store: &AnyStore) {

@@ -144,14 +144,14 @@ pub(crate) async fn wishes_that_wait_for_an_upstream_are_found(store: &AnyStore)
     let sending = step(store, &sending, sent("alpha"), NOW).await;
     let sending = step(store, &sending, Event::CancelRequested, NOW).await;
     forwarded(store, ann, "alpha", "9").await;
-    assert_eq!(store.orders_to_cancel(9).await.unwrap(), orders);
-    assert_eq!(store.orders_to_cancel(1).await.unwrap(), orders[..1]);
+    assert_eq!(store.claim_cancels(after(60), after(60), 9).await.unwrap(), orders);
+    assert_eq!(store.claim_cancels(after(60), after(60), 1).await.unwrap(), orders[..1]);
     let forwarded = step(store, &orders[0], Event::CancelForwarded, NOW).await;
     let refused = step(store, &orders[1], Event::CancelRefused("too late".into()), NOW).await;
     step(store, &orders[2], reported("Canceled", None), NOW).await;
     assert_eq!((forwarded.cancel, refused.cancel), (CancelWish::Forwarded, CancelWish::None));
     let bound = step(store, &sending, answer(1, accepted("4")), NOW).await;
-    assert_eq!(store.orders_to_cancel(9).await.unwrap(), [bound]);
+    assert_eq!(store.claim_cancels(after(60), after(60), 9).await.unwrap(), [bound]);
 }
 
 pub(crate) async fn refills_move_with_the_clock(store: &AnyStore) {

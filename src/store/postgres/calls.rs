@@ -1,10 +1,12 @@
 //! The store's methods, each on a connection of the pool.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
     PostgresStore, Tries, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders,
-    refills, report, requests, restore, searches, verify,
+    refills, report, requests, restore, searches, turns, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
@@ -16,10 +18,10 @@ use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
-    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
-    StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, Attendance, CatalogueMark, ClientChange, Earlier, Freeze, KeyRecord,
+    LedgerRecord, LostAttempt, Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory,
+    Pauses, Placed, Placement, PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreError, StoreResult};
 
@@ -82,10 +84,40 @@ impl Store for PostgresStore {
         &self.id
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn attend(&self, serving: &str) -> StoreResult<Attendance> {
+        match &self.membership {
+            Some(membership) => membership.attend(serving).await,
+            None => Ok(Attendance::alone()),
+        }
+    }
+
+    async fn leave(&self) -> StoreResult<()> {
+        match &self.membership {
+            Some(membership) => membership.leave().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn raise_cache_epoch(&self) -> StoreResult<()> {
+        writing!(self, |db| turns::raise_epoch(&db))
+    }
+
+    async fn raise_configuration(&self) -> StoreResult<i64> {
+        writing!(self, |db| turns::raise_configuration(&db))
+    }
+
+    async fn take_turn(&self, name: &str, lasts: Duration) -> StoreResult<bool> {
+        writing!(self, |db| turns::take(&db, self.gateway(), name, lasts))
+    }
+
     async fn place(&self, placement: Placement) -> StoreResult<Placed> {
         let mut tries = Tries::new();
         let placed = loop {
-            let placed = async { orders::place(&self.writer().await?, &placement).await };
+            let placed = async { orders::place(&self.writer().await?, &placement, self.gateway()).await };
             match placed.await {
                 Err(error) if tries.again(&error) => {}
                 placed => break placed,
@@ -100,8 +132,22 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, step: Step) -> StoreResult<Applied> {
-        let applied = self.apply_all(vec![step]).await?;
-        applied.into_iter().next().ok_or_else(|| StoreError::Corrupt("a step came to nothing".into()))
+        let mut tries = Tries::new();
+        let applied = loop {
+            let applied = async { orders::apply(&self.writer().await?, &step).await };
+            match applied.await {
+                Err(error) if tries.again(&error) => {}
+                applied => break applied,
+            }
+        };
+        self.heard(&applied, matches!(applied, Ok(Applied::Done)));
+        match applied {
+            Err(error @ StoreError::InDoubt(_)) => {
+                let applied = self.settle(&[step], error).await?;
+                applied.into_iter().next().ok_or_else(|| StoreError::Corrupt("a step came to nothing".into()))
+            }
+            applied => applied,
+        }
     }
 
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>> {
@@ -112,7 +158,7 @@ impl Store for PostgresStore {
     }
 
     async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        writing!(self, |db| claims::claim_queued(&db, now, until, limit))
+        writing!(self, |db| claims::claim_queued(&db, self.gateway(), now, until, limit))
     }
 
     async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool> {
@@ -139,7 +185,11 @@ impl Store for PostgresStore {
     }
 
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
-        writing!(self, |db| claims::recover(&db, now))
+        reading!(self.reader(), |db| claims::lost_senders(&db, now))
+    }
+
+    async fn lost_senders(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
+        reading!(self.reader(), |db| claims::lost_senders(&db, now))
     }
 
     async fn order(&self, id: OrderId) -> StoreResult<Option<Order>> {
@@ -184,8 +234,8 @@ impl Store for PostgresStore {
         reading!(self.snapshot(), |db| report::report(&db, filter))
     }
 
-    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
-        reading!(self.reader(), |db| refills::orders_to_cancel(&db, limit))
+    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
+        writing!(self, |db| claims::claim_cancels(&db, now, until, limit))
     }
 
     async fn due_searches(
@@ -345,6 +395,14 @@ impl Store for PostgresStore {
         reading!(self.snapshot(), |db| catalogues::all(&db))
     }
 
+    async fn catalogue_marks(&self) -> StoreResult<Vec<CatalogueMark>> {
+        reading!(self.reader(), |db| turns::marks(&db))
+    }
+
+    async fn catalogue(&self, provider: &ProviderId) -> StoreResult<Option<StoredCatalogue>> {
+        reading!(self.snapshot(), |db| catalogues::one(&db, provider))
+    }
+
     async fn put_provider(&self, provider: ProviderRecord) -> StoreResult<()> {
         writing!(self, |db| catalogues::put_provider(&db, &provider))
     }
@@ -377,8 +435,11 @@ impl Store for PostgresStore {
         writing!(self, |db| requests::post(&db, &body, now))
     }
 
-    async fn open_requests(&self) -> StoreResult<Vec<StoredRequest>> {
-        reading!(self.reader(), |db| requests::open(&db))
+    async fn claim_requests(&self) -> StoreResult<Vec<StoredRequest>> {
+        if !reading!(self.reader(), |db| requests::are_open(&db))? {
+            return Ok(Vec::new());
+        }
+        writing!(self, |db| requests::claim(&db, self.gateway()))
     }
 
     async fn answer_request(&self, number: i64, answer: String, now: Timestamp) -> StoreResult<()> {

@@ -3,6 +3,7 @@
 use super::doubts;
 use super::rows::{Columns, count, read_decimal};
 use super::session::Session;
+use super::turns;
 use super::values::params;
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
@@ -19,13 +20,20 @@ pub(super) async fn put(db: &Session, provider: &ProviderId, catalogue: &NewCata
     let head = "INSERT INTO catalogues (provider, fetched_at) VALUES ($1, $2) \
                 ON CONFLICT (provider) DO UPDATE SET fetched_at = excluded.fetched_at";
     db.execute(head, params![provider.as_str(), fetched_at.millis()]).await?;
+    let mut changed = 0_u64;
     for (chunk, services) in services.chunks(CHUNK).enumerate() {
-        put_services(db, provider, chunk.saturating_mul(CHUNK), services).await?;
+        let rows = put_services(db, provider, chunk.saturating_mul(CHUNK), services).await?;
+        changed = changed.saturating_add(rows);
     }
     let rest = "DELETE FROM upstream_services WHERE provider = $1 AND position >= $2";
-    db.execute(rest, params![provider.as_str(), i64::try_from(services.len()).unwrap_or(i64::MAX)]).await?;
+    let rest = db.execute(rest, params![provider.as_str(), i64::try_from(services.len()).unwrap_or(i64::MAX)]).await?;
     doubts::learn(db, provider, learnt).await?;
-    doubts::forget_losses(db, provider, mended).await
+    doubts::forget_losses(db, provider, mended).await?;
+    if changed > 0 || rest > 0 || !learnt.is_empty() || !mended.is_empty() {
+        turns::list_changed(db, provider).await
+    } else {
+        turns::lists_changed(db).await
+    }
 }
 
 /// Writes services in one statement, the first at place `from`. Columns go as arrays; a description that is not there is
@@ -35,7 +43,7 @@ async fn put_services(
     provider: &ProviderId,
     from: usize,
     services: &[UpstreamService],
-) -> StoreResult<()> {
+) -> StoreResult<u64> {
     let texts = |text: fn(&UpstreamService) -> String| services.iter().map(text).collect::<Vec<String>>();
     let numbers = |number: fn(&UpstreamService) -> i64| services.iter().map(number).collect::<Vec<i64>>();
     let places = (0..services.len()).map(|place| i64::try_from(from.saturating_add(place)).unwrap_or(i64::MAX));
@@ -68,8 +76,7 @@ async fn put_services(
             texts(|service| service.desc.as_ref().map_or_else(String::new, |desc| format!("={desc}"))),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// See [`crate::store::Store::forget_provider`].
@@ -81,32 +88,36 @@ pub(super) async fn forget(db: &Session, provider: &ProviderId, now: Timestamp) 
     let moved = "INSERT INTO provider_moves (provider, moved_at) VALUES ($1, $2) ON CONFLICT (provider) \
                  DO UPDATE SET moved_at = greatest(provider_moves.moved_at, excluded.moved_at)";
     db.execute(moved, params![provider.as_str(), now.millis()]).await?;
-    Ok(())
+    turns::list_changed(db, provider).await
 }
 
 /// Every stored catalogue, by provider.
 pub(super) async fn all(db: &Session) -> StoreResult<Vec<StoredCatalogue>> {
-    let heads = "SELECT provider, fetched_at FROM catalogues ORDER BY provider COLLATE \"C\"";
-    let heads = db.collect(heads, params![], |row| {
-        let mut columns = Columns::of(row);
-        let provider = ProviderId::new(columns.take::<String>()?);
-        Ok(StoredCatalogue { provider, fetched_at: columns.time()?, services: Vec::new(), doubts: Vec::new() })
-    });
-    let mut catalogues = heads.await?;
-    let sql = "SELECT id, name, type_text, category, rate, min, max, refill, cancel, dripfeed, description \
-               FROM upstream_services WHERE provider = $1 ORDER BY position";
-    for catalogue in &mut catalogues {
-        let provider = &catalogue.provider;
-        let services = db.collect(sql, params![provider.as_str()], |row| {
-            read_service(&mut Columns::of(row)).map_err(|error| match error {
-                StoreError::Corrupt(what) => StoreError::Corrupt(format!("the catalogue of {provider}: {what}")),
-                error => error,
-            })
-        });
-        catalogue.services = services.await?;
-        catalogue.doubts = doubts::of_list(db, &catalogue.provider).await?;
+    let providers = "SELECT provider FROM catalogues ORDER BY provider COLLATE \"C\"";
+    let providers = db.collect(providers, params![], |row| Ok(ProviderId::new(row.try_get::<_, String>(0)?))).await?;
+    let mut catalogues = Vec::with_capacity(providers.len());
+    for provider in providers {
+        catalogues.extend(one(db, &provider).await?);
     }
     Ok(catalogues)
+}
+
+/// See [`crate::store::Store::catalogue`].
+pub(super) async fn one(db: &Session, provider: &ProviderId) -> StoreResult<Option<StoredCatalogue>> {
+    let head = "SELECT fetched_at FROM catalogues WHERE provider = $1";
+    let fetched_at = db.first(head, params![provider.as_str()], |row| Columns::of(row).time()).await?;
+    let Some(fetched_at) = fetched_at else { return Ok(None) };
+    let sql = "SELECT id, name, type_text, category, rate, min, max, refill, cancel, dripfeed, description \
+               FROM upstream_services WHERE provider = $1 ORDER BY position";
+    let services = db.collect(sql, params![provider.as_str()], |row| {
+        read_service(&mut Columns::of(row)).map_err(|error| match error {
+            StoreError::Corrupt(what) => StoreError::Corrupt(format!("the catalogue of {provider}: {what}")),
+            error => error,
+        })
+    });
+    let services = services.await?;
+    let doubts = doubts::of_list(db, provider).await?;
+    Ok(Some(StoredCatalogue { provider: provider.clone(), fetched_at, services, doubts }))
 }
 
 fn read_service(columns: &mut Columns<'_>) -> StoreResult<UpstreamService> {

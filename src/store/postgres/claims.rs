@@ -13,6 +13,7 @@ use crate::store::records::PollClaim;
 /// See [`crate::store::Store::claim_queued`]. One statement.
 pub(super) async fn claim_queued(
     db: &Session,
+    gateway: &str,
     now: Timestamp,
     until: Timestamp,
     limit: usize,
@@ -20,10 +21,11 @@ pub(super) async fn claim_queued(
     let sql = concat!(
         "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND due_at <= $1 ORDER BY id LIMIT $3 \
          FOR NO KEY UPDATE SKIP LOCKED) \
-         UPDATE orders SET due_at = $2 FROM due WHERE id = due_id RETURNING ",
+         UPDATE orders SET due_at = $2, holder = $4 FROM due WHERE id = due_id RETURNING ",
         columns!()
     );
-    let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit)], read_order).await?;
+    let mut taken =
+        db.collect(sql, params![now.millis(), until.millis(), limit_of(limit), gateway], read_order).await?;
     taken.sort_by_key(|order| order.id);
     Ok(taken)
 }
@@ -118,9 +120,33 @@ pub(super) async fn stop_watching(db: &Session, provider: &ProviderId) -> StoreR
     Ok(())
 }
 
-/// See [`crate::store::Store::recover`].
-pub(super) async fn recover(db: &Session, now: Timestamp) -> StoreResult<Vec<Order>> {
-    hasten_queued(db, now).await?;
-    let sql = concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id");
-    db.collect(sql, params![], read_order).await
+/// How long an order may be sent of which it is not known, in milliseconds.
+const LONGEST_LEASE: i64 = 3_600_000;
+
+/// See [`crate::store::Store::lost_senders`].
+pub(super) async fn lost_senders(db: &Session, now: Timestamp) -> StoreResult<Vec<Order>> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM orders WHERE state = 'sending' AND coalesce(due_at, updated_at + $2) <= $1 ORDER BY id LIMIT 1000"
+    );
+    db.collect(sql, params![now.millis(), LONGEST_LEASE], read_order).await
+}
+
+/// See [`crate::store::Store::claim_cancels`]. One statement.
+pub(super) async fn claim_cancels(
+    db: &Session,
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> StoreResult<Vec<Order>> {
+    let sql = concat!(
+        "WITH wished (wished_id) AS (SELECT id FROM orders WHERE cancel = 'wished' AND state = 'placed' \
+         AND coalesce(cancel_due, 0) <= $1 ORDER BY id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) \
+         UPDATE orders SET cancel_due = $2 FROM wished WHERE id = wished_id RETURNING ",
+        columns!()
+    );
+    let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit)], read_order).await?;
+    taken.sort_by_key(|order| order.id);
+    Ok(taken)
 }

@@ -2,6 +2,7 @@
 
 use super::rows::{Columns, order_id, read_decimal};
 use super::session::Session;
+use super::turns;
 use super::values::params;
 use crate::domain::catalogue::{Doubt, Doubts, Identity, Loss};
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
@@ -97,7 +98,7 @@ pub(super) async fn put_loss(
         ],
     )
     .await?;
-    Ok(())
+    turns::list_changed(db, provider).await
 }
 
 /// Forgets the losses by these services.
@@ -122,7 +123,8 @@ pub(super) async fn confirm(db: &Session, provider: &ProviderId, ids: &[Upstream
         params![provider.as_str(), texts(ids)],
     )
     .await?;
-    forget_losses(db, provider, ids).await
+    forget_losses(db, provider, ids).await?;
+    turns::list_changed(db, provider).await
 }
 
 /// See [`crate::store::Store::put_freeze`].
@@ -138,13 +140,13 @@ pub(super) async fn put_freeze(db: &Session, freeze: &Freeze) -> StoreResult<()>
         params![freeze.provider.as_str(), currency, freeze.since.millis(), freeze.lifted_at.map(Timestamp::millis)],
     )
     .await?;
-    Ok(())
+    turns::lists_changed(db).await
 }
 
 /// See [`crate::store::Store::remove_freeze`].
 pub(super) async fn remove_freeze(db: &Session, provider: &ProviderId) -> StoreResult<()> {
     db.execute("DELETE FROM freezes WHERE provider = $1", params![provider.as_str()]).await?;
-    Ok(())
+    turns::lists_changed(db).await
 }
 
 /// See [`crate::store::Store::freezes`].

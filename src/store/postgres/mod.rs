@@ -1,7 +1,8 @@
-//! The store in a PostgreSQL database, for one gateway at a time.
+//! The store in a PostgreSQL database, for any number of gateways at a time.
 //!
-//! A gateway holds a lock of a session for its life. Verbs of the command line do not take it, so nothing here remembers a
-//! balance or an order between two transactions.
+//! Others write to it at any moment, so nothing here remembers a balance or an order between two transactions. What a
+//! gateway may take up is decided by claims and turns in the database, by its clock; what may be sent, by the version that
+//! an order's step is written on.
 
 mod access;
 mod address;
@@ -11,7 +12,7 @@ mod claims;
 mod clients;
 mod doubts;
 mod errors;
-mod gateway_lock;
+mod membership;
 mod migrations;
 mod movements;
 mod open;
@@ -25,6 +26,7 @@ mod restore;
 mod rows;
 mod searches;
 mod session;
+mod turns;
 mod values;
 mod verify;
 
@@ -44,7 +46,7 @@ use super::{StoreError, StoreResult};
 use crate::domain::order::Step;
 use crate::store::sqlite::OpenMode;
 use address::Address;
-use gateway_lock::GatewayLock;
+use membership::Membership;
 use session::Session;
 
 /// How often a transaction is tried that others were in the way of.
@@ -61,7 +63,8 @@ const SETTLE_RETRY: Duration = Duration::from_millis(500);
 pub struct PostgresStore {
     id: String,
     pool: Pool,
-    lock: Option<GatewayLock>,
+    /// Of a gateway; not of a verb of the command line.
+    membership: Option<Membership>,
     standing: Mutex<Standing>,
 }
 
@@ -69,13 +72,13 @@ impl PostgresStore {
     /// Opens the store at `url`, `postgres://…`.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] for a second gateway, [`StoreError::Missing`] and [`StoreError::WrongVersion`] as
+    /// [`StoreError::Missing`] and [`StoreError::WrongVersion`] as
     /// [`OpenMode`] says, and what the server says.
     pub async fn open(url: &SecretString, mode: OpenMode) -> StoreResult<Self> {
         let address = Address::read(url.expose_secret())?;
         let name = address.shown();
         let gateway = matches!(mode, OpenMode::Gateway { .. });
-        let lock = if gateway { Some(GatewayLock::take(address.clone(), &name).await?) } else { None };
+        let membership = if gateway { Some(Membership::new(address.clone())?) } else { None };
         let pool = open::pool(address, gateway)?;
         let db = session(&pool).await?;
         open::check_version(&db, &name, gateway).await?;
@@ -86,15 +89,15 @@ impl PostgresStore {
         }
         let id = db.first("SELECT id FROM store", Vec::new(), |row| Ok(row.try_get(0)?)).await?;
         let id = id.ok_or_else(|| StoreError::Corrupt("it has no word of its own".into()))?;
-        Ok(Self { id, pool, lock, standing: Mutex::new(Standing::new()) })
+        Ok(Self { id, pool, membership, standing: Mutex::new(Standing::new()) })
     }
 
-    /// Whether a gateway holds the store at `url`.
+    /// Whether a gateway serves the store at `url`.
     ///
     /// # Errors
     /// What the server says.
     pub async fn gateway_running(url: &SecretString) -> StoreResult<bool> {
-        gateway_lock::is_held(&Address::read(url.expose_secret())?).await
+        membership::anybody_there(&Address::read(url.expose_secret())?).await
     }
 
     /// The address with its paths relative to `folder` no more.
@@ -109,11 +112,13 @@ impl PostgresStore {
         address::warning(url.expose_secret())
     }
 
-    /// A connection to write by. A gateway that lost its lock writes nothing until it has it again.
+    /// This gateway's name among others; empty for a verb of the command line.
+    fn gateway(&self) -> &str {
+        self.membership.as_ref().map_or("", Membership::id)
+    }
+
+    /// A connection to write by.
     async fn writer(&self) -> StoreResult<Session> {
-        if let Some(lock) = &self.lock {
-            lock.hold().await?;
-        }
         session(&self.pool).await
     }
 

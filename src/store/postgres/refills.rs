@@ -1,12 +1,11 @@
-//! Refills as rows, and the orders whose upstream has yet to be told of a cancel.
+//! Refills as rows.
 
 use tokio_postgres::Row;
 
-use super::rows::{Columns, columns, count, id_list, limit_of, order_id, read_order};
+use super::rows::{Columns, count, id_list, limit_of, order_id};
 use super::session::Session;
 use super::values::params;
 use crate::domain::ids::{ClientId, OrderId, ProviderId, RefillId, UpstreamOrderId, UpstreamRefillId};
-use crate::domain::order::Order;
 use crate::domain::refill::{NewRefill, Refill, RefillState, RefillStatus, RefillStep, UNCERTAIN_IS_OPEN_FOR};
 use crate::domain::time::Timestamp;
 use crate::store::records::{OpenedRefill, RefillApplied};
@@ -153,16 +152,6 @@ pub(super) async fn of_order(db: &Session, order: OrderId) -> StoreResult<Vec<Re
 pub(super) async fn sending(db: &Session) -> StoreResult<Vec<Refill>> {
     let sql = concat!("SELECT ", refill_columns!(), " FROM refills WHERE state = 'sending' ORDER BY id");
     db.collect(sql, params![], read).await
-}
-
-/// See [`crate::store::Store::orders_to_cancel`].
-pub(super) async fn orders_to_cancel(db: &Session, limit: usize) -> StoreResult<Vec<Order>> {
-    let sql = concat!(
-        "SELECT ",
-        columns!(),
-        " FROM orders WHERE cancel = 'wished' AND state = 'placed' ORDER BY id LIMIT $1"
-    );
-    db.collect(sql, params![limit_of(limit)], read_order).await
 }
 
 fn refill_id(id: i64) -> StoreResult<RefillId> {

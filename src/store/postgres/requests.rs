@@ -14,14 +14,24 @@ pub(super) async fn post(db: &Session, body: &str, now: Timestamp) -> StoreResul
     number.ok_or_else(|| StoreError::Corrupt("a request got no number".into()))
 }
 
-/// See [`crate::store::Store::open_requests`].
-pub(super) async fn open(db: &Session) -> StoreResult<Vec<StoredRequest>> {
-    let sql = "SELECT number, body FROM gateway_requests WHERE answer IS NULL ORDER BY number";
-    db.collect(sql, params![], |row| {
+/// Whether there is any that nobody has answered.
+pub(super) async fn are_open(db: &Session) -> StoreResult<bool> {
+    db.exists("SELECT 1 FROM gateway_requests WHERE answer IS NULL LIMIT 1", params![]).await
+}
+
+/// See [`crate::store::Store::claim_requests`]. Those that this gateway has already are among them.
+pub(super) async fn claim(db: &Session, gateway: &str) -> StoreResult<Vec<StoredRequest>> {
+    let sql = "WITH free (free_number) AS (SELECT number FROM gateway_requests AS request WHERE answer IS NULL \
+               AND (holder IS NULL OR holder = $1 OR NOT EXISTS (SELECT FROM gateways \
+               WHERE gateways.id = request.holder AND seen_until > clock_ms())) FOR UPDATE SKIP LOCKED) \
+               UPDATE gateway_requests SET holder = $1 FROM free WHERE number = free_number RETURNING number, body";
+    let found = db.collect(sql, params![gateway], |row| {
         let mut columns = Columns::of(row);
         Ok(StoredRequest { number: columns.take()?, body: columns.take()? })
-    })
-    .await
+    });
+    let mut claimed = found.await?;
+    claimed.sort_by_key(|request| request.number);
+    Ok(claimed)
 }
 
 /// See [`crate::store::Store::answer_request`].

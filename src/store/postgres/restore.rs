@@ -14,7 +14,8 @@ const SKIPPED_IDS: u32 = 1_000_000;
 /// line are dropped, and IDs that may have been given out are left out.
 pub(super) async fn begin_anew(db: &Session) -> StoreResult<()> {
     let forget = "UPDATE store SET id = $1, access_version = access_version + 1, \
-                  restored_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1";
+                  restored_at = clock_ms() + 1, \
+                  cache_epoch = cache_epoch + 1";
     db.execute(forget, params![random_word()?]).await?;
     for sequence in ["order_ids", "refill_ids"] {
         // Near the end of the numbers, half of what is left.
@@ -25,6 +26,8 @@ pub(super) async fn begin_anew(db: &Session) -> StoreResult<()> {
         );
         db.rows(&skip, params![SKIPPED_IDS, MAX_PUBLIC_ID]).await?;
     }
-    db.execute("DELETE FROM gateway_requests", params![]).await?;
+    for table in ["gateway_requests", "gateways", "turns"] {
+        db.execute(&format!("DELETE FROM {table}"), params![]).await?;
+    }
     Ok(())
 }

@@ -5,8 +5,6 @@ use super::rows::{Columns, limit_of, order_id};
 use super::session::Session;
 use super::values::{Value, params};
 use crate::domain::ids::{AttemptNumber, OrderId, ProviderId, UpstreamOrderId, UpstreamServiceId};
-use crate::domain::order::{AttemptChange, State, Step};
-use crate::domain::outcome::OutcomeName;
 use crate::domain::params::DripFeed;
 use crate::domain::search::{Neighbour, Neighbours};
 use crate::domain::time::Timestamp;
@@ -17,25 +15,6 @@ use crate::store::{StoreError, StoreResult};
 const NEAR: i64 = 50_000;
 /// How many neighbours are taken on each side.
 const NEIGHBOURS: i64 = 20;
-
-/// Keeps what a step leaves in doubt.
-pub(super) async fn note(db: &Session, step: &Step) -> StoreResult<()> {
-    let State::Uncertain { route } = &step.order.state else { return Ok(()) };
-    let Some(AttemptChange::Finished { number, outcome, .. }) = &step.attempt else { return Ok(()) };
-    // A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
-    let which = match outcome {
-        OutcomeName::Rejected => "number < $2 AND provider = $4 AND outcome <> 'accepted'",
-        _ => "number = $2 AND provider = $4",
-    };
-    let sql = format!(
-        "INSERT INTO lost_attempts (order_id, attempt, provider, started_at, ended_at) \
-         SELECT order_id, number, provider, started_at, coalesce(finished_at, $3) FROM attempts \
-         WHERE order_id = $1 AND {which} ON CONFLICT DO NOTHING"
-    );
-    let at = step.order.updated_at.millis();
-    db.execute(&sql, params![step.order.id.get(), number.0, at, route.provider.as_str()]).await?;
-    Ok(())
-}
 
 /// One row, its order still to be read.
 struct Row {

@@ -109,6 +109,11 @@ impl Session {
         }
     }
 
+    /// A statement that gives rows changed something too.
+    pub(super) fn mark_written(&self) {
+        self.wrote.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a statement of this transaction changed something.
     pub(super) fn has_written(&self) -> bool {
         self.wrote.load(Ordering::Relaxed)

@@ -21,6 +21,17 @@ pub struct StoredCatalogue {
     pub doubts: Doubts,
 }
 
+/// Which list of a provider's is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueMark {
+    /// Whose.
+    pub provider: ProviderId,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// Another number whenever what it says, or what of it is in doubt, is other than before.
+    pub version: i64,
+}
+
 /// A provider's catalogue as it was fetched, with what that changed.
 #[derive(Debug, Clone, Default)]
 pub struct NewCatalogue {

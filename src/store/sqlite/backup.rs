@@ -242,7 +242,7 @@ mod tests {
             let id = store.id().to_owned();
             store.post_request("{}".into(), NOW).await.unwrap();
             store.begin_anew().await.unwrap();
-            assert!(store.open_requests().await.unwrap().is_empty());
+            assert!(store.claim_requests().await.unwrap().is_empty());
             drop(store);
             assert_eq!(next_id(&path), next);
             assert_ne!(SqliteStore::open(&path, OpenMode::Tool).unwrap().id(), id);

@@ -1,5 +1,7 @@
 //! The store's methods, each handed to the writer or to a reader.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
@@ -16,10 +18,10 @@ use crate::domain::refill::{NewRefill, Refill, RefillStep};
 use crate::domain::search::Neighbours;
 use crate::domain::time::Timestamp;
 use crate::store::records::{
-    AccessList, Account, AlertRecord, Applied, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord, LostAttempt,
-    Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses, Placed, Placement,
-    PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search, StoredCatalogue,
-    StoredRequest, VerifyReport,
+    AccessList, Account, AlertRecord, Applied, Attendance, ClientChange, Earlier, Freeze, KeyRecord, LedgerRecord,
+    LostAttempt, Moved, Movement, NewCatalogue, NewClient, NewKey, OpenedRefill, OrderFilter, OrderStory, Pauses,
+    Placed, Placement, PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search,
+    StoredCatalogue, StoredRequest, VerifyReport,
 };
 use crate::store::{Store, StoreResult};
 
@@ -27,6 +29,30 @@ use crate::store::{Store, StoreResult};
 impl Store for SqliteStore {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn attend(&self, _serving: &str) -> StoreResult<Attendance> {
+        Ok(Attendance::alone())
+    }
+
+    async fn leave(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn raise_cache_epoch(&self) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn raise_configuration(&self) -> StoreResult<i64> {
+        Ok(0)
+    }
+
+    async fn take_turn(&self, _name: &str, _lasts: Duration) -> StoreResult<bool> {
+        Ok(true)
     }
 
     async fn place(&self, placement: Placement) -> StoreResult<Placed> {
@@ -85,6 +111,10 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::stop_watching(conn, &provider)).await
     }
 
+    async fn lost_senders(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
+        self.read(move |conn| claims::lost_senders(conn, now)).await
+    }
+
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         self.write(move |conn| claims::recover(conn, now)).await
     }
@@ -122,7 +152,7 @@ impl Store for SqliteStore {
         self.read(move |conn| report::report(conn, filter)).await
     }
 
-    async fn orders_to_cancel(&self, limit: usize) -> StoreResult<Vec<Order>> {
+    async fn claim_cancels(&self, _now: Timestamp, _until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
         self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
     }
 
@@ -340,7 +370,7 @@ impl Store for SqliteStore {
         self.write(move |conn| requests::post(conn, &body, now)).await
     }
 
-    async fn open_requests(&self) -> StoreResult<Vec<StoredRequest>> {
+    async fn claim_requests(&self) -> StoreResult<Vec<StoredRequest>> {
         self.read(requests::open).await
     }
 

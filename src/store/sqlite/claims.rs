@@ -159,3 +159,16 @@ pub(super) fn recover(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Orde
         conn.prepare_cached(concat!("SELECT ", columns!(), " FROM orders WHERE state = 'sending' ORDER BY id"))?;
     collect(&mut statement, [], read_order)
 }
+
+/// How long an order may be sent of which it is not known, in milliseconds.
+const LONGEST_LEASE: i64 = 3_600_000;
+
+/// See [`crate::store::Store::lost_senders`].
+pub(super) fn lost_senders(conn: &Connection, now: Timestamp) -> StoreResult<Vec<Order>> {
+    let mut statement = conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM orders WHERE state = 'sending' AND coalesce(due_at, updated_at + ?2) <= ?1 ORDER BY id LIMIT 1000"
+    ))?;
+    collect(&mut statement, (now.millis(), LONGEST_LEASE), read_order)
+}

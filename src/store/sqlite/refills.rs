@@ -165,7 +165,7 @@ pub(super) fn due(
     collect(&mut statement, params![provider.as_str(), now.millis(), limit_of(limit)], |row| refill_id(row.get(0)?))
 }
 
-/// See [`crate::store::Store::orders_to_cancel`].
+/// See [`crate::store::Store::claim_cancels`].
 pub(super) fn orders_to_cancel(conn: &Connection, limit: usize) -> StoreResult<Vec<Order>> {
     let mut statement = conn.prepare_cached(concat!(
         "SELECT ",

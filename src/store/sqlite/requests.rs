@@ -14,7 +14,7 @@ pub(super) fn post(conn: &Connection, body: &str, now: Timestamp) -> StoreResult
     Ok(conn.last_insert_rowid())
 }
 
-/// See [`crate::store::Store::open_requests`].
+/// See [`crate::store::Store::claim_requests`].
 pub(super) fn open(conn: &Connection) -> StoreResult<Vec<StoredRequest>> {
     let mut statement =
         conn.prepare_cached("SELECT number, body FROM gateway_requests WHERE answer IS NULL ORDER BY number")?;

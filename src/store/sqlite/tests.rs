@@ -323,5 +323,5 @@ async fn readers_do_not_write() {
     let engine = SqliteStore::open(&path, GATEWAY).unwrap();
     let error = engine.read(|conn| requests::post(conn, "x", NOW)).await.unwrap_err();
     assert!(matches!(error, StoreError::Engine(_)), "{error}");
-    assert!(engine.open_requests().await.unwrap().is_empty());
+    assert!(engine.claim_requests().await.unwrap().is_empty());
 }

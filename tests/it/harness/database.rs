@@ -4,6 +4,11 @@ use tokio_postgres::{Client, NoTls};
 
 use super::Cluster;
 
+/// Whether this run's gateways have their stores in databases.
+pub fn is_wanted() -> bool {
+    std::env::var("TOLLGATE_TEST_STORE").is_ok_and(|store| store == "postgres")
+}
+
 /// Makes an empty database; gives its `postgres://…`.
 pub fn new_database() -> String {
     waited_for(Cluster::shared().new_database())

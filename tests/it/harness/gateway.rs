@@ -52,8 +52,7 @@ impl Gateway {
     /// The folder with its configuration, and nothing running. Its store is a file, or a PostgreSQL database of its own
     /// where `TOLLGATE_TEST_STORE` is `postgres`, unless the configuration names one.
     pub fn prepare(config: &Config) -> Self {
-        let postgres = std::env::var("TOLLGATE_TEST_STORE").is_ok_and(|store| store == "postgres");
-        let database = (postgres && !config.names_store()).then(database::new_database);
+        let database = (database::is_wanted() && !config.names_store()).then(database::new_database);
         Self::prepare_on(config, database)
     }
 

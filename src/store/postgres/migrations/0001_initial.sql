@@ -10,7 +10,32 @@ CREATE TABLE store (
     access_version bigint NOT NULL,
     -- Nothing up to here is searched for: when this store took a backup's place, or what the clock showed before it was
     -- set back.
-    restored_at bigint
+    restored_at bigint,
+    -- Counts up when nothing may be believed any more that a shared cache holds.
+    cache_epoch bigint NOT NULL DEFAULT 0,
+    -- Count changes to lists, doubts and freezes, and to the configurations that gateways serve.
+    catalogues_version bigint NOT NULL DEFAULT 0,
+    configuration_version bigint NOT NULL DEFAULT 0
+);
+
+-- The present by this server's clock, in milliseconds.
+CREATE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- The gateways that serve this store. A place that is not kept is over.
+CREATE TABLE gateways (
+    id text PRIMARY KEY,
+    -- A digest of the configuration that it serves.
+    serving text NOT NULL,
+    seen_until bigint NOT NULL
+);
+
+-- Work that one gateway does for all, for a time.
+CREATE TABLE turns (
+    name text PRIMARY KEY,
+    holder text NOT NULL,
+    ends_at bigint NOT NULL
 );
 
 -- Sequences, so that no ID is ever given out twice and none waits for another's commit.
@@ -81,7 +106,12 @@ CREATE TABLE orders (
     -- How far its client's wish to end it has got.
     cancel text NOT NULL CHECK (cancel IN ('none', 'wished', 'forwarded')),
     refusal text,
+    -- While it is being sent: when the time for that is over.
     due_at bigint,
+    -- The gateway that has it in hand while it is queued; '' is none.
+    holder text NOT NULL DEFAULT '',
+    -- Until when a gateway has told its upstream, or is telling it, of its client's wish.
+    cancel_due bigint,
     -- Each state carries exactly what belongs to it.
     CHECK ((provider IS NULL) = (upstream_service IS NULL)),
     CHECK ((closed_at IS NOT NULL) = (state = 'closed')),
@@ -217,7 +247,9 @@ CREATE INDEX client_requests_by_time ON client_requests (at);
 
 CREATE TABLE catalogues (
     provider text PRIMARY KEY,
-    fetched_at bigint NOT NULL
+    fetched_at bigint NOT NULL,
+    -- Counts changes to the list and to what of it is in doubt.
+    version bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE upstream_services (
@@ -289,6 +321,8 @@ CREATE TABLE gateway_requests (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     body text NOT NULL,
     posted_at bigint NOT NULL,
+    -- The gateway that carries it out.
+    holder text,
     answer text,
     answered_at bigint
 );
@@ -333,6 +367,54 @@ CREATE TABLE provider_moves (
     moved_at bigint NOT NULL
 );
 
+-- Makes due at once what gateways that are gone had in hand of the queue.
+CREATE FUNCTION release(gone text[]) RETURNS void LANGUAGE sql AS $$
+    WITH held (held_id) AS (
+        SELECT id FROM orders WHERE state = 'queued' AND holder = ANY (gone) AND due_at > clock_ms()
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE orders SET due_at = clock_ms(), holder = '' FROM held WHERE id = held_id
+$$;
+
+-- A gateway is there: it keeps its place, or takes one. What the places of others were that are over is cleared away by
+-- whoever comes by first.
+CREATE FUNCTION attend(
+    gateway text, serves text, lasts bigint,
+    OUT is_new boolean, OUT there bigint, OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
+    OUT catalogues bigint, OUT configuration bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    gone text[];
+BEGIN
+    clock := clock_ms();
+    UPDATE gateways SET serving = serves, seen_until = clock + lasts WHERE id = gateway AND seen_until > clock;
+    is_new := NOT FOUND;
+    WITH ended AS (
+        DELETE FROM gateways WHERE id IN (SELECT id FROM gateways WHERE seen_until <= clock FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    )
+    SELECT array_agg(id) INTO gone FROM ended;
+    IF is_new THEN
+        INSERT INTO gateways (id, serving, seen_until) VALUES (gateway, serves, clock + lasts)
+        ON CONFLICT (id) DO UPDATE SET serving = excluded.serving, seen_until = excluded.seen_until;
+    END IF;
+    IF gone IS NOT NULL THEN
+        -- They may not have told a shared cache of what they wrote last.
+        UPDATE store SET cache_epoch = cache_epoch + 1;
+        PERFORM release(array_remove(gone, gateway));
+    END IF;
+    SELECT count(*), count(*) FILTER (WHERE serving <> serves) INTO there, otherwise
+    FROM gateways WHERE seen_until > clock;
+    SELECT cache_epoch, catalogues_version, configuration_version INTO epoch, catalogues, configuration FROM store;
+END $$;
+
+-- A gateway says good-bye.
+CREATE FUNCTION leave(gateway text) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM gateways WHERE id = gateway;
+    DELETE FROM turns WHERE holder = gateway;
+    SELECT release(ARRAY[gateway])
+$$;
+
 -- Tokens of orders whose placing was given up before it was known to have taken place: it must not any more.
 CREATE TABLE given_up (
     token bytea PRIMARY KEY CHECK (length(token) = 16),
@@ -345,6 +427,7 @@ CREATE FUNCTION place_order(
     of_client bigint, at_time bigint, day_start bigint, order_token bytea, order_service bigint, order_kind text,
     order_params text, order_charge bigint, claimed_until bigint, first_line text,
     request text, request_print bytea, request_since bigint, token_lock bigint,
+    gateway text,
     OUT result text, OUT new_id bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -385,9 +468,9 @@ BEGIN
     new_id := nextval('order_ids');
     UPDATE clients SET balance = balance - order_charge WHERE id = of_client;
     INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, queued_at,
-        updated_at, state, status, attempts, tried, round, cancel, due_at)
+        updated_at, state, status, attempts, tried, round, cancel, due_at, holder)
     VALUES (new_id, 1, order_token, of_client, order_service, order_kind, order_params, order_charge, 0, at_time, at_time,
-        at_time, 'queued', 'Pending', 0, '[]', 0, 'none', claimed_until);
+        at_time, 'queued', 'Pending', 0, '[]', 0, 'none', claimed_until, gateway);
     INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
     VALUES (of_client, at_time, 'charge', -order_charge, account.balance - order_charge, account.credit, new_id);
     INSERT INTO history (order_id, version, line, at, text, alert) VALUES (new_id, 1, 0, at_time, first_line, false);
@@ -398,4 +481,87 @@ BEGIN
             fingerprint = excluded.fingerprint, order_id = excluded.order_id, at = excluded.at;
     END IF;
     result := 'placed';
+END $$;
+
+-- Writes a step of an order, all or nothing, in one call: the order on the version that the step was made from, its attempt,
+-- its history, what it leaves in doubt, and a refund with its ledger entry. `other` is whoever holds the upstream's ID, or
+-- what was refunded already.
+CREATE FUNCTION apply_step(
+    of_order bigint, new_version bigint, new_refunded bigint, new_cost bigint, new_queued_at bigint, at_time bigint,
+    new_state text, new_provider text, new_service text, new_upstream_order text, new_closed_at bigint, new_status text,
+    new_word text, new_start_count bigint, new_remains bigint, new_first_charge text, new_upstream_charge text,
+    new_polled_at bigint, new_changed_at bigint, new_silent_since bigint, new_silence_told boolean, new_attempts bigint,
+    new_tried text, new_round bigint, new_cancel text, new_refusal text, new_due_at bigint, told_within bigint,
+    refund bigint, attempt bigint, attempt_provider text, attempt_service text, attempt_outcome text, attempt_detail text,
+    note_texts text[], note_alerts bigint[],
+    OUT result text, OUT other bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+    present record;
+    account record;
+BEGIN
+    SELECT version, client, refunded, cancel INTO present FROM orders WHERE id = of_order FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        result := 'missing';
+        RETURN;
+    END IF;
+    IF present.version + 1 <> new_version THEN
+        result := 'stale';
+        RETURN;
+    END IF;
+    IF new_upstream_order IS NOT NULL THEN
+        SELECT id INTO other FROM orders
+        WHERE provider = new_provider AND upstream_order = new_upstream_order AND id <> of_order;
+        IF FOUND THEN
+            result := 'taken';
+            RETURN;
+        END IF;
+    END IF;
+    IF present.refunded + coalesce(refund, 0) <> new_refunded THEN
+        result := 'refunds';
+        other := present.refunded;
+        RETURN;
+    END IF;
+    UPDATE orders SET version = new_version, refunded = new_refunded, cost = new_cost, queued_at = new_queued_at,
+        updated_at = at_time, state = new_state, provider = new_provider, upstream_service = new_service,
+        upstream_order = new_upstream_order, closed_at = new_closed_at, status = new_status, word = new_word,
+        start_count = new_start_count, remains = new_remains, first_charge = new_first_charge,
+        upstream_charge = new_upstream_charge, polled_at = new_polled_at, changed_at = new_changed_at,
+        silent_since = new_silent_since, silence_told = new_silence_told, attempts = new_attempts, tried = new_tried,
+        round = new_round, cancel = new_cancel, refusal = new_refusal, due_at = new_due_at,
+        cancel_due = CASE WHEN new_cancel = 'wished' AND present.cancel <> 'wished' AND new_state = 'placed'
+            THEN at_time + told_within ELSE cancel_due END
+    WHERE id = of_order;
+    IF refund IS NOT NULL THEN
+        UPDATE clients SET balance = balance + refund WHERE id = present.client RETURNING balance, credit INTO account;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'order % belongs to client %, who is not there', of_order, present.client;
+        END IF;
+        INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
+        VALUES (present.client, at_time, 'refund', refund, account.balance, account.credit, of_order);
+    END IF;
+    IF attempt_outcome IS NOT NULL THEN
+        UPDATE attempts SET finished_at = at_time, finished_version = new_version, outcome = attempt_outcome,
+            detail = attempt_detail
+        WHERE order_id = of_order AND number = attempt;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'order % has no attempt %, which ended', of_order, attempt;
+        END IF;
+        IF new_state = 'uncertain' THEN
+            -- A duplicate speaks of an earlier attempt there, however that was answered, and not of itself.
+            INSERT INTO lost_attempts (order_id, attempt, provider, started_at, ended_at)
+            SELECT order_id, number, provider, started_at, coalesce(finished_at, at_time) FROM attempts
+            WHERE order_id = of_order AND provider = new_provider
+                AND CASE WHEN attempt_outcome = 'rejected' THEN number < attempt AND outcome <> 'accepted'
+                    ELSE number = attempt END
+            ON CONFLICT DO NOTHING;
+        END IF;
+    ELSIF attempt IS NOT NULL THEN
+        INSERT INTO attempts (order_id, number, provider, upstream_service, started_at, started_version)
+        VALUES (of_order, attempt, attempt_provider, attempt_service, at_time, new_version);
+    END IF;
+    INSERT INTO history (order_id, version, line, at, text, alert)
+    SELECT of_order, new_version, line - 1, at_time, note, alert <> 0
+    FROM unnest(note_texts, note_alerts) WITH ORDINALITY AS notes (note, alert, line);
+    result := 'done';
 END $$;

@@ -1,12 +1,12 @@
 //! The engine's own promises, and the conformance suite on a real server.
 
 pub(crate) mod cluster;
+mod gateways;
 
 use std::sync::Arc;
 
 use super::*;
 use crate::domain::outcome::Outcome;
-use crate::store::Store;
 use crate::store::conformance::{AnyStore, NOW, answer, client, conformance, new_order, order, placement, sent, step};
 use crate::store::records::Placed;
 use cluster::Cluster;
@@ -19,24 +19,6 @@ async fn open() -> (AnyStore, ()) {
 }
 
 conformance!(open);
-
-#[tokio::test]
-async fn a_second_gateway_is_refused_and_a_tool_is_not() {
-    let url = SecretString::from(Cluster::shared().new_database().await);
-    assert!(matches!(PostgresStore::open(&url, OpenMode::Tool).await, Err(StoreError::Missing(_))));
-    assert!(!PostgresStore::gateway_running(&url).await.unwrap());
-    let first = PostgresStore::open(&url, GATEWAY).await.unwrap();
-    assert!(PostgresStore::gateway_running(&url).await.unwrap());
-    match PostgresStore::open(&url, GATEWAY).await.err() {
-        Some(StoreError::InUse(name)) => assert!(!name.contains("not-shown"), "{name}"),
-        other => panic!("{other:?}"),
-    }
-    let tool = PostgresStore::open(&url, OpenMode::Tool).await.unwrap();
-    assert_eq!(tool.id(), first.id());
-    drop(first);
-    let again = PostgresStore::open(&url, GATEWAY).await.unwrap();
-    assert_eq!(tool.id(), again.id());
-}
 
 #[tokio::test]
 async fn what_cannot_be_used_is_said_without_the_password() {
@@ -119,32 +101,6 @@ async fn a_server_that_was_away_leaves_nothing_half_done() {
         assert_eq!(store.order_by_token(lost.order.token).await.unwrap().map(|order| order.id), Some(placed.id));
     }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_whose_lock_went_to_another_writes_nothing() {
-    let url = Cluster::shared().new_database().await;
-    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
-    let anna = client(&store, "anna", "10").await;
-    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
-    let end_holder = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
-                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    raw.batch_execute(end_holder).await.unwrap();
-    order(&store, anna.client.id, "1.20").await;
-    // Taken from under it: whoever is first has it then.
-    let other = loop {
-        raw.batch_execute(end_holder).await.unwrap();
-        if let Ok(other) = PostgresStore::open(&url.clone().into(), GATEWAY).await {
-            break other;
-        }
-    };
-    let refused = loop {
-        if let Err(error) = store.place(placement(new_order(anna.client.id, "1.20"))).await {
-            break error;
-        }
-    };
-    assert!(matches!(refused, StoreError::CannotWrite(_)), "{refused}");
-    assert_eq!(other.balance(anna.client.id).await.unwrap(), store.balance(anna.client.id).await.unwrap());
 }
 
 #[tokio::test]

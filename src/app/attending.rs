@@ -1,0 +1,192 @@
+//! One gateway among others on a store: it says that it is there, follows what the others change, and does its share of
+//! the work that one does for all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::snapshot::List;
+use super::sync::compare;
+use super::trouble::warn_of;
+use super::{App, locked};
+use crate::domain::ids::ProviderId;
+use crate::store::StoreResult;
+use crate::store::records::{Attendance, CatalogueMark};
+use crate::telemetry::ALERTS;
+
+/// How often a gateway says that it is there.
+const ATTEND_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether it may call upstreams.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// For how many times in a row configurations may differ before somebody is told: a reload takes a moment to get around.
+const DIFFERENT_FOR: u32 = 10;
+
+/// What of the store's lists is in memory, where others may change them.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// The store's count of changes when it was last looked at.
+    catalogues: i64,
+    /// Each list's version.
+    lists: HashMap<ProviderId, i64>,
+}
+
+impl Followed {
+    /// To be made before the lists are read.
+    pub(super) fn new(catalogues: i64, marks: Vec<CatalogueMark>) -> Self {
+        Self { catalogues, lists: marks.into_iter().map(|mark| (mark.provider, mark.version)).collect() }
+    }
+}
+
+impl App {
+    /// What this gateway was told when it last attended.
+    #[must_use]
+    pub fn attendance(&self) -> watch::Receiver<Attendance> {
+        self.attendance.subscribe()
+    }
+
+    /// From now on this gateway serves by a configuration of this digest.
+    pub fn set_serving(&self, digest: String) {
+        *locked(&self.serving) = digest;
+    }
+
+    /// Has the other gateways read their configurations again; gives the number of this change.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn tell_of_configuration(&self) -> StoreResult<i64> {
+        self.store.raise_configuration().await
+    }
+
+    /// Says that this gateway is there, again and again, also while it ends: it has calls under way until then.
+    pub async fn keep_attending(&self) {
+        if !self.store.is_shared() {
+            return std::future::pending().await;
+        }
+        let mut different = 0_u32;
+        loop {
+            tokio::time::sleep(ATTEND_EVERY).await;
+            let serving = locked(&self.serving).clone();
+            match self.store.attend(&serving).await {
+                Ok(attendance) => {
+                    different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
+                    tell_of_difference(different, &attendance);
+                    self.take_note(attendance);
+                }
+                Err(error) => {
+                    warn_of!(error, "this gateway can't say that it is there: it makes no calls until it can")
+                }
+            }
+        }
+    }
+
+    fn take_note(&self, attendance: Attendance) {
+        if let Some((at, when)) = attendance.clock {
+            self.clock.hear(at, when.into_std());
+        }
+        let before = self.attendance.send_replace(attendance);
+        metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
+        if before.gateways != attendance.gateways {
+            tracing::info!("{} gateways serve this store now", attendance.gateways);
+        }
+    }
+
+    /// Whether other gateways serve the store too.
+    pub(super) fn has_company(&self) -> bool {
+        self.attendance.borrow().gateways > 1
+    }
+
+    /// Whether this gateway may call upstreams now.
+    pub(super) fn may_call(&self) -> bool {
+        self.attendance.borrow().may_call()
+    }
+
+    /// Waits until it may, so long at most; gives whether it may.
+    pub(super) async fn comes_to_call(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while !self.may_call() {
+            if Instant::now() >= deadline || self.tasks.is_stopping() {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        true
+    }
+
+    /// Whether work that one gateway does for all is this one's for so long.
+    pub(super) async fn has_turn(&self, work: &str, provider: Option<&ProviderId>, lasts: Duration) -> bool {
+        if !self.store.is_shared() {
+            return true;
+        }
+        let name = provider.map_or_else(|| work.to_owned(), |provider| format!("{work} {provider}"));
+        match self.store.take_turn(&name, lasts).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                warn_of!(error, "whether it is this gateway's turn to {work} can't be told; it waits");
+                false
+            }
+        }
+    }
+
+    /// Takes over the lists, doubts and freezes that other gateways have written.
+    pub(super) async fn follow_lists(self: Arc<Self>) {
+        let catalogues = self.attendance.borrow().versions.catalogues;
+        if locked(&self.followed).catalogues == catalogues {
+            return;
+        }
+        match self.read_lists().await {
+            Ok(()) => locked(&self.followed).catalogues = catalogues,
+            Err(error) => warn_of!(error, "what other gateways learnt of providers could not be read; trying on"),
+        }
+    }
+
+    async fn read_lists(&self) -> StoreResult<()> {
+        let _building = self.building.lock().await;
+        let freezes = self.store.freezes().await?;
+        for CatalogueMark { provider, fetched_at, version } in self.store.catalogue_marks().await? {
+            let snapshot = self.snapshot.load_full();
+            let before = snapshot.lists.get(&provider);
+            let same = locked(&self.followed).lists.get(&provider) == Some(&version);
+            let list = match before.filter(|_| same) {
+                Some(list) if list.fetched_at == fetched_at => continue,
+                Some(list) => List { fetched_at, services: list.services.clone(), doubts: list.doubts.clone() },
+                None => match self.store.catalogue(&provider).await? {
+                    Some(stored) => List::of(stored),
+                    None => continue,
+                },
+            };
+            let report = compare(before.map_or(&[][..], |list| &list.services), &list.services);
+            let repriced = report.repriced.iter().map(|(service, ..)| service.as_str());
+            self.search.repriced(&provider, repriced, self.clock.now());
+            if before.is_none_or(|before| before.fetched_at != list.fetched_at) {
+                // Whoever fetched it has read the balance too.
+                locked(&self.balances).remove(&provider);
+            }
+            self.snapshot.store(Arc::new(snapshot.with_list(&provider, list)));
+            locked(&self.followed).lists.insert(provider, version);
+        }
+        self.freezes.store(Arc::new(freezes.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect()));
+        Ok(())
+    }
+}
+
+/// Once, when configurations have differed for a while.
+fn tell_of_difference(times: u32, attendance: &Attendance) {
+    metrics::gauge!(crate::telemetry::GATEWAYS_OTHERWISE).set(f64::from(attendance.otherwise));
+    if times == DIFFERENT_FOR {
+        metrics::counter!(ALERTS).increment(1);
+        tracing::warn!(
+            "{} of {} gateways serve by another providers.toml than this one: make them the same, and reload",
+            attendance.otherwise,
+            attendance.gateways
+        );
+    }
+}
+
+/// Of a gateway that nobody keeps company.
+#[cfg(test)]
+pub(super) fn alone() -> watch::Sender<Attendance> {
+    watch::Sender::new(Attendance::alone())
+}

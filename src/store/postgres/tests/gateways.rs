@@ -1,0 +1,155 @@
+//! Several gateways on one database.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::order::Event;
+use crate::store::conformance::{NOW, after, forwarded, route};
+use crate::store::records::{Attendance, NewCatalogue};
+
+async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
+    let url = SecretString::from(Cluster::shared().new_database().await);
+    let mut stores: Vec<AnyStore> = Vec::new();
+    for _ in 0..N {
+        stores.push(Arc::new(PostgresStore::open(&url, GATEWAY).await.unwrap()));
+    }
+    (url, stores.try_into().unwrap_or_else(|_| panic!("as many as asked for")))
+}
+
+async fn attend(store: &AnyStore) -> Attendance {
+    store.attend("same").await.unwrap()
+}
+
+/// Ends a gateway's place, as time does.
+async fn end_places(url: &SecretString) {
+    let name = url.expose_secret().rsplit('/').next().unwrap().to_owned();
+    let raw = Cluster::shared().connect(&name).await;
+    raw.batch_execute("UPDATE gateways SET seen_until = clock_ms() - 1").await.unwrap();
+}
+
+#[tokio::test]
+async fn gateways_see_each_other_come_and_go() {
+    let (url, [first, second]) = gateways().await;
+    assert!(!PostgresStore::gateway_running(&url).await.unwrap());
+    let alone = attend(&first).await;
+    assert_eq!((alone.gateways, alone.from, alone.may_call()), (1, None, true));
+    assert!(PostgresStore::gateway_running(&url).await.unwrap());
+    let joined = attend(&second).await;
+    assert_eq!((joined.gateways, joined.may_call()), (2, false), "the first does not know of it yet");
+    assert!(joined.until > alone.until);
+    let told = attend(&first).await;
+    assert_eq!((told.gateways, told.otherwise, told.epoch), (2, 0, alone.epoch));
+    assert_eq!(second.attend("other").await.unwrap().otherwise, 1);
+    assert_eq!(attend(&first).await.otherwise, 1);
+    second.leave().await.unwrap();
+    let left = attend(&first).await;
+    assert_eq!((left.gateways, left.epoch), (1, alone.epoch), "it said good-bye");
+    attend(&second).await;
+    end_places(&url).await;
+    let lonely = attend(&first).await;
+    assert_eq!(lonely.gateways, 1);
+    assert!(lonely.epoch > alone.epoch, "somebody may not have told the cache");
+    first.raise_cache_epoch().await.unwrap();
+    assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
+    let (clock, _) = lonely.clock.unwrap();
+    assert!(clock > NOW);
+}
+
+#[tokio::test]
+async fn what_a_gateway_had_in_hand_is_due_when_its_place_is_over() {
+    let (url, [first, second]) = gateways().await;
+    attend(&first).await;
+    let clock = attend(&second).await.clock.unwrap().0;
+    let until = clock.plus(Duration::from_secs(60));
+    let anna = client(&first, "anna", "10").await.client.id;
+    let mut new = placement(new_order(anna, "1"));
+    (new.now, new.claimed_until) = (clock, until);
+    let Placed::New(placed) = first.place(new.clone()).await.unwrap() else { panic!("it was refused") };
+    new.order.token.0[0] ^= 1;
+    let Placed::New(other) = second.place(new).await.unwrap() else { panic!("it was refused") };
+    let soon = clock.plus(Duration::from_secs(30));
+    assert!(second.claim_queued(soon, until, 9).await.unwrap().is_empty());
+    first.leave().await.unwrap();
+    let freed = second.claim_queued(soon, until, 9).await.unwrap();
+    assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id]);
+    end_places(&url).await;
+    attend(&first).await;
+    let freed = first.claim_queued(soon, until, 9).await.unwrap();
+    assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id, other.id]);
+}
+
+#[tokio::test]
+async fn a_turn_is_one_gateways_until_it_ends_or_the_gateway_does() {
+    let (url, [first, second]) = gateways().await;
+    attend(&first).await;
+    attend(&second).await;
+    let minute = Duration::from_secs(60);
+    assert!(first.take_turn("sync alpha", minute).await.unwrap());
+    assert!(!second.take_turn("sync alpha", minute).await.unwrap());
+    assert!(first.take_turn("sync alpha", minute).await.unwrap(), "it goes on with it");
+    assert!(second.take_turn("sync beta", minute).await.unwrap());
+    assert!(first.take_turn("prune", Duration::ZERO).await.unwrap());
+    assert!(second.take_turn("prune", minute).await.unwrap(), "it is over");
+    first.leave().await.unwrap();
+    assert!(second.take_turn("sync alpha", minute).await.unwrap());
+    end_places(&url).await;
+    attend(&first).await;
+    assert!(first.take_turn("sync beta", minute).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_is_carried_out_by_one_gateway_that_is_there() {
+    let (_url, [first, second]) = gateways().await;
+    attend(&first).await;
+    attend(&second).await;
+    let number = first.post_request("{}".into(), NOW).await.unwrap();
+    assert_eq!(first.claim_requests().await.unwrap()[0].number, number);
+    assert!(second.claim_requests().await.unwrap().is_empty());
+    assert_eq!(first.claim_requests().await.unwrap()[0].number, number, "its own, until it is answered");
+    first.leave().await.unwrap();
+    assert_eq!(second.claim_requests().await.unwrap()[0].number, number);
+    second.answer_request(number, "{}".into(), NOW).await.unwrap();
+    assert!(second.claim_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_wish_is_told_by_one_gateway_at_a_time() {
+    let (_url, [first, second]) = gateways().await;
+    let anna = client(&first, "anna", "10").await.client.id;
+    let order = forwarded(&first, anna, "alpha", "1").await;
+    let order = step(&first, &order, Event::CancelRequested, NOW).await;
+    assert_eq!(second.claim_cancels(after(5), after(15), 9).await.unwrap(), [], "whoever took the wish tells it first");
+    assert_eq!(second.claim_cancels(after(60), after(70), 9).await.unwrap(), std::slice::from_ref(&order));
+    assert_eq!(first.claim_cancels(after(65), after(75), 9).await.unwrap(), []);
+    assert_eq!(first.claim_cancels(after(70), after(80), 9).await.unwrap(), [order]);
+}
+
+#[tokio::test]
+async fn what_one_gateway_learns_of_a_provider_the_others_are_told() {
+    let (_url, [first, second]) = gateways().await;
+    let alpha = route("alpha").provider;
+    let seen = async || {
+        let marks = second.catalogue_marks().await.unwrap();
+        let version = marks.iter().find(|mark| mark.provider == alpha).map(|mark| (mark.fetched_at, mark.version));
+        (attend(&second).await.versions.catalogues, version)
+    };
+    let nothing = seen().await;
+    assert_eq!(nothing.1, None);
+    let learnt = vec![];
+    let list = |at| NewCatalogue { fetched_at: at, services: vec![], learnt: learnt.clone(), mended: vec![] };
+    first.put_catalogue(&alpha, list(NOW)).await.unwrap();
+    let fetched = seen().await;
+    assert!(fetched.0 > nothing.0);
+    first.put_catalogue(&alpha, list(after(1))).await.unwrap();
+    let again = seen().await;
+    let (before, now) = (fetched.1.unwrap(), again.1.unwrap());
+    assert!(again.0 > fetched.0);
+    assert_eq!((now.0, now.1), (after(1), before.1), "it says the same");
+    first.confirm_services(&alpha, vec![]).await.unwrap();
+    assert!(seen().await.1.unwrap().1 > now.1);
+    let before = seen().await.0;
+    first.remove_freeze(&alpha).await.unwrap();
+    assert!(seen().await.0 > before);
+    let number = first.raise_configuration().await.unwrap();
+    assert_eq!(attend(&second).await.versions.configuration, number);
+}
