@@ -16,6 +16,7 @@ import catalogue
 import memory
 import orders
 import polling
+import postgres
 import scale
 import statuses
 
@@ -24,6 +25,7 @@ GROUPS = {
     "redis": statuses.redis_marks,
     "services": catalogue.marks,
     "add": orders.marks,
+    "postgres": postgres.marks,
     "memory": memory.marks,
     "polling": polling.marks,
     "scale": scale.marks,

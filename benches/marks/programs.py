@@ -91,7 +91,7 @@ class Sandbox(Program):
 class Gateway(Program):
     """The gateway on a store of its own, with one client that has all the money it needs."""
 
-    def __init__(self, tollgate, folder, sandbox, core=None, provider="", top=""):
+    def __init__(self, tollgate, folder, sandbox, core=None, provider="", top="", store="sqlite://tollgate.db"):
         self.tollgate, self.folder = tollgate, pathlib.Path(folder)
         self.port, self.ops_port = free_port(), free_port()
         self.config = self.folder / "providers.toml"
@@ -99,6 +99,8 @@ class Gateway(Program):
 [server]
 listen = "127.0.0.1:{self.port}"
 ops_listen = "127.0.0.1:{self.ops_port}"
+[store]
+url = "{store}"
 {top}
 [[provider]]
 id = "alpha"
@@ -111,8 +113,12 @@ id_offset = 0
 """)
         super().__init__("gateway", [tollgate, "serve", "--config", self.config], folder, core)
         wait_until("the gateway", lambda: self.alive() and get(f"http://127.0.0.1:{self.ops_port}/readyz"))
-        self.client = json.loads(self.verb("client", "add", "reseller", "--deposit", "1000000", "--json"))["key"]
+        self.client = self.new_client("reseller")
         wait_until("the client's key", lambda: "balance" in self.call("balance"))
+
+    def new_client(self, name):
+        """Its key."""
+        return json.loads(self.verb("client", "add", name, "--deposit", "1000000", "--json"))["key"]
 
     @property
     def url(self):
