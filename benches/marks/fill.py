@@ -72,8 +72,8 @@ def sqlite(path, orders):
         print="randomblob(32)",
     )
     store = sqlite3.connect(path)
-    store.executescript(f"""PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000; BEGIN; {script}
-        UPDATE store SET next_order_id = {orders} + 1; COMMIT; PRAGMA wal_checkpoint(TRUNCATE);""")
+    store.executescript(f"""PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000; BEGIN; {script}
+        UPDATE store SET next_order_id = {orders} + 1; COMMIT; PRAGMA journal_mode = WAL;""")
     store.close()
 
 

@@ -13,13 +13,13 @@ CLIENTS = 64
 SLOW = 'requests_per_second = "0.5"\nburst = 1\n'
 
 # The rows of `add`: the parameters of a prepared statement, and one call of the schema's function. {account}: which row of
-# clients is charged.
+# clients is charged. A colon before a word is a variable to pgbench.
 TRANSACTION = """\\set token random(1, 9223372036854775807)
 \\set number random(1, 99999999)
 SELECT result, new_id FROM place_order(of_client => {account}, at_time => 1800000000000, day_start => 1799971200000,
     order_token => decode(md5(:token::text), 'hex'), order_service => 1, order_kind => 'Default',
-    order_params => '{{"link":"https://instagram.example/p/' || :number
-        || '","quantity":1000,"drip_feed":null,"fields":[],"units":1000}}',
+    order_params => '{{"link":"https://instagram.example/p/' || :number::text
+        || '","quantity": 1000,"drip_feed": null,"fields":[],"units": 1000}}',
     order_charge => 120000000, claimed_until => 1800000060000, first_line => 'accepted, charged 1.2',
     request => NULL, request_print => NULL, request_since => NULL, token_lock => :token, gateway => 'pgbench');
 """
@@ -69,5 +69,5 @@ def pgbench(tools, server, script):
     done = subprocess.run(command, capture_output=True, text=True)
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or not found or not re.search(r"failed transactions: 0 ", done.stdout):
-        raise SystemExit(f"bench: pgbench: {done.stdout}{done.stderr}")
+        raise SystemExit(f"bench: pgbench: {done.stdout}{done.stderr[:1000]}")
     return float(found.group(1))
