@@ -175,7 +175,9 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
     if present.version.checked_add(1) != Some(order.version) {
         return Ok(Applied::Stale);
     }
-    if let Some(holder) = other_holder(conn, order)? {
+    let place = Place::of(order);
+    let moved = place != present.place;
+    if moved && let Some(holder) = other_holder(conn, order)? {
         return Ok(Applied::IdTaken(holder));
     }
     if present.refunded.checked_add(step.refund.unwrap_or_default()) != Some(order.refunded) {
@@ -187,7 +189,7 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
             order.refunded
         )));
     }
-    update(conn, order, &present.place)?;
+    update(conn, order, moved.then_some(&place))?;
     if let Some(refund) = step.refund {
         give_back(conn, present.client, order, refund)?;
     }
@@ -237,8 +239,7 @@ macro_rules! changes {
 
 /// Writes the order. A column that is set has its indexes written anew, changed or not: where it stands is left out where
 /// it stays, as in nearly every poll.
-fn update(conn: &Connection, order: &Order, before: &Place) -> StoreResult<()> {
-    let place = Place::of(order);
+fn update(conn: &Connection, order: &Order, moved_to: Option<&Place>) -> StoreResult<()> {
     let progress = &order.progress;
     let changes = named_params! {
         ":id": order.id.get(),
@@ -264,10 +265,10 @@ fn update(conn: &Connection, order: &Order, before: &Place) -> StoreResult<()> {
         ":refusal": order.refusal,
         ":due_at": order.due_at.map(Timestamp::millis),
     };
-    if place == *before {
+    let Some(place) = moved_to else {
         conn.prepare_cached(concat!("UPDATE orders SET ", changes!(), " WHERE id = :id"))?.execute(changes)?;
         return Ok(());
-    }
+    };
     let moved = named_params! {
         ":state": place.state,
         ":provider": place.provider,
