@@ -16,6 +16,8 @@ import catalogue
 import memory
 import orders
 import polling
+import postgres
+import scale
 import statuses
 
 GROUPS = {
@@ -23,8 +25,10 @@ GROUPS = {
     "redis": statuses.redis_marks,
     "services": catalogue.marks,
     "add": orders.marks,
+    "postgres": postgres.marks,
     "memory": memory.marks,
     "polling": polling.marks,
+    "scale": scale.marks,
 }
 
 
@@ -32,7 +36,7 @@ class Tools:
     """The programs, and how long and where they are measured."""
 
     def __init__(self, options):
-        self.tollgate, self.peer = options.tollgate, options.peer
+        self.tollgate, self.peer, self.scale = options.tollgate, options.peer, options.scale
         self.rounds, self.seconds = options.rounds, options.seconds
         cores = sorted(os.sched_getaffinity(0))
         self.server_core, self.client_core = cores[0], cores[-1]
@@ -49,6 +53,23 @@ class Tools:
     def run_peer(self, *arguments):
         return float(subprocess.run([self.peer, *arguments], check=True, capture_output=True, text=True).stdout)
 
+    def run_scale(self, *arguments, before=()):
+        """Gives what it prints: microseconds for each operation, where it was told to do one."""
+        command = [*before, self.scale, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"bench: {' '.join(map(str, command))}: {done.stderr}")
+        return done.stdout.strip()
+
+    def verify(self, folder, store):
+        """A store that is a file or a server's address must be sound."""
+        url = store if str(store).startswith("postgres://") else f"sqlite://{store}"
+        config = pathlib.Path(folder) / "verify.toml"
+        config.write_text(f'[store]\nurl = "{url}"\n')
+        done = subprocess.run([self.tollgate, "--config", config, "verify"], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"bench: `tollgate verify` fails: {done.stdout} {done.stderr}")
+
 
 def main():
     options = argparse.ArgumentParser(prog="scripts/bench")
@@ -57,6 +78,7 @@ def main():
     options.add_argument("--seconds", type=int, default=4, help="of each run")
     options.add_argument("--tollgate", required=True, help=argparse.SUPPRESS)
     options.add_argument("--peer", required=True, help=argparse.SUPPRESS)
+    options.add_argument("--scale", required=True, help=argparse.SUPPRESS)
     options = options.parse_args()
     unknown = set(options.groups) - set(GROUPS)
     if unknown:

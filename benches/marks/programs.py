@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -90,7 +91,7 @@ class Sandbox(Program):
 class Gateway(Program):
     """The gateway on a store of its own, with one client that has all the money it needs."""
 
-    def __init__(self, tollgate, folder, sandbox, core=None, provider="", top=""):
+    def __init__(self, tollgate, folder, sandbox, core=None, provider="", top="", store="sqlite://tollgate.db"):
         self.tollgate, self.folder = tollgate, pathlib.Path(folder)
         self.port, self.ops_port = free_port(), free_port()
         self.config = self.folder / "providers.toml"
@@ -98,6 +99,8 @@ class Gateway(Program):
 [server]
 listen = "127.0.0.1:{self.port}"
 ops_listen = "127.0.0.1:{self.ops_port}"
+[store]
+url = "{store}"
 {top}
 [[provider]]
 id = "alpha"
@@ -110,8 +113,12 @@ id_offset = 0
 """)
         super().__init__("gateway", [tollgate, "serve", "--config", self.config], folder, core)
         wait_until("the gateway", lambda: self.alive() and get(f"http://127.0.0.1:{self.ops_port}/readyz"))
-        self.client = json.loads(self.verb("client", "add", "reseller", "--deposit", "1000000", "--json"))["key"]
+        self.client = self.new_client("reseller")
         wait_until("the client's key", lambda: "balance" in self.call("balance"))
+
+    def new_client(self, name):
+        """Its key."""
+        return json.loads(self.verb("client", "add", name, "--deposit", "1000000", "--json"))["key"]
 
     @property
     def url(self):
@@ -180,6 +187,56 @@ def redis(folder, core=None):
 
     wait_until("redis", lambda: program.alive() and answers())
     return program
+
+
+class Postgres(Program):
+    """A PostgreSQL in `folder`, made there unless it is there already; nothing of it is tuned but what is given."""
+
+    def __init__(self, folder, before=(), core=None, settings=()):
+        self.port, self.data = free_port(), pathlib.Path(folder) / "postgres" / "data"
+        self.programs = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+        # It does not run as root.
+        self.user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
+        if not self.data.exists():
+            self.data.parent.mkdir()
+            if self.user:
+                pathlib.Path(folder).chmod(0o755)
+                shutil.chown(self.data.parent, "nobody", "nogroup")
+            made = [self.programs / "initdb", "-D", self.data, "-U", "tollgate", "-A", "trust", "-E", "UTF8", "--locale=C"]
+            subprocess.run([*self.user, *made], check=True, capture_output=True, cwd="/")
+        # Vacuum would come whenever it likes.
+        told = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "autovacuum": "off"}
+        told |= dict(settings)
+        options = [word for name, value in told.items() for word in ("-c", f"{name}={value}")]
+        command = [*self.user, *before, self.programs / "postgres", "-D", self.data, *options]
+        super().__init__("postgres", command, folder, core)
+        wait_until("PostgreSQL", lambda: self.alive() and self.psql("postgres", "SELECT 1", quiet=True), 120)
+
+    def __exit__(self, *_):
+        # A fast shutdown, which waits for no connection.
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(120)
+
+    @property
+    def url(self):
+        return f"postgres://tollgate:none@127.0.0.1:{self.port}/postgres"
+
+    def psql(self, database, script, quiet=False):
+        command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tollgate", "-d", database]
+        command += ["-qtAX", "-v", "ON_ERROR_STOP=1"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True)
+        if done.returncode and not quiet:
+            raise SystemExit(f"bench: psql: {done.stderr}")
+        return done.stdout.strip()
+
+    def children(self):
+        """Its processes."""
+        return set(map(int, pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()))
+
+    def pages(self):
+        """How many pages were asked for in all, found in its memory or not."""
+        sum_of = "SELECT blks_hit + blks_read FROM pg_stat_database WHERE datname = 'postgres'"
+        return int(self.psql("template1", sum_of))
 
 
 def get(url, headers=None):

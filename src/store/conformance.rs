@@ -46,6 +46,7 @@ macro_rules! conformance {
             placing::an_old_request_is_forgotten,
             placing::old_requests_are_pruned,
             placing::one_client_never_overdraws,
+            placing::an_order_that_cannot_be_written_keeps_no_other_back,
             steps::a_step_is_written_whole,
             steps::a_step_on_an_old_version_is_stale,
             steps::a_cancel_and_a_send_exclude_each_other,

@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::domain::client::EntryKind;
 use crate::domain::ids::ClientId;
+use crate::store::StoreResult;
 use crate::store::records::{ClientChange, Earlier};
 
 pub(crate) async fn a_placed_order_is_charged_and_read_back(store: &AnyStore) {
@@ -152,4 +153,29 @@ pub(crate) async fn one_client_never_overdraws(store: &AnyStore) {
     ids.dedup();
     assert_eq!(ids.len(), 10);
     assert_eq!(store.balance(ann).await.unwrap(), Money::ZERO);
+}
+
+pub(crate) async fn an_order_that_cannot_be_written_keeps_no_other_back(store: &AnyStore) {
+    let clients = [client(store, "ann", "100").await.client.id, client(store, "bob", "100").await.client.id];
+    let taken = new_order(clients[0], "1");
+    placed(store, placement(taken.clone())).await;
+    let mut tasks = JoinSet::new();
+    for at in 0..64 {
+        let store = Arc::clone(store);
+        let order = if at == 40 { taken.clone() } else { new_order(clients[at % 2], "1") };
+        tasks.spawn(async move { store.place(placement(order)).await });
+    }
+    let outcomes = tasks.join_all().await;
+    let is_new = |outcome: &StoreResult<Placed>| match outcome {
+        Ok(Placed::New(order)) => Some((order.id, order.client, order.token)),
+        _ => None,
+    };
+    let new: Vec<_> = outcomes.iter().filter_map(is_new).collect();
+    assert_eq!(new.len(), 63, "{outcomes:?}");
+    for (id, client, token) in new {
+        let found = store.order(id).await.unwrap().unwrap();
+        assert_eq!((found.client, found.token), (client, token));
+    }
+    assert_eq!(store.balance(clients[0]).await.unwrap(), money("68"));
+    assert_eq!(store.balance(clients[1]).await.unwrap(), money("68"));
 }

@@ -115,16 +115,7 @@ impl Store for PostgresStore {
     }
 
     async fn place(&self, placement: Placement) -> StoreResult<Placed> {
-        let mut tries = Tries::new();
-        let placed = loop {
-            let placed = async { orders::place(&self.writer().await?, &placement, self.gateway()).await };
-            match placed.await {
-                Err(error) if tries.again(&error) => {}
-                placed => break placed,
-            }
-        };
-        self.heard(&placed, matches!(placed, Ok(Placed::New(_))));
-        placed
+        self.place_soon(placement).await
     }
 
     async fn earlier_request(&self, client: ClientId, request: RequestKey) -> StoreResult<Option<Earlier>> {

@@ -19,6 +19,7 @@ mod open;
 mod operation;
 mod order_reads;
 mod orders;
+mod placing;
 mod refills;
 mod report;
 mod requests;
@@ -47,6 +48,7 @@ use crate::domain::order::Step;
 use crate::store::sqlite::OpenMode;
 use address::Address;
 use membership::Membership;
+use placing::Placings;
 use session::Session;
 
 /// How often a transaction is tried that others were in the way of.
@@ -66,6 +68,7 @@ pub struct PostgresStore {
     /// Of a gateway; not of a verb of the command line.
     membership: Option<Membership>,
     standing: Mutex<Standing>,
+    placings: Placings,
 }
 
 impl PostgresStore {
@@ -89,7 +92,7 @@ impl PostgresStore {
         }
         let id = db.first("SELECT id FROM store", Vec::new(), |row| Ok(row.try_get(0)?)).await?;
         let id = id.ok_or_else(|| StoreError::Corrupt("it has no word of its own".into()))?;
-        Ok(Self { id, pool, membership, standing: Mutex::new(Standing::new()) })
+        Ok(Self { id, pool, membership, standing: Mutex::new(Standing::new()), placings: Placings::new() })
     }
 
     /// Whether a gateway serves the store at `url`.

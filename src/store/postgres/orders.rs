@@ -1,7 +1,7 @@
 //! Placing orders and writing their steps: what the ledger, the order and its history say is written together.
 
 use super::order_reads;
-use super::rows::{Columns, columns, count, order_id, read_order, state_columns, write_json, write_tried};
+use super::rows::{Columns, columns, count, order_id, read_order, state_columns, write_tried};
 use super::session::Session;
 use super::values::{Value, params};
 use crate::domain::ids::{ClientId, OrderToken, Route};
@@ -9,59 +9,13 @@ use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Order, Step};
 use crate::domain::outcome::OutcomeName;
 use crate::domain::time::Timestamp;
-use crate::store::records::{Applied, Earlier, Placed, Placement, RequestKey};
+use crate::store::records::{Applied, Earlier, RequestKey};
 use crate::store::{StoreError, StoreResult};
 
-// === Placing ===
-
-/// See [`crate::store::Store::place`]. One call of the schema's function, which is its own transaction.
-pub(super) async fn place(db: &Session, placement: &Placement, gateway: &str) -> StoreResult<Placed> {
-    let Placement { order, request, now, claimed_until } = placement;
-    let request_print = request.as_ref().map(|request| request.fingerprint.to_vec());
-    let params = params![
-        order.client.0,
-        now.millis(),
-        now.start_of_day().millis(),
-        order.token.0.as_slice(),
-        i64::from(order.service.get()),
-        order.kind.name(),
-        write_json(&order.params)?,
-        order.charge.units(),
-        claimed_until.millis(),
-        format!("accepted, charged {}", order.charge),
-        request.as_ref().map(|request| &request.id),
-        request_print,
-        request.as_ref().map(|request| request.since.millis()),
-        lock_of(order.token),
-        gateway,
-    ];
-    let sql =
-        "SELECT result, new_id FROM place_order($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-    let found = db.first(sql, params, |row| {
-        let mut columns = Columns::of(row);
-        let word: String = columns.take()?;
-        Ok((word, columns.take::<Option<i64>>()?.map(order_id).transpose()?))
-    });
-    match found.await {
-        Err(StoreError::Engine(said)) if said.contains("(2200H)") => Ok(Placed::NoMoreIds),
-        Err(error) => Err(error),
-        Ok(None) => Err(StoreError::Corrupt("its function place_order gives nothing".into())),
-        Ok(Some((word, id))) => match (word.as_str(), id) {
-            ("placed", Some(id)) => Ok(Placed::New(Box::new(order.clone().into_order(id, *now, *claimed_until)))),
-            ("repeat", Some(id)) => Ok(Placed::Repeat(id)),
-            ("conflict", _) => Ok(Placed::RequestConflict),
-            ("disabled", _) => Ok(Placed::ClientDisabled),
-            ("funds", _) => Ok(Placed::NotEnoughFunds),
-            ("limit", _) => Ok(Placed::DailyLimit),
-            // Whoever looked for it was told that it is not there.
-            ("given up", _) => Err(StoreError::Engine("an order came too late, it was not taken".into())),
-            (word, _) => Err(StoreError::Corrupt(format!("its function place_order gives {word:?}"))),
-        },
-    }
-}
+// === Placing: what is left of it where it was given up, and how it is known again ===
 
 /// The lock under which it is decided whether an order with this token is there.
-fn lock_of(token: OrderToken) -> i64 {
+pub(super) fn lock_of(token: OrderToken) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&token.0[..8]);
     i64::from_be_bytes(bytes)

@@ -18,8 +18,14 @@ pub(super) enum Value {
     Bytes(Option<Vec<u8>>),
     /// `bigint[]`
     Integers(Vec<i64>),
+    /// `bigint[]`, with nothing in some places
+    MaybeIntegers(Vec<Option<i64>>),
     /// `text[]`
     Texts(Vec<String>),
+    /// `text[]`, with nothing in some places
+    MaybeTexts(Vec<Option<String>>),
+    /// `bytea[]`, with nothing in some places
+    MaybeBytes(Vec<Option<Vec<u8>>>),
 }
 
 impl ToSql for Value {
@@ -30,7 +36,10 @@ impl ToSql for Value {
             Self::Bool(value) => value.to_sql(kind, out),
             Self::Bytes(value) => value.to_sql(kind, out),
             Self::Integers(value) => value.to_sql(kind, out),
+            Self::MaybeIntegers(value) => value.to_sql(kind, out),
             Self::Texts(value) => value.to_sql(kind, out),
+            Self::MaybeTexts(value) => value.to_sql(kind, out),
+            Self::MaybeBytes(value) => value.to_sql(kind, out),
         }
     }
 
@@ -73,7 +82,10 @@ from! {
     &[u8] => |value| Bytes(Some(value.to_vec()));
     Option<Vec<u8>> => |value| Bytes(value);
     Vec<i64> => |value| Integers(value);
+    Vec<Option<i64>> => |value| MaybeIntegers(value);
     Vec<String> => |value| Texts(value.iter().map(|value| text(value)).collect());
+    Vec<Option<String>> => |value| MaybeTexts(value.iter().map(|value| value.as_deref().map(text)).collect());
+    Vec<Option<Vec<u8>>> => |value| MaybeBytes(value);
 }
 
 /// The parameters of a statement.

@@ -132,6 +132,40 @@ struct Present {
     version: u64,
     client: ClientId,
     refunded: Money,
+    place: Place,
+}
+
+/// Where an order stands, as its columns say it.
+#[derive(PartialEq, Eq)]
+struct Place {
+    state: String,
+    provider: Option<String>,
+    upstream_service: Option<String>,
+    upstream_order: Option<String>,
+    closed_at: Option<i64>,
+}
+
+impl Place {
+    fn of(order: &Order) -> Self {
+        let place = state_columns(&order.state);
+        Self {
+            state: order.state.name().to_owned(),
+            provider: place.route.map(|route| route.provider.as_str().to_owned()),
+            upstream_service: place.route.map(|route| route.service.as_str().to_owned()),
+            upstream_order: place.upstream_order.map(|id| id.as_str().to_owned()),
+            closed_at: place.closed_at.map(Timestamp::millis),
+        }
+    }
+
+    fn read(columns: &mut Columns) -> StoreResult<Self> {
+        Ok(Self {
+            state: columns.take()?,
+            provider: columns.take()?,
+            upstream_service: columns.take()?,
+            upstream_order: columns.take()?,
+            closed_at: columns.take()?,
+        })
+    }
 }
 
 /// See [`crate::store::Store::apply`]. Writes nothing unless it gives [`Applied::Done`].
@@ -141,7 +175,9 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
     if present.version.checked_add(1) != Some(order.version) {
         return Ok(Applied::Stale);
     }
-    if let Some(holder) = other_holder(conn, order)? {
+    let place = Place::of(order);
+    let moved = place != present.place;
+    if moved && let Some(holder) = other_holder(conn, order)? {
         return Ok(Applied::IdTaken(holder));
     }
     if present.refunded.checked_add(step.refund.unwrap_or_default()) != Some(order.refunded) {
@@ -153,7 +189,7 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
             order.refunded
         )));
     }
-    update(conn, order)?;
+    update(conn, order, moved.then_some(&place))?;
     if let Some(refund) = step.refund {
         give_back(conn, present.client, order, refund)?;
     }
@@ -166,10 +202,18 @@ pub(super) fn apply(conn: &Connection, step: &Step) -> StoreResult<Applied> {
 }
 
 fn present(conn: &Connection, id: OrderId) -> StoreResult<Present> {
-    let mut statement = conn.prepare_cached("SELECT version, client, refunded FROM orders WHERE id = ?1")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT version, client, refunded, state, provider, upstream_service, upstream_order, closed_at \
+         FROM orders WHERE id = ?1",
+    )?;
     let present = first(&mut statement, [id.get()], |row| {
         let mut columns = Columns::of(row);
-        Ok(Present { version: columns.count()?, client: ClientId(columns.take()?), refunded: columns.money()? })
+        Ok(Present {
+            version: columns.count()?,
+            client: ClientId(columns.take()?),
+            refunded: columns.money()?,
+            place: Place::read(&mut columns)?,
+        })
     })?;
     present.ok_or_else(|| StoreError::NotFound { what: "order", name: id.to_string() })
 }
@@ -182,32 +226,28 @@ fn other_holder(conn: &Connection, order: &Order) -> StoreResult<Option<OrderId>
     first(&mut statement, params, |row| order_id(row.get(0)?))
 }
 
-fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
-    let place = state_columns(&order.state);
-    let progress = &order.progress;
-    conn.prepare_cached(
-        "UPDATE orders SET version = :version, refunded = :refunded, cost = :cost, \
-         queued_at = :queued_at, updated_at = :updated_at, \
-         state = :state, provider = :provider, upstream_service = :upstream_service, \
-         upstream_order = :upstream_order, closed_at = :closed_at, status = :status, word = :word, \
-         start_count = :start_count, remains = :remains, first_charge = :first_charge, \
+/// What every step may change.
+macro_rules! changes {
+    () => {
+        "version = :version, refunded = :refunded, cost = :cost, queued_at = :queued_at, updated_at = :updated_at, \
+         status = :status, word = :word, start_count = :start_count, remains = :remains, first_charge = :first_charge, \
          upstream_charge = :upstream_charge, polled_at = :polled_at, changed_at = :changed_at, \
-         silent_since = :silent_since, silence_told = :silence_told, \
-         attempts = :attempts, tried = :tried, round = :round, cancel = :cancel, \
-         refusal = :refusal, due_at = :due_at WHERE id = :id",
-    )?
-    .execute(named_params! {
+         silent_since = :silent_since, silence_told = :silence_told, attempts = :attempts, tried = :tried, \
+         round = :round, cancel = :cancel, refusal = :refusal, due_at = :due_at"
+    };
+}
+
+/// Writes the order. A column that is set has its indexes written anew, changed or not: where it stands is left out where
+/// it stays, as in nearly every poll.
+fn update(conn: &Connection, order: &Order, moved_to: Option<&Place>) -> StoreResult<()> {
+    let progress = &order.progress;
+    let changes = named_params! {
         ":id": order.id.get(),
         ":version": count(order.version),
         ":refunded": order.refunded.units(),
         ":cost": order.cost.map(Money::units),
         ":queued_at": order.queued_at.millis(),
         ":updated_at": order.updated_at.millis(),
-        ":state": order.state.name(),
-        ":provider": place.route.map(|route| route.provider.as_str()),
-        ":upstream_service": place.route.map(|route| route.service.as_str()),
-        ":upstream_order": place.upstream_order.map(|id| id.as_str()),
-        ":closed_at": place.closed_at.map(Timestamp::millis),
         ":status": order.status.as_str(),
         ":word": progress.word,
         ":start_count": progress.start_count.map(count),
@@ -224,7 +264,25 @@ fn update(conn: &Connection, order: &Order) -> StoreResult<()> {
         ":cancel": order.cancel.as_str(),
         ":refusal": order.refusal,
         ":due_at": order.due_at.map(Timestamp::millis),
-    })?;
+    };
+    let Some(place) = moved_to else {
+        conn.prepare_cached(concat!("UPDATE orders SET ", changes!(), " WHERE id = :id"))?.execute(changes)?;
+        return Ok(());
+    };
+    let moved = named_params! {
+        ":state": place.state,
+        ":provider": place.provider,
+        ":upstream_service": place.upstream_service,
+        ":upstream_order": place.upstream_order,
+        ":closed_at": place.closed_at,
+    };
+    conn.prepare_cached(concat!(
+        "UPDATE orders SET ",
+        changes!(),
+        ", state = :state, provider = :provider, upstream_service = :upstream_service, \
+         upstream_order = :upstream_order, closed_at = :closed_at WHERE id = :id"
+    ))?
+    .execute(&*[changes, moved].concat())?;
     Ok(())
 }
 

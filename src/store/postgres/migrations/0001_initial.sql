@@ -436,14 +436,15 @@ CREATE TABLE given_up (
 );
 
 -- Places an order, all or nothing, in one call. The client's row is locked first: each statement after that sees what was
--- committed before, so balance and daily limit hold at this moment.
+-- committed before, so balance and daily limit hold at this moment. Its plans are made once: in a store of many orders a
+-- plan for each day's start looks better, and costs a third more than it saves.
 CREATE FUNCTION place_order(
     of_client bigint, at_time bigint, day_start bigint, order_token bytea, order_service bigint, order_kind text,
     order_params text, order_charge bigint, claimed_until bigint, first_line text,
     request text, request_print bytea, request_since bigint, token_lock bigint,
     gateway text,
     OUT result text, OUT new_id bigint
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     account clients%ROWTYPE;
     earlier client_requests%ROWTYPE;

@@ -1,0 +1,184 @@
+//! Placing orders: what is asked for while others are being committed goes together into the next transaction, so that
+//! many orders share one round trip, one lock of their client's row and one wait for the disk.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+
+use super::orders::lock_of;
+use super::rows::{Columns, order_id, write_json};
+use super::session::Session;
+use super::values::{Value, params};
+use super::{PostgresStore, Tries};
+use crate::domain::ids::OrderId;
+use crate::store::records::{Placed, Placement};
+use crate::store::{StoreError, StoreResult};
+
+/// How many orders share a transaction at most.
+const MAX_BATCH: usize = 64;
+/// How many such transactions are under way at once: while one waits for the disk, another one works.
+const AT_ONCE: usize = 2;
+
+/// Orders that wait to be placed. Whoever waits longest for a turn places those that are there, its own or not.
+pub(super) struct Placings {
+    waiting: Mutex<Vec<Waiting>>,
+    turns: Semaphore,
+}
+
+struct Waiting {
+    placement: Placement,
+    reply: oneshot::Sender<StoreResult<Placed>>,
+}
+
+impl Placings {
+    pub(super) fn new() -> Self {
+        Self { waiting: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+    }
+
+    fn enter(&self, placement: Placement) -> oneshot::Receiver<StoreResult<Placed>> {
+        let (reply, placed) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { placement, reply });
+        placed
+    }
+
+    /// The oldest of them, ordered by client: no two transactions lock clients in different orders.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let together = waiting.len().min(MAX_BATCH);
+        let mut batch: Vec<Waiting> = waiting.drain(..together).collect();
+        batch.sort_by_key(|waiting| waiting.placement.order.client.0);
+        batch
+    }
+}
+
+impl PostgresStore {
+    /// See [`crate::store::Store::place`].
+    pub(super) async fn place_soon(&self, placement: Placement) -> StoreResult<Placed> {
+        let mut placed = self.placings.enter(placement);
+        loop {
+            let turn = tokio::select! {
+                biased;
+                placed = &mut placed => return told(placed),
+                turn = self.placings.turns.acquire() => turn,
+            };
+            let batch = self.placings.take();
+            // Its own is in another's hands.
+            if batch.is_empty() {
+                drop(turn);
+                return told(placed.await);
+            }
+            self.place_batch(batch, turn.ok()).await;
+        }
+    }
+
+    /// Places them, and tells everyone who waits.
+    async fn place_batch(&self, batch: Vec<Waiting>, turn: Option<SemaphorePermit<'_>>) {
+        let (placements, replies): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.placement, waiting.reply)).unzip();
+        let mut outcome = self.place_together(&placements).await;
+        // One that can't be written keeps none of the others back.
+        if matches!(outcome, Err(StoreError::Engine(_))) && placements.len() > 1 {
+            let mut placed = Vec::with_capacity(placements.len());
+            for placement in &placements {
+                let alone = self.place_together(std::slice::from_ref(placement)).await;
+                placed.push(alone.and_then(|mut alone| alone.pop().unwrap_or_else(|| Err(nothing()))));
+            }
+            outcome = Ok(placed);
+        }
+        drop(turn);
+        match outcome {
+            // Whoever asked may have gone; what was committed stays.
+            Ok(placed) => replies.into_iter().zip(placed).for_each(|(reply, placed)| drop(reply.send(placed))),
+            Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
+        }
+    }
+
+    /// One transaction, tried again where others were in its way.
+    async fn place_together(&self, placements: &[Placement]) -> StoreResult<Vec<StoreResult<Placed>>> {
+        let mut tries = Tries::new();
+        let placed = loop {
+            let placed = async { place_all(&self.writer().await?, placements, self.gateway()).await };
+            match placed.await {
+                Err(error) if tries.again(&error) => {}
+                placed => break placed,
+            }
+        };
+        let is_new = |placed: &StoreResult<Placed>| matches!(placed, Ok(Placed::New(_)));
+        self.heard(&placed, placed.as_ref().is_ok_and(|placed| placed.iter().any(is_new)));
+        placed
+    }
+}
+
+/// Whoever had it in hand may have gone in the middle.
+fn told(placed: Result<StoreResult<Placed>, oneshot::error::RecvError>) -> StoreResult<Placed> {
+    placed.unwrap_or_else(|_| Err(StoreError::InDoubt("the transaction that it was part of was given up".into())))
+}
+
+fn nothing() -> StoreError {
+    StoreError::Corrupt("its function place_order gives nothing".into())
+}
+
+/// One call of the schema's function for each of them, in one statement, which is a transaction of its own. What comes of
+/// each, in their order.
+async fn place_all(db: &Session, placements: &[Placement], gateway: &str) -> StoreResult<Vec<StoreResult<Placed>>> {
+    let sql = "SELECT place, result, new_id FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], \
+               $5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bytea[], \
+               $13::bigint[], $14::bigint[]) WITH ORDINALITY \
+               AS asked (a, b, c, d, e, f, g, h, i, j, k, l, m, n, place), \
+               LATERAL place_order(a, b, c, d, e, f, g, h, i, j, k, l, m, n, $15)";
+    let found = db.collect(sql, asked(placements, gateway)?, |row| {
+        let mut columns = Columns::of(row);
+        let place: i64 = columns.take()?;
+        Ok((place, columns.take::<String>()?, columns.take::<Option<i64>>()?.map(order_id).transpose()?))
+    });
+    let mut found = match found.await {
+        Err(StoreError::Engine(said)) if placements.len() == 1 && said.contains("(2200H)") => {
+            return Ok(vec![Ok(Placed::NoMoreIds)]);
+        }
+        found => found?,
+    };
+    if found.len() != placements.len() {
+        return Err(nothing());
+    }
+    found.sort_by_key(|(place, ..)| *place);
+    Ok(placements.iter().zip(found).map(|(placement, (_, word, id))| read(placement, &word, id)).collect())
+}
+
+fn asked(placements: &[Placement], gateway: &str) -> StoreResult<Vec<Value>> {
+    fn each<T>(placements: &[Placement], value: impl Fn(&Placement) -> T) -> Vec<T> {
+        placements.iter().map(value).collect()
+    }
+    let of_params = |placement: &Placement| write_json(&placement.order.params);
+    Ok(params![
+        each(placements, |placement| placement.order.client.0),
+        each(placements, |placement| placement.now.millis()),
+        each(placements, |placement| placement.now.start_of_day().millis()),
+        each(placements, |placement| Some(placement.order.token.0.to_vec())),
+        each(placements, |placement| i64::from(placement.order.service.get())),
+        each(placements, |placement| placement.order.kind.name().to_owned()),
+        placements.iter().map(of_params).collect::<StoreResult<Vec<_>>>()?,
+        each(placements, |placement| placement.order.charge.units()),
+        each(placements, |placement| placement.claimed_until.millis()),
+        each(placements, |placement| format!("accepted, charged {}", placement.order.charge)),
+        each(placements, |placement| placement.request.as_ref().map(|request| request.id.clone())),
+        each(placements, |placement| placement.request.as_ref().map(|request| request.fingerprint.to_vec())),
+        each(placements, |placement| placement.request.as_ref().map(|request| request.since.millis())),
+        each(placements, |placement| lock_of(placement.order.token)),
+        gateway,
+    ])
+}
+
+fn read(placement: &Placement, word: &str, id: Option<OrderId>) -> StoreResult<Placed> {
+    let Placement { order, now, claimed_until, .. } = placement;
+    match (word, id) {
+        ("placed", Some(id)) => Ok(Placed::New(Box::new(order.clone().into_order(id, *now, *claimed_until)))),
+        ("repeat", Some(id)) => Ok(Placed::Repeat(id)),
+        ("conflict", _) => Ok(Placed::RequestConflict),
+        ("disabled", _) => Ok(Placed::ClientDisabled),
+        ("funds", _) => Ok(Placed::NotEnoughFunds),
+        ("limit", _) => Ok(Placed::DailyLimit),
+        // Whoever looked for it was told that it is not there.
+        ("given up", _) => Err(StoreError::Engine("an order came too late, it was not taken".into())),
+        (word, _) => Err(StoreError::Corrupt(format!("its function place_order gives {word:?}"))),
+    }
+}
