@@ -73,7 +73,9 @@ pub enum StoreError {
     #[error("the store has too much to do just now; nothing was written, try again")]
     Overloaded,
     /// It can't write: a full disk, a read-only file. Nothing was written.
-    #[error("the store cannot write ({0}); nothing was written: make room or mend the disk")]
+    #[error(
+        "the store cannot write ({0}); nothing was written: make room, or mend the disk or the way to the database"
+    )]
     CannotWrite(String),
     /// The connection was lost while a commit may have been under way: what was to be written may be there.
     #[error("the connection to the store was lost, what was being written may be there: {0}")]

@@ -28,7 +28,7 @@ impl Standing {
                 counter!(ALERTS).increment(1);
                 tracing::error!(
                     "the store can't write ({what}): orders are refused, none is sent, and what is known is still \
-                     answered; make room or mend the disk, it goes on by itself then"
+                     answered; make room, or mend the disk or the way to the database: it goes on by itself then"
                 );
             }
             Ok(()) if !self.writes && changed => {
