@@ -212,7 +212,8 @@ impl App {
 
 impl App {
     /// The start of an attempt failed to be written, or so the store said; nothing was sent. Should it be written
-    /// all the same, then so is that.
+    /// all the same, then so is that. Among several gateways an attempt of that number may be another's, which sends it:
+    /// there nothing is said of it, and one that nobody sends is uncertain once its lease is over.
     pub(super) async fn not_begun(&self, id: OrderId, attempt: AttemptNumber, error: StoreError) -> StoreResult<Order> {
         let order = match (self.reread(id).await, &error) {
             (Err(_), StoreError::CannotWrite(_) | StoreError::InDoubt(_)) => {
@@ -222,7 +223,7 @@ impl App {
             }
             (read, _) => read?,
         };
-        if !matches!(order.state, State::Sending { .. }) || order.attempts != attempt {
+        if self.store.is_shared() || !matches!(order.state, State::Sending { .. }) || order.attempts != attempt {
             return Err(error);
         }
         Ok(self.settle(order, Outcome::NotSent(format!("the store failed: {error}"))).await)

@@ -222,7 +222,7 @@ impl App {
         let lost = self.store.recover(self.clock.now()).await?;
         let count = lost.len();
         for order in lost {
-            self.step(order, crate::domain::order::Event::SenderLost).await?;
+            self.decide(order, crate::domain::order::Event::SenderLost).await?;
         }
         if self.store.is_shared() {
             self.lose_refills().await?;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::running::{Changes, Running, forget_moved, hosts, refusals, unfinished};
+use super::running::{Changes, Running, forget_moved, hosts, refusals, refusals_in_company, unfinished};
 use super::snapshot::Snapshot;
 use super::terms::Terms;
 use super::{App, Upstreams, locked};
@@ -105,7 +105,8 @@ impl App {
 
     async fn refuse_orphans(&self, terms: &Terms) -> Result<(), ReloadError> {
         let before = hosts(&self.snapshot.load().terms);
-        let refused = refusals(&before, &hosts(terms), &unfinished(&*self.store).await?);
+        let mut refused = refusals(&before, &hosts(terms), &unfinished(&*self.store).await?);
+        refused.extend(refusals_in_company(&before, &hosts(terms), self.company.attendance.borrow().gateways));
         if refused.is_empty() { Ok(()) } else { Err(ReloadError::Refused(refused)) }
     }
 

@@ -164,6 +164,26 @@ pub fn refusals(
     unfinished.iter().filter(|(_, count)| **count > 0).filter_map(refusal).collect()
 }
 
+/// Why a provider may not move to another host while other gateways serve the store: they would go on sending orders to
+/// the old one, whose IDs would then be asked for at the new one.
+#[must_use]
+pub fn refusals_in_company(
+    before: &BTreeMap<String, String>,
+    now: &BTreeMap<String, String>,
+    gateways: u32,
+) -> Vec<String> {
+    if gateways < 2 {
+        return Vec::new();
+    }
+    let refusal = |(provider, old, new): (_, _, _)| {
+        format!(
+            "expected the url of provider \"{provider}\" to stay at {old}, found {new}, while {gateways} gateways serve this \
+             store: stop the others first, or use a new id and keep the old one with mode = \"drain\""
+        )
+    };
+    moved(before, now).into_iter().map(refusal).collect()
+}
+
 /// Forgets what is not true of a provider on another host, which is another panel: its list, and the IDs of orders
 /// there that have ended.
 ///
@@ -234,6 +254,16 @@ mod tests {
         let repriced: Vec<_> = changes.repriced.iter().map(|(id, now, old)| (*id, old.as_str(), &*now.rate)).collect();
         assert_eq!(repriced, [(2, "3", "3.1")]);
         assert_eq!(now.changes_since(&now), Changes::default());
+    }
+
+    #[test]
+    fn a_provider_moves_only_while_no_other_gateway_serves_the_store() {
+        let before = running(&[("alpha", "a.test"), ("beta", "b.test")], &[]).providers;
+        let moved = running(&[("alpha", "x.test"), ("gamma", "c.test")], &[]).providers;
+        assert!(refusals_in_company(&before, &moved, 1).is_empty());
+        assert!(refusals_in_company(&before, &before, 3).is_empty());
+        let refused = refusals_in_company(&before, &moved, 3);
+        assert!(refused.len() == 1 && refused[0].contains("alpha") && refused[0].contains("3 gateways"), "{refused:?}");
     }
 
     #[test]

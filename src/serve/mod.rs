@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
 use crate::app::console::{View, ViewQuery};
-use crate::app::running::{Running, forget_moved, hosts, refusals, unfinished};
+use crate::app::running::{Running, forget_moved, hosts, refusals, refusals_in_company, unfinished};
 use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
 use crate::store::Store;
@@ -76,9 +76,9 @@ impl Gateway {
         let metrics = Metrics::install()?;
         let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
         let store = open_store(&settings, mode).await?;
-        refuse_orphans(&settings, &*store).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
+        refuse_orphans(&settings, &*store).await?;
         let limits = parts::shared_limits(&settings, &secrets, &*store)?;
         let tasks = Tasks::new();
         let app = build_app(&settings, &secrets, store, limits, tasks.clone()).await?;
@@ -147,7 +147,10 @@ impl Gateway {
         if let Some(limits) = self.app.limits() {
             limits.finish().await;
         }
-        if let Err(error) = self.app.leave().await {
+        // Otherwise the place ends by itself: then the others know that something may have been left undone.
+        if left == 0
+            && let Err(error) = self.app.leave().await
+        {
             tracing::warn!(%error, "the store was not told that this gateway ends: others learn it within seconds");
         }
         anyhow::ensure!(
@@ -169,8 +172,13 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Resul
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let now = store.attend("", 0).await.context("the store could not be read")?.clock;
-    let now = now.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
+    let attendance = store.attend("", 0).await.context("the store could not be read")?;
+    let mistakes = refusals_in_company(&last, &hosts(&terms), attendance.gateways);
+    if !mistakes.is_empty() {
+        store.leave().await.context("the store could not be told that this gateway does not start")?;
+        return Err(ConfigErrors::missing(&settings.file, mistakes).into());
+    }
+    let now = attendance.clock.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
     forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::store::StoreError;
 
@@ -12,6 +12,14 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, nothing_stays: bool) -
         return connection_lost(&told(error), nothing_stays);
     };
     let said = told(error);
+    // A server that breaks down while it commits may have committed, whatever broke.
+    let breaks_down = matches!(
+        error.as_db_error().and_then(tokio_postgres::error::DbError::parsed_severity),
+        Some(Severity::Fatal | Severity::Panic)
+    );
+    if breaks_down && !nothing_stays {
+        return StoreError::InDoubt(said);
+    }
     match state {
         // Others were in the way: tried again, it may work.
         &SqlState::T_R_SERIALIZATION_FAILURE

@@ -156,7 +156,7 @@ impl PostgresStore {
     async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
         let db = session(&self.pool).await?;
         db.begin().await?;
-        let found = orders::look_for(&db, steps).await;
+        let found = orders::look_for(&db, steps, self.gateway()).await;
         db.roll_back().await;
         found
     }

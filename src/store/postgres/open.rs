@@ -28,9 +28,11 @@ pub(super) fn pool(address: Address, gateway: bool) -> StoreResult<Pool> {
         .runtime(Runtime::Tokio1)
         .post_create(Hook::async_fn(|client, _| {
             Box::pin(async move {
-                // A commit is on the server's disk when it is acknowledged, whatever the server's default is.
+                // A commit is on the server's disk when it is acknowledged, and each statement sees what was committed
+                // before it, whatever the server's defaults are.
                 let durable = "SELECT set_config('synchronous_commit', 'on', false) \
-                               WHERE current_setting('synchronous_commit') = 'off'";
+                               WHERE current_setting('synchronous_commit') = 'off'; \
+                               SET default_transaction_isolation = 'read committed'";
                 client.batch_execute(durable).await.map_err(HookError::Backend)
             })
         }))

@@ -1,7 +1,7 @@
 //! Placing orders and writing their steps: what the ledger, the order and its history say is written together.
 
 use super::order_reads;
-use super::rows::{Columns, columns, count, order_id, read_order, state_columns, write_tried};
+use super::rows::{Columns, count, order_id, state_columns, write_tried};
 use super::session::Session;
 use super::values::{Value, params};
 use crate::domain::ids::{ClientId, OrderToken, Route};
@@ -172,12 +172,19 @@ impl<'a> AttemptParams<'a> {
 
 /// What became of steps whose commit was not acknowledged; `None` where none of them is written. Waits for a commit that is
 /// still under way.
-pub(super) async fn look_for(db: &Session, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
-    let sql = concat!("SELECT ", columns!(), " FROM orders WHERE id = $1 FOR NO KEY UPDATE");
+pub(super) async fn look_for(db: &Session, steps: &[Step], gateway: &str) -> StoreResult<Option<Vec<Applied>>> {
+    // What is being sent is sent by whoever had it in hand: another gateway's step may look just the same.
+    let sql = "SELECT version, updated_at FROM orders \
+               WHERE id = $1 AND (state <> 'sending' OR holder = $2) FOR NO KEY UPDATE";
     let mut applied = Vec::with_capacity(steps.len());
     for step in steps {
-        let found = db.first(sql, params![step.order.id.get()], read_order).await?;
-        applied.push(if found.is_some_and(|found| found == step.order) { Applied::Done } else { Applied::Stale });
+        let order = &step.order;
+        let found = db.first(sql, params![order.id.get(), gateway], |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.count()?, columns.time()?))
+        });
+        let written = found.await? == Some((order.version, order.updated_at));
+        applied.push(if written { Applied::Done } else { Applied::Stale });
     }
     // All or none, and what is stale is read again.
     Ok(applied.contains(&Applied::Done).then_some(applied))

@@ -80,6 +80,28 @@ async fn what_a_gateway_had_in_hand_is_due_when_its_place_is_over() {
     assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id, other.id]);
 }
 
+/// Whoever can't tell whether its step was written must not take another's for it: that one is sending.
+#[tokio::test]
+async fn the_same_step_of_another_gateway_is_not_taken_for_ones_own() {
+    let url = SecretString::from(Cluster::shared().new_database().await);
+    let first = Arc::new(PostgresStore::open(&url, GATEWAY).await.unwrap());
+    let second = Arc::new(PostgresStore::open(&url, GATEWAY).await.unwrap());
+    let [one, other]: [AnyStore; 2] = [Arc::clone(&first) as AnyStore, Arc::clone(&second) as AnyStore];
+    let clock = attend(&one).await.clock.unwrap().0;
+    attend(&other).await;
+    let mut new = placement(new_order(client(&one, "anna", "10").await.client.id, "1"));
+    (new.now, new.claimed_until) = (clock, clock.plus(Duration::from_secs(60)));
+    let Placed::New(placed) = one.place(new).await.unwrap() else { panic!("it was refused") };
+    let started = placed.step(Event::SendStarted(route("alpha")), clock).unwrap();
+    end_places(&url).await;
+    attend(&other).await;
+    let taken = other.claim_queued(clock.plus(Duration::from_secs(5)), clock.plus(Duration::from_secs(60)), 9);
+    assert_eq!(taken.await.unwrap().len(), 1, "the first one's place is over");
+    assert_eq!(other.apply(started.clone()).await.unwrap(), Applied::Done);
+    assert_eq!(first.look_for(std::slice::from_ref(&started)).await.unwrap(), None);
+    assert_eq!(second.look_for(&[started]).await.unwrap(), Some(vec![Applied::Done]));
+}
+
 #[tokio::test]
 async fn a_turn_is_one_gateways_until_it_ends_or_the_gateway_does() {
     let (url, [first, second]) = gateways().await;
