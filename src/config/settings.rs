@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use rust_decimal::Decimal;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::mistake::ConfigErrors;
+use super::mistake::{ConfigErrors, Place};
 use super::redis_url::{self, REDIS_URL};
 use super::secret::SecretRef;
 use super::values;
@@ -82,6 +82,7 @@ impl Settings {
                 }
             }
         }
+        mistakes.extend(self.store_url().err());
         if mistakes.is_empty() {
             return Ok(Secrets { provider_keys, ops_token, cache_url });
         }
@@ -93,13 +94,18 @@ impl Settings {
     /// # Errors
     /// [`ConfigErrors`] where it could not be read or is no such address, at its place in the file.
     pub fn read_store_url(&self) -> Result<Option<SecretString>, ConfigErrors> {
+        self.store_url().map_err(|mistake| ConfigErrors::at_places(&self.file, vec![mistake]))
+    }
+
+    /// The same, or its place with what is wrong there.
+    fn store_url(&self) -> Result<Option<SecretString>, (Place, String)> {
         let StoreUrl::Postgres(secret) = &self.store else { return Ok(None) };
         let mistake = match secret.read(self.folder()) {
             Ok(url) if values::is_postgres_url(url.expose_secret()) => return Ok(Some(url)),
             Ok(_) => format!("expected {}, found other text in {secret}", values::POSTGRES_URL),
             Err(error) => error.as_mistake(),
         };
-        Err(ConfigErrors::at_places(&self.file, vec![(secret.place(), mistake)]))
+        Err((secret.place(), mistake))
     }
 }
 

@@ -169,6 +169,20 @@ fn a_missing_secret_is_a_mistake_at_its_place_and_keeps_the_gateway_from_startin
 }
 
 #[test]
+fn an_address_of_the_store_that_nobody_could_start_with_is_a_mistake() {
+    let folder = folder_with(&format!("[store]\nurl = \"env:TOLLGATE_TEST_STORE_URL\"\n{GOOD}"));
+    let missing = run(folder.path(), &["check"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(said(&missing).contains("providers.toml:2:7: "), "{}", said(&missing));
+    std::fs::write(folder.path().join("store.url"), "mysql://x").unwrap();
+    let folder_config = folder.path().join("providers.toml");
+    std::fs::write(&folder_config, format!("[store]\nurl = \"file:store.url\"\n{GOOD}")).unwrap();
+    let other = run(folder.path(), &["check"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(said(&other).contains("postgres://") && !said(&other).contains("mysql"), "{}", said(&other));
+}
+
+#[test]
 fn secrets_come_from_files_beside_the_configuration_and_from_credentials() {
     let folder = folder_with(&GOOD.replace(KEY, "file:alpha.key"));
     let missing = run(folder.path(), &["check"]);

@@ -83,8 +83,8 @@ impl PostgresStore {
         let gateway = matches!(mode, OpenMode::Gateway { .. });
         let membership = if gateway { Some(Membership::new(address.clone())?) } else { None };
         let pool = open::pool(address, gateway)?;
-        let db = session(&pool).await?;
-        open::check_version(&db, &name, gateway).await?;
+        let db = session(&pool).await.map_err(read_failed)?;
+        open::check_version(&db, &name, gateway).await.map_err(read_failed)?;
         if let OpenMode::Gateway { first_order_id } = mode {
             db.begin().await?;
             open::prepare(&db, first_order_id).await?;

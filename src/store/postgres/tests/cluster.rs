@@ -30,9 +30,14 @@ if [ "$ssl" = on ]; then
     cd /
 fi
 start() {
-    "$@" "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-        -c fsync=off -c ssl=$ssl -c max_connections=300 -c shared_buffers=32MB >>"$folder/log" 2>&1 </dev/null &
-    pid=$!
+    # While a process of a server that was killed is still there, another one ends at once.
+    for try in 1 2 3 4 5 6 7 8 9; do
+        "$@" "$bin/postgres" -D "$folder/data" -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+            -c fsync=off -c ssl=$ssl -c max_connections=300 -c shared_buffers=32MB >>"$folder/log" 2>&1 </dev/null &
+        pid=$!
+        sleep 0.4
+        kill -0 $pid 2>/dev/null && return
+    done
 }
 start "$@"
 while read -r word; do
