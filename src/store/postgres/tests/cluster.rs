@@ -2,10 +2,10 @@
 //! the program, whichever way that ends. It does not wait for its disk (`fsync=off`): what is tested is what the program
 //! does with what the server says, not the server.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,6 +46,7 @@ while read -r word; do
     stop) kill -INT $pid; wait $pid ;;
     start) start "$@" ;;
     esac
+    echo done
 done
 kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$folder"
 "#;
@@ -55,6 +56,7 @@ pub struct Cluster {
     port: u16,
     folder: PathBuf,
     child: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Cluster {
@@ -87,8 +89,9 @@ impl Cluster {
         } else {
             command.arg("env");
         }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { port, folder, child }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { port, folder, child, answers }
     }
 
     /// `postgres://…` of a database of it.
@@ -144,6 +147,7 @@ impl Cluster {
 
     fn tell(&mut self, word: &str) {
         self.child.stdin.as_mut().unwrap().write_all(word.as_bytes()).unwrap();
+        self.answers.read_line(&mut String::new()).unwrap();
     }
 }
 
