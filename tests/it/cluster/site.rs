@@ -1,6 +1,5 @@
 //! Three gateways on one PostgreSQL and one Redis, behind nginx, each on a loopback address of its own.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tollgate::sandbox::{Options, Sandbox};
 use super::load::Shopper;
 use crate::harness::gateway::DEPOSIT;
 use crate::harness::nginx::Nginx;
+use crate::harness::postgres::free_port;
 use crate::harness::{Cluster, Config, Gateway, Redis, upstream_with};
 
 pub const GATEWAYS: usize = 3;
@@ -63,9 +63,18 @@ impl Site {
         self.journals.path()
     }
 
-    /// One of the gateways.
+    /// The gateway that is there to the end.
     pub fn any(&self) -> &Gateway {
         &self.gateways[0]
+    }
+
+    /// Ends what is still under way for clients that gave it up: all gateways stop, which waits for that, and one of them
+    /// goes on alone.
+    pub async fn come_to_rest(&mut self) {
+        for gateway in &mut self.gateways {
+            assert!(gateway.stop().await.success());
+        }
+        self.gateways[0].launch().await;
     }
 
     /// Makes a client.
@@ -82,7 +91,7 @@ impl Site {
 
 fn configuration(number: usize, redis: &Redis, upstreams: &[Sandbox; 2]) -> Config {
     // The same at each start, so that nginx finds it again.
-    let address = TcpListener::bind(format!("127.0.1.{number}:0")).unwrap().local_addr().unwrap();
+    let address = format!("127.0.1.{number}:{}", free_port());
     let tables = format!("[cache]\nurl = \"{}\"\nstatus_ttl = \"500ms\"\n[dispatch]\nwait = \"300ms\"", redis.url());
     let lines = format!(
         "connect_timeout = \"1s\"\nadd_timeout = \"1s\"\nrequests_per_second = {RATE}\nburst = {BURST}\n\
@@ -90,7 +99,7 @@ fn configuration(number: usize, redis: &Redis, upstreams: &[Sandbox; 2]) -> Conf
     );
     let [alpha, beta] = upstreams;
     Config::new(&tables)
-        .listen(&address.to_string())
+        .listen(&address)
         .server("trusted_proxies = [\"127.0.0.1\"]")
         .provider(PROVIDERS[0], alpha, &lines)
         .provider(PROVIDERS[1], beta, &lines)

@@ -1,12 +1,13 @@
 //! nginx as docs/scaling.md sets it up, before gateways of a test.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::certificate::Certificate;
+use super::postgres::free_port;
 use super::{Gateway, eventually};
 
 const CONFIGURATION: &str = include_str!("../../../deploy/nginx-several.conf");
@@ -22,7 +23,7 @@ impl Nginx {
     /// Starts it, on a free port.
     pub async fn start(gateways: &[&Gateway]) -> Self {
         let folder = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let configuration = adapted(CONFIGURATION, folder.path(), port, gateways);
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, configuration).unwrap();

@@ -1,12 +1,13 @@
 //! A Redis of a test's own, on a free port: it can be killed, restarted and frozen.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::eventually;
 use super::gateway::signal;
+use super::postgres::free_port;
 
 /// A redis-server that keeps nothing on disk and ends with the test.
 pub struct Redis {
@@ -18,8 +19,7 @@ pub struct Redis {
 impl Redis {
     /// A free port, with nothing on it yet.
     pub fn prepare() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { port, folder: TempDir::new().unwrap(), child: None }
+        Self { port: free_port(), folder: TempDir::new().unwrap(), child: None }
     }
 
     /// One that runs.

@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     fn start_with(ssl: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let folder = std::env::temp_dir().join(format!("tollgate-postgres-{}-{port}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let mut command = Command::new("sh");
@@ -149,6 +149,19 @@ impl Cluster {
         self.child.stdin.as_mut().unwrap().write_all(word.as_bytes()).unwrap();
         self.answers.read_line(&mut String::new()).unwrap();
     }
+}
+
+/// A port of the tests' own that nothing listens on, below those that connections are given: a server that is started again
+/// finds it free.
+pub fn free_port() -> u16 {
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let own = std::process::id().wrapping_mul(769);
+    (0..COUNT)
+        .map(|_| u16::try_from(FIRST + own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT).unwrap())
+        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
+        .unwrap()
 }
 
 /// The folder of the newest server's programs.
