@@ -181,11 +181,8 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER orders_are_polled AFTER INSERT ON orders FOR EACH ROW
-    WHEN (NEW.upstream_order IS NOT NULL AND NEW.due_at IS NOT NULL) EXECUTE FUNCTION keep_polls();
+    WHEN (NEW.upstream_order IS NOT NULL) EXECUTE FUNCTION keep_polls();
 CREATE TRIGGER orders_stay_polled AFTER UPDATE OF due_at, polled_at, state, provider, upstream_order ON orders FOR EACH ROW
-    WHEN ((OLD.upstream_order IS NOT NULL AND OLD.due_at IS NOT NULL OR NEW.upstream_order IS NOT NULL AND NEW.due_at IS NOT NULL)
-        AND (OLD.due_at, OLD.polled_at, OLD.state, OLD.provider, OLD.upstream_order IS NULL)
-            IS DISTINCT FROM (NEW.due_at, NEW.polled_at, NEW.state, NEW.provider, NEW.upstream_order IS NULL))
     EXECUTE FUNCTION keep_polls();
 
 CREATE TABLE attempts (
