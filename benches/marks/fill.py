@@ -78,7 +78,7 @@ def sqlite(path, orders):
 
 
 def postgres(server, orders):
-    """Fills a PostgreSQL database, and gathers its statistics as the server does by itself after a while."""
+    """Fills a PostgreSQL database, vacuums it and gathers its statistics, as the server does by itself after a while."""
     script = text(
         orders,
         "generate_series(1::bigint, {orders}) AS series (n)",
@@ -88,5 +88,5 @@ def postgres(server, orders):
         request="md5(random()::text || n)",
         print="decode(md5(n::text) || md5('x' || n), 'hex')",
     )
-    script = "SET synchronous_commit = off; BEGIN;" + script + f"SELECT setval('order_ids', {orders}); COMMIT; VACUUM ANALYZE; CHECKPOINT;"
-    server.psql("postgres", script)
+    # By synchronous commits: VACUUM marks no page as visible to all while a commit of that time is not on the disk.
+    server.psql("postgres", f"BEGIN; {script} SELECT setval('order_ids', {orders}); COMMIT; VACUUM ANALYZE; CHECKPOINT;")

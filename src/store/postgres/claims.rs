@@ -19,7 +19,7 @@ pub(super) async fn claim_queued(
     limit: usize,
 ) -> StoreResult<Vec<Order>> {
     let sql = concat!(
-        "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND due_at <= $1 ORDER BY id LIMIT $3 \
+        "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND queue_due <= $1 ORDER BY id LIMIT $3 \
          FOR NO KEY UPDATE SKIP LOCKED) \
          UPDATE orders SET due_at = $2, holder = $4 FROM due WHERE id = due_id RETURNING ",
         columns!()
@@ -37,39 +37,47 @@ pub(super) async fn has_due_polls(
     now: Timestamp,
     count: usize,
 ) -> StoreResult<bool> {
-    let sql = "SELECT 1 FROM orders WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
-               AND provider = $1 AND due_at <= $2 LIMIT $3";
+    let sql = "SELECT 1 FROM polls WHERE provider = $1 AND due_at <= $2 LIMIT $3";
     Ok(db.rows(sql, params![provider.as_str(), now.millis(), limit_of(count)]).await?.len() >= count)
 }
 
 /// How many orders are looked at for those that may go along, however few of them may.
 const LOOKED_AT: i64 = 1000;
 
+/// Locks what is due of a provider, oldest first, and says where it is: `$1` the provider, `$2` now, `$3` how many.
+const DUE: &str = "SELECT id, place FROM \
+     (SELECT order_id FROM polls WHERE provider = $1 AND due_at <= $2 ORDER BY due_at, order_id) AS due, \
+     LATERAL (SELECT id, ctid::text AS place FROM orders WHERE id = order_id AND provider = $1 AND due_at <= $2 \
+         AND upstream_order IS NOT NULL LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS free LIMIT $3";
+/// The same for those that are due next and were not asked for since `$3`: `$4` at most, of the `$5` that are due first.
+const ALONG: &str = "SELECT id, place FROM \
+     (SELECT order_id FROM (SELECT order_id, due_at, asked_at FROM polls WHERE provider = $1 AND due_at > $2 \
+         ORDER BY due_at LIMIT $5) AS near WHERE asked_at < $3 ORDER BY due_at, order_id) AS due, \
+     LATERAL (SELECT id, ctid::text AS place FROM orders WHERE id = order_id AND provider = $1 AND state = 'placed' \
+         AND coalesce(polled_at, created_at) < $3 LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) AS free LIMIT $4";
+
 /// See [`crate::store::Store::claim_polls`]. What is taken counts as asked for now: whatever comes of it, no client's
 /// question makes it due again at once.
 pub(super) async fn claim_polls(db: &Session, provider: &ProviderId, claim: &PollClaim) -> StoreResult<Vec<Order>> {
     let (now, until, before) = (claim.now.millis(), claim.until.millis(), claim.along_before.millis());
-    let due = "SELECT id FROM orders WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL \
-               AND provider = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED";
-    let read = |row: &tokio_postgres::Row| Ok(row.try_get::<_, i64>(0)?);
-    let mut found = db.collect(due, params![provider.as_str(), now, limit_of(claim.limit)], read).await?;
+    let read = |row: &tokio_postgres::Row| Ok((row.try_get::<_, i64>(0)?, row.try_get::<_, String>(1)?));
+    let mut found = db.collect(DUE, params![provider.as_str(), now, limit_of(claim.limit)], read).await?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
     let room = claim.limit.saturating_sub(found.len());
     if room > 0 {
-        let along = "SELECT id FROM orders WHERE id IN (SELECT id FROM (SELECT id, due_at, state, \
-                     coalesce(polled_at, created_at) AS asked_at FROM orders \
-                     WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL AND provider = $1 AND due_at > $2 \
-                     ORDER BY due_at LIMIT $5) AS near WHERE state = 'placed' AND asked_at < $3 ORDER BY due_at, id LIMIT $4) \
-                     AND state = 'placed' AND coalesce(polled_at, created_at) < $3 \
-                     ORDER BY due_at, id FOR NO KEY UPDATE SKIP LOCKED";
-        found
-            .extend(db.collect(along, params![provider.as_str(), now, before, limit_of(room), LOOKED_AT], read).await?);
+        let along = params![provider.as_str(), now, before, limit_of(room), LOOKED_AT];
+        found.extend(db.collect(ALONG, along, read).await?);
     }
-    let take = concat!("UPDATE orders SET due_at = $3, polled_at = $2 WHERE id = ANY($1) RETURNING ", columns!());
-    let mut taken = db.collect(take, params![found.clone(), now, until], read_order).await?;
-    taken.sort_by_key(|order| found.iter().position(|id| *id == i64::from(order.id.get())));
+    let (ids, places): (Vec<i64>, Vec<String>) = found.into_iter().unzip();
+    // A row that is locked stays where it is: it need not be searched for again.
+    let take = concat!(
+        "UPDATE orders SET due_at = $3, polled_at = $2 WHERE ctid = ANY($1::text[]::tid[]) RETURNING ",
+        columns!()
+    );
+    let mut taken = db.collect(take, params![places, now, until], read_order).await?;
+    taken.sort_by_key(|order| ids.iter().position(|id| *id == i64::from(order.id.get())));
     Ok(taken)
 }
 
@@ -105,7 +113,7 @@ pub(super) async fn hasten(db: &Session, ids: &[OrderId], polled_before: Timesta
 
 /// See [`crate::store::Store::hasten_queued`].
 pub(super) async fn hasten_queued(db: &Session, now: Timestamp) -> StoreResult<()> {
-    let sql = "WITH late (late_id) AS (SELECT id FROM orders WHERE state = 'queued' AND due_at > $1 ORDER BY id \
+    let sql = "WITH late (late_id) AS (SELECT id FROM orders WHERE state = 'queued' AND queue_due > $1 ORDER BY id \
                FOR NO KEY UPDATE) UPDATE orders SET due_at = $1 FROM late WHERE id = late_id";
     db.execute(sql, params![now.millis()]).await?;
     Ok(())
@@ -113,8 +121,9 @@ pub(super) async fn hasten_queued(db: &Session, now: Timestamp) -> StoreResult<(
 
 /// See [`crate::store::Store::stop_watching`].
 pub(super) async fn stop_watching(db: &Session, provider: &ProviderId) -> StoreResult<()> {
-    let sql = "WITH watched (watched_id) AS (SELECT id FROM orders WHERE provider = $1 AND state = 'closed' \
-               AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE) \
+    let sql = "WITH watched (watched_id) AS (SELECT id FROM orders \
+               WHERE id IN (SELECT order_id FROM polls WHERE provider = $1 AND asked_at IS NULL) \
+               AND provider = $1 AND state = 'closed' AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE) \
                UPDATE orders SET due_at = NULL FROM watched WHERE id = watched_id";
     db.execute(sql, params![provider.as_str()]).await?;
     Ok(())

@@ -41,12 +41,13 @@ pub(super) async fn pauses(db: &Session) -> StoreResult<Pauses> {
     Ok(pauses)
 }
 
-/// What moves every deadline. Rows are locked in the order of their IDs, as by everybody else, and found by the indexes of
-/// what waits: what has ended is most of a store.
+/// What moves every deadline. Rows are locked in the order of their IDs, as by everybody else, and found by what waits: what
+/// has ended is most of a store.
 const SHIFTS: [&str; 6] = [
     // The lease of an order that is being sent runs from its last change.
-    "WITH waiting (waiting_id) AS (SELECT id FROM orders WHERE state IN ('queued', 'sending', 'placed', 'uncertain') \
-         OR state IN ('placed', 'closed') AND due_at IS NOT NULL ORDER BY id FOR NO KEY UPDATE) \
+    "WITH waiting (waiting_id) AS (SELECT id FROM orders WHERE id IN (SELECT order_id FROM polls \
+         UNION SELECT id FROM orders WHERE state IN ('queued', 'sending', 'placed', 'uncertain')) \
+         AND (state <> 'closed' OR due_at IS NOT NULL) ORDER BY id FOR NO KEY UPDATE) \
      UPDATE orders SET version = version + 1, due_at = due_at + $1, queued_at = queued_at + $1, \
          polled_at = polled_at + $1, changed_at = changed_at + $1, silent_since = silent_since + $1, \
          closed_at = closed_at + $1, \

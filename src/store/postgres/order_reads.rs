@@ -22,10 +22,17 @@ pub(super) async fn by_token(db: &Session, token: OrderToken) -> StoreResult<Opt
     db.first(sql, params![token.0.as_slice()], read_order).await
 }
 
-/// Those of `ids` that are this client's.
+/// Those of `ids` that are this client's. One is looked up after the other, so that it is by the index of hashes.
 pub(super) async fn of_client(db: &Session, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>> {
-    let sql = concat!("SELECT ", columns!(), " FROM orders WHERE id = ANY($2) AND client = $1");
-    db.collect(sql, params![client.0, id_list(ids, |id| id.get().into())], read_order).await
+    let sql = concat!(
+        "SELECT found.* FROM unnest($2::bigint[]) AS asked (asked_id), LATERAL (SELECT ",
+        columns!(),
+        " FROM orders WHERE id = asked_id AND client = $1 LIMIT 1) AS found"
+    );
+    let mut asked = id_list(ids, |id| id.get().into());
+    asked.sort_unstable();
+    asked.dedup();
+    db.collect(sql, params![client.0, asked], read_order).await
 }
 
 /// Orders for the operator, newest first, each with its client's name.

@@ -51,24 +51,24 @@ pub(super) async fn find_request(db: &Session, client: ClientId, request: &Reque
 /// How long the gateway that took a client's wish has, to tell the upstream of it before others do, in milliseconds.
 const TOLD_WITHIN: i64 = 35_000;
 
-/// See [`crate::store::Store::apply_all`]. All rows are locked first, in one order, so that no two of these wait for each
-/// other.
+/// See [`crate::store::Store::apply_all`]. Rows are locked in one order, by their IDs and orders before clients, so that no
+/// two of these wait for each other.
 pub(super) async fn apply_all(db: &Session, steps: &[Step]) -> StoreResult<Vec<Applied>> {
-    if steps.len() > 1 {
+    let refunded = steps.iter().filter(|step| step.refund.is_some());
+    let clients: Vec<i64> = refunded.map(|step| step.order.client.0).collect();
+    if !clients.is_empty() && steps.len() > 1 {
         let ids: Vec<i64> = steps.iter().map(|step| step.order.id.get().into()).collect();
         db.rows("SELECT id FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![ids]).await?;
-        let refunded = steps.iter().filter(|step| step.refund.is_some());
-        let clients: Vec<i64> = refunded.map(|step| step.order.client.0).collect();
-        if clients.len() > 1 {
-            db.rows("SELECT id FROM clients WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![clients])
-                .await?;
-        }
+        db.rows("SELECT id FROM clients WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![clients]).await?;
     }
+    let mut numbered: Vec<(usize, &Step)> = steps.iter().enumerate().collect();
+    numbered.sort_by_key(|(_, step)| step.order.id);
     let mut applied = Vec::with_capacity(steps.len());
-    for step in steps {
-        applied.push(apply(db, step).await?);
+    for (number, step) in numbered {
+        applied.push((number, apply(db, step).await?));
     }
-    Ok(applied)
+    applied.sort_unstable_by_key(|(number, _)| *number);
+    Ok(applied.into_iter().map(|(_, applied)| applied).collect())
 }
 
 /// See [`crate::store::Store::apply`]. One call of the schema's function, which writes nothing unless it gives

@@ -60,6 +60,14 @@ const CHECKS: &[&str] = &[
      FROM orders WHERE upstream_order IS NOT NULL GROUP BY provider, upstream_order HAVING count(*) > 1",
     "SELECT format('order %s: it is %s and nothing will ever look at it (no due time)', id, state)
      FROM orders WHERE state IN ('queued', 'placed') AND due_at IS NULL",
+    "SELECT format('order %s: when it is polled next is not where polls are looked for', id)
+     FROM orders WHERE upstream_order IS NOT NULL AND due_at IS NOT NULL
+     AND NOT EXISTS (SELECT FROM polls WHERE polls.provider = orders.provider AND polls.due_at = orders.due_at
+                     AND order_id = id)",
+    "SELECT format('order %s: a poll of it is due that it does not know of', order_id)
+     FROM polls LEFT JOIN orders ON id = order_id
+     WHERE (orders.provider, orders.due_at, CASE WHEN state = 'placed' THEN coalesce(orders.polled_at, created_at) END)
+         IS DISTINCT FROM (polls.provider, polls.due_at, polls.asked_at) OR upstream_order IS NULL",
     "SELECT format('order %s: its ID is not below the next one, %s', orders.id, last_value)
      FROM orders, order_ids WHERE orders.id > last_value OR orders.id = last_value AND NOT is_called OR orders.id NOT BETWEEN 1 AND 2147483647",
     // Every order starts with a line.

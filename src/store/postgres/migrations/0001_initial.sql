@@ -118,6 +118,9 @@ CREATE TABLE orders (
     holder text NOT NULL DEFAULT '',
     -- Until when a gateway has told its upstream, or is telling it, of its client's wish.
     cancel_due bigint,
+    -- When it is taken up again, for the index of the queue: no index holds `due_at`, which each poll changes, so that a
+    -- poll writes a version of the row into its own page and into no index.
+    queue_due bigint GENERATED ALWAYS AS (CASE WHEN state = 'queued' THEN due_at END) STORED,
     -- Each state carries exactly what belongs to it.
     CHECK ((provider IS NULL) = (upstream_service IS NULL)),
     CHECK ((closed_at IS NOT NULL) = (state = 'closed')),
@@ -130,12 +133,14 @@ CREATE TABLE orders (
     CHECK ((silent_since IS NULL) = (silence_told IS NULL)),
     -- Nobody would look at it again.
     CHECK (state NOT IN ('queued', 'placed') OR due_at IS NOT NULL)
-);
+    -- Room in each page for the versions that polls write.
+) WITH (fillfactor = 90);
+-- Finds a row by a page of its own, however many there are; in the primary key's tree the way grows longer.
+CREATE INDEX orders_by_id ON orders USING hash (id);
 -- One upstream order belongs to at most one of ours.
 CREATE UNIQUE INDEX orders_by_upstream ON orders (provider, upstream_order) WHERE upstream_order IS NOT NULL;
 -- The queue, oldest first; with all that is asked of it in it, so that those put off cost no look at their rows.
-CREATE INDEX orders_queued ON orders (id, due_at, state) WHERE state = 'queued';
-CREATE INDEX orders_polled ON orders (provider, due_at) WHERE state IN ('placed', 'closed') AND due_at IS NOT NULL;
+CREATE INDEX orders_queued ON orders (id, queue_due, state) WHERE state = 'queued';
 -- Those whose upstream has yet to be told that their client wants them canceled.
 CREATE INDEX orders_to_cancel ON orders (id) WHERE cancel = 'wished' AND state = 'placed';
 CREATE INDEX orders_by_state ON orders (state, provider);
@@ -143,6 +148,42 @@ CREATE INDEX orders_by_client ON orders (client);
 CREATE INDEX orders_by_time ON orders (created_at);
 -- Each run of a drip-feed is an order of its own upstream: nothing is searched for among those.
 CREATE INDEX orders_drip_feeds ON orders (provider, closed_at) WHERE position('"drip_feed":{' IN params) > 0;
+
+-- When orders that their upstreams know are polled next. Always what their rows say, which triggers see to: whoever
+-- changes a row here holds the order's.
+CREATE TABLE polls (
+    provider text NOT NULL,
+    due_at bigint NOT NULL,
+    order_id bigint NOT NULL,
+    -- Since when nobody has asked; none where it is closed and only watched.
+    asked_at bigint,
+    PRIMARY KEY (provider, due_at, order_id)
+);
+
+CREATE FUNCTION keep_polls() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    is_polled boolean := NEW.upstream_order IS NOT NULL AND NEW.due_at IS NOT NULL;
+    asked bigint := CASE WHEN NEW.state = 'placed' THEN coalesce(NEW.polled_at, NEW.created_at) END;
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.upstream_order IS NOT NULL AND OLD.due_at IS NOT NULL THEN
+        IF is_polled THEN
+            UPDATE polls SET provider = NEW.provider, due_at = NEW.due_at, asked_at = asked
+            WHERE provider = OLD.provider AND due_at = OLD.due_at AND order_id = NEW.id;
+        ELSE
+            DELETE FROM polls WHERE provider = OLD.provider AND due_at = OLD.due_at AND order_id = NEW.id;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'order % is not among the polls', NEW.id;
+        END IF;
+    ELSIF is_polled THEN
+        INSERT INTO polls (provider, due_at, order_id, asked_at) VALUES (NEW.provider, NEW.due_at, NEW.id, asked);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER orders_are_polled AFTER INSERT ON orders FOR EACH ROW
+    WHEN (NEW.upstream_order IS NOT NULL) EXECUTE FUNCTION keep_polls();
+CREATE TRIGGER orders_stay_polled AFTER UPDATE OF due_at, polled_at, state, provider, upstream_order ON orders FOR EACH ROW
+    EXECUTE FUNCTION keep_polls();
 
 CREATE TABLE attempts (
     order_id bigint NOT NULL REFERENCES orders (id),
@@ -376,7 +417,7 @@ CREATE TABLE provider_moves (
 -- Makes due at once what gateways that are gone had in hand of the queue.
 CREATE FUNCTION release(gone text[]) RETURNS void LANGUAGE sql AS $$
     WITH held (held_id) AS (
-        SELECT id FROM orders WHERE state = 'queued' AND holder = ANY (gone) AND due_at > clock_ms()
+        SELECT id FROM orders WHERE state = 'queued' AND holder = ANY (gone) AND queue_due > clock_ms()
         ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE orders SET due_at = clock_ms(), holder = '' FROM held WHERE id = held_id
@@ -515,7 +556,8 @@ DECLARE
     present record;
     account record;
 BEGIN
-    SELECT version, client, refunded, cancel INTO present FROM orders WHERE id = of_order FOR NO KEY UPDATE;
+    SELECT ctid, version, client, refunded, cancel, provider, upstream_order INTO present FROM orders WHERE id = of_order
+    FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         result := 'missing';
         RETURN;
@@ -524,7 +566,9 @@ BEGIN
         result := 'stale';
         RETURN;
     END IF;
-    IF new_upstream_order IS NOT NULL THEN
+    IF (new_provider, new_upstream_order) IS DISTINCT FROM (present.provider, present.upstream_order)
+        AND new_upstream_order IS NOT NULL
+    THEN
         SELECT id INTO other FROM orders
         WHERE provider = new_provider AND upstream_order = new_upstream_order AND id <> of_order;
         IF FOUND THEN
@@ -546,7 +590,11 @@ BEGIN
         round = new_round, cancel = new_cancel, refusal = new_refusal, due_at = new_due_at,
         cancel_due = CASE WHEN new_cancel = 'wished' AND present.cancel <> 'wished' AND new_state = 'placed'
             THEN at_time + told_within ELSE cancel_due END
-    WHERE id = of_order;
+    -- Where the row is, now that nobody else can move it.
+    WHERE ctid = present.ctid;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'order % is not where it was locked', of_order;
+    END IF;
     IF refund IS NOT NULL THEN
         UPDATE clients SET balance = balance + refund WHERE id = present.client RETURNING balance, credit INTO account;
         IF NOT FOUND THEN

@@ -6,9 +6,12 @@ mod gateways;
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::ids::ProviderId;
 use crate::domain::outcome::Outcome;
-use crate::store::conformance::{AnyStore, NOW, answer, client, conformance, new_order, order, placement, sent, step};
-use crate::store::records::Placed;
+use crate::store::conformance::{
+    AnyStore, NOW, after, answer, client, conformance, forwarded, new_order, order, placement, sent, step,
+};
+use crate::store::records::{Placed, PollClaim};
 use cluster::Cluster;
 
 const GATEWAY: OpenMode = OpenMode::Gateway { first_order_id: 1 };
@@ -52,6 +55,47 @@ async fn the_ledger_is_append_only_and_a_dropped_guard_is_found() {
     let failures = store.verify().await.unwrap().failures;
     assert!(failures.iter().any(|failure| failure.contains("ledger_keeps_entries")), "{failures:?}");
     assert!(failures.iter().any(|failure| failure.contains("its balance is")), "{failures:?}");
+}
+
+#[tokio::test]
+async fn a_poll_that_is_not_where_polls_are_looked_for_is_found() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await.client.id;
+    let (one, two) = (forwarded(&store, anna, "alpha", "1").await, forwarded(&store, anna, "alpha", "2").await);
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let (one, two) = (one.id, two.id);
+    let change =
+        format!("DELETE FROM polls WHERE order_id = {one}; UPDATE polls SET asked_at = 1 WHERE order_id = {two}");
+    raw.batch_execute(&change).await.unwrap();
+    let failures = store.verify().await.unwrap().failures;
+    let found = |order, words: &str| {
+        let order = format!("order {order}: ");
+        assert!(failures.iter().any(|failure| failure.contains(&order) && failure.contains(words)), "{failures:?}");
+    };
+    found(one, "when it is polled next");
+    found(two, "a poll of it is due");
+    assert_eq!(failures.len(), 2, "{failures:?}");
+}
+
+#[tokio::test]
+async fn a_claim_of_polls_leaves_alone_what_others_hold() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await.client.id;
+    let (held, free) = (forwarded(&store, anna, "alpha", "1").await, forwarded(&store, anna, "alpha", "2").await);
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let lock = format!("BEGIN; UPDATE orders SET due_at = due_at + 1 WHERE id = {}", held.id);
+    raw.batch_execute(&lock).await.unwrap();
+    let claim = PollClaim { now: after(900), until: after(999), limit: 9, along_before: after(900) };
+    let claimed = async || {
+        let claimed = store.claim_polls(&ProviderId::new("alpha"), claim).await.unwrap();
+        claimed.into_iter().map(|order| order.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed().await, [free.id]);
+    raw.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(claimed().await, [held.id]);
 }
 
 #[tokio::test]
