@@ -116,6 +116,8 @@ enum Stance {
         known: Option<Instant>,
         /// Whether all others were seen in it.
         joined: bool,
+        /// Whether Redis does not know it any more, before they were.
+        ended: bool,
     },
 }
 
@@ -173,7 +175,7 @@ impl Council {
     /// may have too, still knows what it went by.
     pub(super) fn footing(&self, now: Instant) -> Footing {
         let until = self.view.as_ref().map_or(now, |view| view.asked + PLACE_LASTS);
-        let (gateways, rank) = self.known.at_most(now);
+        let (gateways, rank) = self.known.at_most();
         Footing { basis: self.basis(now), gateways: gateways.max(1), rank, begun: now, stint: self.stint, until }
     }
 
@@ -187,11 +189,11 @@ impl Council {
             Stance::Share { known: Some(known), settled } => {
                 let by_redis = |other: &Word| matches!(other.says, Says::Redis { .. });
                 let all_left = self.view_since(known).is_some_and(|view| !view.others.iter().any(by_redis))
-                    && !self.known.missed(now).any(by_redis);
+                    && !self.known.missed().any(by_redis);
                 let all_know_of_this = all_left || now >= known + PLACE_LASTS;
                 let all_know_me = self.here_since.is_some_and(|since| {
                     let is_alone = self.view_since(since).is_some_and(|view| view.others.is_empty());
-                    now >= since + PLACE_LASTS || (is_alone && self.known.missed(now).next().is_none())
+                    now >= since + PLACE_LASTS || (is_alone && self.known.missed().next().is_none())
                 });
                 if all_know_of_this && all_know_me { Basis::Share { settled, since: known } } else { Basis::Nothing }
             }
@@ -233,7 +235,7 @@ impl Council {
                 _ => now,
             };
             self.stint += 1;
-            self.stance = Stance::Redis { era, begun, known: None, joined: false };
+            self.stance = Stance::Redis { era, begun, known: None, joined: false, ended: false };
         }
         prepare
     }
@@ -262,9 +264,10 @@ impl Council {
                     leader => follow(leader),
                 }
             }
-            Stance::Redis { era, joined: false, .. } => {
-                follow(leader_ahead).filter(|plan| *plan != Plan::Prepare { era, begins: false })
-            }
+            Stance::Redis { era, joined: false, ended, .. } => match leader_ahead {
+                None => ended.then_some(Plan::Prepare { era: new_era, begins: true }),
+                leader => follow(leader).filter(|plan| *plan != Plan::Prepare { era, begins: false }),
+            },
             Stance::Redis { .. } => None,
         }
     }
@@ -287,6 +290,9 @@ impl Council {
             (Plan::Beat { .. } | Plan::Prepare { .. }, Ok(())) => self.answered(),
             (Plan::Beat { .. }, Err(trouble)) => {
                 self.failed(now, trouble);
+                if let (Stance::Redis { ended, joined: false, .. }, Trouble::Lost) = (&mut self.stance, trouble) {
+                    *ended = true;
+                }
             }
             (Plan::Prepare { .. }, Err(_)) if self.here_since.is_some_and(|since| now < since + PATIENCE) => {
                 // One who comes must not take all others off Redis for a connection that is slow to open.
@@ -306,7 +312,9 @@ impl Council {
 
     /// Redis failed while it was gone by; gives whether it is not any more.
     pub(super) fn failed(&mut self, now: Instant, trouble: Trouble) -> bool {
-        if !matches!(self.stance, Stance::Redis { .. }) {
+        let Stance::Redis { joined, .. } = self.stance else { return false };
+        if !joined && trouble == Trouble::Lost {
+            // Another one has begun an era meanwhile, and says so; the first of all begins one more.
             return false;
         }
         let since = *self.silent_since.get_or_insert(now);
@@ -340,7 +348,7 @@ impl Council {
     pub(super) fn attended(&mut self, now: Instant, asked: Instant, word: Word, rank: u32, others: Vec<Word>) {
         let gateways = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
         let last = self.view.replace(View { asked, rank, others });
-        self.known.learn(now, gateways, rank, last.as_ref().map_or_else(Vec::new, |last| last.others.clone()));
+        self.known.learn(now, asked, gateways, rank, last.as_ref().map_or_else(Vec::new, |last| last.others.clone()));
         if last.is_none_or(|last| now >= last.asked + PLACE_LASTS) {
             // The others may have forgotten this gateway.
             self.here_since = Some(now);
@@ -373,13 +381,13 @@ impl Council {
                 let settled = self.view_since(known).is_some_and(|view| view.others.iter().all(within));
                 self.stance = Stance::Share { known: Some(known), settled };
             }
-            Stance::Redis { era, begun, known: Some(known), joined } => {
+            Stance::Redis { era, begun, known: Some(known), joined, .. } => {
                 let Some(view) = self.view_since(known) else { return };
                 let all_in = view.others.iter().all(|other| in_era(*other, era));
                 let blind = view.others.iter().any(|other| other.says == Says::Share { sees_redis: false });
                 if all_in {
-                    let joined = joined || self.known.missed(now).all(|missed| in_era(*missed, era));
-                    self.stance = Stance::Redis { era, begun, known: Some(known), joined };
+                    let joined = joined || self.known.missed().all(|missed| in_era(*missed, era));
+                    self.stance = Stance::Redis { era, begun, known: Some(known), joined, ended: false };
                 } else if blind || joined {
                     self.go_by_share(true);
                 } else if now >= begun + GRACE {

@@ -86,6 +86,8 @@ struct World {
     /// The one that Redis counts in.
     era: Option<u64>,
     numbers: u64,
+    /// When the store's clock was last set.
+    set_at: Instant,
     calm: bool,
     /// Times at which some gateway let calls out by Redis, and by a share.
     acted: (u64, u64),
@@ -100,6 +102,7 @@ impl World {
             places: Vec::new(),
             era: None,
             numbers: 0,
+            set_at: Instant::now(),
             calm: false,
             acted: (0, 0),
         };
@@ -202,11 +205,18 @@ impl World {
         }
     }
 
+    /// The store's clock is set forward only now and then, and not while somebody comes: whom that takes out of the store
+    /// the others may never have heard of, or the one who comes not of them.
+    fn all_are_known(&self) -> bool {
+        let known = |since: Instant| self.now >= since + PLACE_LASTS * 2;
+        known(self.set_at) && self.gateways.iter().all(|gateway| gateway.council.here_since.is_some_and(known))
+    }
+
     fn trouble(&mut self) {
         let count = u64::try_from(self.gateways.len()).unwrap();
         let index = usize::try_from(self.chance.below(count)).unwrap();
         match self.chance.below(10) {
-            0 if count < 5 => self.join(),
+            0 if count < 5 && self.now >= self.set_at + PLACE_LASTS * 2 => self.join(),
             1 if count > 1 => drop(self.gateways.remove(index)),
             2 => self.era = None,
             // Redis is restarted: every connection breaks.
@@ -218,8 +228,10 @@ impl World {
             5 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = false),
             6 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = true),
             7 => self.gateways[index].sees_redis ^= true,
-            // The store's clock is set forward.
-            8 => self.places.clear(),
+            8 if self.all_are_known() => {
+                self.places.clear();
+                self.set_at = self.now;
+            }
             // It asks for one call, in vain.
             _ => {
                 let trouble = if self.gateways[index].sees_redis { Trouble::Silent } else { Trouble::Lost };

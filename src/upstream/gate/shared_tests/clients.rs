@@ -115,7 +115,7 @@ async fn nothing_that_befalls_redis_or_the_gateways_lets_a_client_in_more_often_
     all_by(&members[1..], "redis").await;
     more(&greedy, "calls when Redis is back once more").await;
     // They lose their store and go by what Redis knows.
-    members.iter().for_each(Member::attend_no_more);
+    members[1..].iter().for_each(Member::lose_store);
     all_by(&members[1..], "nothing").await;
     more(&greedy, "calls without a store").await;
     stopped.store(true, Ordering::SeqCst);

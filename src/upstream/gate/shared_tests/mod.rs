@@ -108,6 +108,18 @@ impl Member {
         }));
     }
 
+    /// The store does not answer it any more.
+    pub(super) fn lose_store(&self) {
+        self.attend_no_more();
+        let limits = self.limits.clone();
+        *self.rounds.lock().unwrap() = Some(self.tasks.spawn(async move {
+            loop {
+                limits.word().await;
+                limits.due().await;
+            }
+        }));
+    }
+
     /// It is cut off from the store, but goes on otherwise.
     pub(super) fn attend_no_more(&self) {
         if let Some(rounds) = self.rounds.lock().unwrap().take() {
