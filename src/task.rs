@@ -2,6 +2,8 @@
 
 mod clock;
 #[cfg(test)]
+pub(crate) mod free_port;
+#[cfg(test)]
 pub(crate) mod turns;
 
 use std::future::Future;

@@ -40,6 +40,9 @@ pub const STORE_WRITABLE: &str = "tollgate_store_writable";
 pub const GATEWAYS: &str = "tollgate_gateways";
 /// Those of them that serve by another configuration than this one.
 pub const GATEWAYS_OTHERWISE: &str = "tollgate_gateways_otherwise";
+/// 1 for what limits over all gateways are held by now, 0 for the rest, by `basis`: `redis`; `share`, each gateway by its
+/// own; `nothing`, while that changes or this gateway has no place in the store: then it makes no calls. With PostgreSQL.
+pub const LIMITS_BY: &str = "tollgate_limits_by";
 /// Catalogues fetched by `provider` and `outcome`.
 pub const SYNCS: &str = "tollgate_sync_total";
 
@@ -226,6 +229,7 @@ fn describe() {
     describe_counter!(API_CALLS, "Calls of the API");
     describe_gauge!(GATEWAYS, "gateways that serve the same store, this one too");
     describe_gauge!(GATEWAYS_OTHERWISE, "gateways on the same store that serve by another configuration");
+    describe_gauge!(LIMITS_BY, "What limits over all gateways are held by now");
     describe_gauge!(ORDERS, "Orders in the store");
     describe_counter!(ATTEMPTS, "Attempts to place an order at a provider");
     describe_counter!(REFILLS, "Refills sent to providers");

@@ -70,6 +70,9 @@ pub struct Overview {
     pub alerts: Vec<Alert>,
     /// Whether the operator lets no order leave at all.
     pub paused: bool,
+    /// How many gateways may serve the store together, and what their limits are held by now, in one word; nothing where
+    /// this one is always alone.
+    pub gateways: Option<(u32, &'static str)>,
 }
 
 impl Overview {
@@ -162,6 +165,7 @@ impl App {
                 .map(|alert| Alert { order: alert.order.get(), at: time(alert.at), text: alert.text })
                 .collect(),
             paused: self.pauses.load().everywhere,
+            gateways: self.limits().map(|limits| (self.company.attendance.borrow().gateways, limits.basis())),
         })
     }
 

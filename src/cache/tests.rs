@@ -3,13 +3,10 @@
 
 mod several;
 
-use std::net::TcpListener;
-use std::process::Stdio;
-
-use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::*;
+use crate::redis_link::test_server::{Redis, eventually};
 
 const OWNER: ClientId = ClientId(7);
 
@@ -35,67 +32,24 @@ async fn version(cache: &Cache, number: i64) -> Option<u64> {
     found.map(|cached| cached.version)
 }
 
-/// A redis-server that ends with the test.
-struct Redis {
-    port: u16,
-    folder: tempfile::TempDir,
-    child: Child,
+/// A redis-server with a password that must not show.
+async fn start_redis() -> Redis {
+    let mut redis = Redis::prepare(&["--requirepass", "pass-w0rd"]);
+    redis.launch().await;
+    redis
 }
 
-impl Redis {
-    async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let child = Self::run(port, folder.path()).await;
-        Self { port, folder, child }
-    }
-
-    async fn run(port: u16, folder: &std::path::Path) -> Child {
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--requirepass", "pass-w0rd", "--dir"])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need redis-server in PATH: apt-get install redis-server");
-        eventually("redis-server listens", async || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
-        child
-    }
-
-    fn url(&self) -> String {
-        format!("redis://:pass-w0rd@127.0.0.1:{}/3", self.port)
-    }
-
-    /// The time-out is generous, so that a busy machine is not taken for a Redis that is away.
-    fn cache(&self) -> Cache {
-        self.cache_of("store", Duration::from_millis(1000))
-    }
-
-    fn cache_of(&self, store: &str, timeout: Duration) -> Cache {
-        Cache::shared(&self.url(), store, &SharedOptions { timeout }).unwrap()
-    }
-
-    async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    async fn restart(&mut self) {
-        self.child = Self::run(self.port, self.folder.path()).await;
-    }
-
-    async fn signal(&self, signal: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
-    }
+fn url_of(redis: &Redis) -> String {
+    format!("{}/3", redis.url().replace("redis://", "redis://:pass-w0rd@"))
 }
 
-async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !happened().await {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// The time-out is generous, so that a busy machine is not taken for a Redis that is away.
+fn cache_at(redis: &Redis) -> Cache {
+    cache_of(redis, "store", Duration::from_millis(1000))
+}
+
+fn cache_of(redis: &Redis, store: &str, timeout: Duration) -> Cache {
+    Cache::shared(&url_of(redis), store, &SharedOptions { timeout }).unwrap()
 }
 
 /// What holds for both.
@@ -130,8 +84,8 @@ async fn the_local_one_keeps_its_promises() {
 
 #[tokio::test]
 async fn the_shared_one_keeps_its_promises() {
-    let redis = Redis::start().await;
-    keeps_its_promises(&redis.cache()).await;
+    let redis = start_redis().await;
+    keeps_its_promises(&cache_at(&redis)).await;
 }
 
 #[tokio::test]
@@ -178,24 +132,24 @@ async fn only_all_that_is_ones_own_is_shown() {
 
 #[tokio::test]
 async fn each_start_and_each_store_begins_with_nothing() {
-    let redis = Redis::start().await;
-    let cache = redis.cache();
+    let redis = start_redis().await;
+    let cache = cache_at(&redis);
     put(&cache, vec![(id(1), cached(5))]).await;
     assert_eq!(version(&cache, 1).await, Some(5));
-    assert_eq!(version(&redis.cache(), 1).await, None, "from before this start");
-    assert_eq!(version(&redis.cache_of("another store", Duration::from_secs(1)), 1).await, None);
+    assert_eq!(version(&cache_at(&redis), 1).await, None, "from before this start");
+    assert_eq!(version(&cache_of(&redis, "another store", Duration::from_secs(1)), 1).await, None);
 }
 
 #[tokio::test]
 async fn a_redis_that_comes_back_with_old_news_is_not_believed() {
-    let mut redis = Redis::start().await;
-    let cache = redis.cache();
+    let mut redis = start_redis().await;
+    let cache = cache_at(&redis);
     put(&cache, vec![(id(1), cached(1)), (id(2), cached(1))]).await;
     let _: String = command(&redis, &["SAVE"]).await;
     cache.changed(vec![(id(1), cached(2))]).await;
     assert_eq!(version(&cache, 1).await, Some(2));
-    redis.kill().await;
-    redis.restart().await;
+    redis.kill();
+    redis.launch().await;
     assert_eq!(command::<i64>(&redis, &["DBSIZE"]).await, 2, "its old copy is there");
     eventually("it is in use again", async || {
         assert_eq!(version(&cache, 1).await, None, "what it was told last is lost");
@@ -208,18 +162,18 @@ async fn a_redis_that_comes_back_with_old_news_is_not_believed() {
 
 #[tokio::test]
 async fn a_redis_that_ends_and_returns() {
-    let mut redis = Redis::start().await;
-    let cache = redis.cache();
+    let mut redis = start_redis().await;
+    let cache = cache_at(&redis);
     put(&cache, vec![(id(1), cached(1))]).await;
     assert_eq!(version(&cache, 1).await, Some(1));
-    redis.kill().await;
+    redis.kill();
     let began = Instant::now();
     for _ in 0..200 {
         assert_eq!(version(&cache, 1).await, None);
         put(&cache, vec![(id(1), cached(2))]).await;
     }
     assert!(began.elapsed() < Duration::from_secs(3), "{:?} for 400 calls", began.elapsed());
-    redis.restart().await;
+    redis.launch().await;
     eventually("it is in use again", async || {
         put(&cache, vec![(id(1), cached(3))]).await;
         version(&cache, 1).await == Some(3)
@@ -229,13 +183,13 @@ async fn a_redis_that_ends_and_returns() {
 
 #[tokio::test]
 async fn a_redis_that_comes_late() {
-    let mut redis = Redis::start().await;
-    redis.kill().await;
+    let mut redis = start_redis().await;
+    redis.kill();
     let began = Instant::now();
-    let cache = redis.cache();
+    let cache = cache_at(&redis);
     assert_eq!(version(&cache, 1).await, None);
     assert!(began.elapsed() < Duration::from_secs(2));
-    redis.restart().await;
+    redis.launch().await;
     eventually("it is in use", async || {
         put(&cache, vec![(id(1), cached(1))]).await;
         version(&cache, 1).await == Some(1)
@@ -245,38 +199,38 @@ async fn a_redis_that_comes_late() {
 
 #[tokio::test]
 async fn a_frozen_redis_is_hardly_noticed() {
-    let redis = Redis::start().await;
+    let redis = start_redis().await;
     let timeout = Duration::from_millis(250);
-    let cache = redis.cache_of("store", timeout);
+    let cache = cache_of(&redis, "store", timeout);
     eventually("it is in use", async || {
         put(&cache, vec![(id(1), cached(1))]).await;
         version(&cache, 1).await == Some(1)
     })
     .await;
-    redis.signal("-STOP").await;
+    redis.freeze();
     let began = Instant::now();
     for _ in 0..1000 {
         assert_eq!(version(&cache, 1).await, None);
     }
     // One time-out, and perhaps a probe: a thousand would be minutes.
     assert!(began.elapsed() < timeout * 6, "{:?} for 1000 questions", began.elapsed());
-    redis.signal("-CONT").await;
+    redis.thaw();
     eventually("it is in use again", async || version(&cache, 1).await == Some(1)).await;
 }
 
 #[tokio::test]
 async fn a_change_that_redis_missed_is_made_up_for() {
-    let redis = Redis::start().await;
-    let cache = redis.cache_of("store", Duration::from_millis(250));
+    let redis = start_redis().await;
+    let cache = cache_of(&redis, "store", Duration::from_millis(250));
     eventually("all is held", async || {
         put(&cache, (1..3000).map(|number| (id(number), cached(1))).collect()).await;
         version(&cache, 2999).await == Some(1)
     })
     .await;
-    redis.signal("-STOP").await;
+    redis.freeze();
     cache.changed((1..2999).map(|number| (id(number), cached(2))).collect()).await;
     assert_eq!(version(&cache, 1).await, None);
-    redis.signal("-CONT").await;
+    redis.thaw();
     eventually("it is in use again", async || version(&cache, 2999).await == Some(1)).await;
     let all: Vec<_> = (1..2999).map(id).collect();
     assert!(cache.get_many(OWNER, &all).await.iter().all(Option::is_none), "what is old stays forgotten");
@@ -284,7 +238,7 @@ async fn a_change_that_redis_missed_is_made_up_for() {
 
 /// Sends Redis a command past the cache.
 async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
-    let mut connection = redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut connection = redis::Client::open(url_of(&redis)).unwrap().get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
     command.query_async(&mut connection).await.unwrap()
@@ -292,8 +246,8 @@ async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
 
 #[tokio::test]
 async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
-    let redis = Redis::start().await;
-    let cache = redis.cache();
+    let redis = start_redis().await;
+    let cache = cache_at(&redis);
     let held = cached(1);
     put(&cache, (1..6).map(|number| (id(number), held.clone())).collect()).await;
     let keys: Vec<String> = command(&redis, &["KEYS", "tollgate:store:*:status:*"]).await;
@@ -312,8 +266,8 @@ async fn what_others_left_in_redis_is_a_miss_and_makes_room() {
 
 #[tokio::test]
 async fn a_full_redis_is_read_on_and_never_shows_what_is_old() {
-    let redis = Redis::start().await;
-    let cache = redis.cache();
+    let redis = start_redis().await;
+    let cache = cache_at(&redis);
     put(&cache, (1..6).map(|number| (id(number), cached(1))).collect()).await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
@@ -328,8 +282,8 @@ async fn a_full_redis_is_read_on_and_never_shows_what_is_old() {
 
 #[tokio::test]
 async fn the_url_is_never_shown() {
-    let redis = Redis::start().await;
-    assert!(!format!("{:?}", redis.cache()).contains("pass-w0rd"));
+    let redis = start_redis().await;
+    assert!(!format!("{:?}", cache_at(&redis)).contains("pass-w0rd"));
     for url in ["http://:pass-w0rd@x", "redis://:pass-w0rd@", "pass-w0rd", "redis://:pass-w0rd@x:y/z"] {
         let error = Cache::shared(url, "store", &SharedOptions::default()).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("pass-w0rd"), "{error:?}");

@@ -1,4 +1,7 @@
-//! The clients' pace over all gateways: taken from Redis in small batches, so that few requests cost a round trip.
+//! The clients' pace over all gateways.
+//!
+//! By Redis each call asks for itself. What is taken ahead of its use would have to be taken off what the client may do at
+//! once, or all gateways together would let in more; and a client that keeps to its pace would find it spent elsewhere.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -6,15 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::council::Basis;
+use super::council::{Basis, Footing};
+use super::link::Took;
+use super::share::ProviderLimits;
 use super::{Inner, locked};
 use crate::domain::ids::ClientId;
-
-/// A batch is the calls of this part of a second.
-const BATCHES_PER_SECOND: u32 = 10;
-
-/// How long a batch is of use: what is not spent by then is lost.
-const BATCH_LASTS: Duration = Duration::from_secs(1);
 
 /// Above so many clients, those are forgotten who have not called for a minute.
 const MANY: usize = 10_000;
@@ -26,10 +25,7 @@ pub(super) struct Clients(Mutex<HashMap<ClientId, Pace>>);
 
 #[derive(Debug)]
 struct Pace {
-    /// Calls that were taken from Redis and are not made yet.
-    batch: u32,
-    taken_at: Instant,
-    /// Redis has none until then.
+    /// Redis has nothing for this client until then.
     refused_until: Instant,
     /// By this gateway's share: when all that was let in would have come at an even pace.
     due: Instant,
@@ -38,32 +34,14 @@ struct Pace {
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        Self { batch: 0, taken_at: now, refused_until: now, due: now, seen_at: now }
+        Self { refused_until: now, due: now, seen_at: now }
     }
 
-    /// What needs no question to Redis.
-    fn by_batch(&mut self, now: Instant) -> Option<bool> {
-        if self.batch > 0 && now < self.taken_at + BATCH_LASTS {
-            self.batch -= 1;
-            return Some(true);
-        }
-        (now < self.refused_until).then_some(false)
-    }
-
-    /// Redis has given so many, the first of which is spent, and has no more for so long.
-    fn take_in(&mut self, now: Instant, given: u32, wait: Duration) {
-        // Another request of the client's may have taken a batch meanwhile.
-        let left = if now < self.taken_at + BATCH_LASTS { self.batch } else { 0 };
-        self.batch = left.saturating_add(given.saturating_sub(1));
-        (self.taken_at, self.refused_until) = (now, now + wait);
-    }
-
-    /// GCRA, as many at once as in a second.
-    fn by_share(&mut self, now: Instant, rps: u32) -> bool {
-        let rps = rps.max(1);
-        let period = Duration::from_secs(1) / rps;
-        let due = self.due.max(now) + period;
-        let admitted = due <= now + period * rps;
+    /// GCRA, with nothing to be had when this gateway began to go by this share.
+    fn by_share(&mut self, now: Instant, begun: Instant, share: ProviderLimits) -> bool {
+        let whole = share.period.saturating_mul(share.burst);
+        let due = self.due.max(begun + whole).max(now) + share.period;
+        let admitted = due <= now + whole;
         if admitted {
             self.due = due;
         }
@@ -83,23 +61,47 @@ impl Clients {
     }
 }
 
+/// As many at once as in a second, and then an even pace: microseconds, rounded up, are what Redis counts in.
+fn whole(rps: u32) -> ProviderLimits {
+    let period = Duration::from_micros(1_000_000_u64.div_ceil(u64::from(rps.max(1))));
+    ProviderLimits { period, burst: rps.max(1), max_in_flight: u32::MAX }
+}
+
 impl Inner {
+    /// Without an answer from Redis, and while gateways change from it to their shares or back, nobody is let in who has a
+    /// pace: another gateway may just have let in all there is.
     pub(super) async fn admits(&self, client: ClientId, rps: u32) -> bool {
-        let footing = self.present();
-        let now = Instant::now();
-        if let (Basis::Redis { era }, Some(link), 2..) = (footing.basis, &self.link, footing.gateways) {
-            if let Some(known) = self.clients.with(client, now, |pace| pace.by_batch(now)) {
-                return known;
+        let (footing, now, limits) = (self.for_clients(), Instant::now(), whole(rps));
+        match (footing.basis, limits.share(footing.gateways, footing.rank)) {
+            (Basis::Nothing, _) | (Basis::Share { .. }, None) => false,
+            (Basis::Share { .. }, Some(share)) => {
+                self.clients.with(client, now, |pace| pace.by_share(now, footing.begun, share))
             }
-            let done = link.batch(era, client.0, rps, (rps / BATCHES_PER_SECOND).max(1)).await;
-            if let Ok((given, wait)) = self.heed(done) {
-                let now = Instant::now();
-                self.clients.with(client, now, |pace| pace.take_in(now, given, wait));
-                return given > 0;
+            (Basis::Redis { era }, _) => {
+                if self.clients.with(client, now, |pace| now < pace.refused_until) {
+                    return false;
+                }
+                let Some(link) = &self.link else { return false };
+                let counted_for = now.saturating_duration_since(footing.begun);
+                let done = link.admit(era, client.0, limits.period, limits.burst, counted_for).await;
+                match self.heed(done) {
+                    Ok(Took::Granted) => footing.goes_on_as(&self.for_clients()),
+                    Ok(Took::Wait(wait)) => {
+                        let now = Instant::now();
+                        self.clients.with(client, now, |pace| pace.refused_until = now + wait);
+                        false
+                    }
+                    Ok(Took::Full) | Err(_) => false,
+                }
             }
         }
-        let now = Instant::now();
-        self.clients.with(client, now, |pace| pace.by_share(now, rps / footing.gateways.max(1)))
+    }
+
+    /// A gateway that has lost its place in the store makes no calls, but answers what Redis still knows. The others go by
+    /// Redis too, or have no place either; where they do not see it, this one's clients may have their pace twice.
+    fn for_clients(&self) -> Footing {
+        let footing = *self.footing.borrow();
+        if matches!(footing.basis, Basis::Redis { .. }) { footing } else { self.present() }
     }
 }
 
@@ -108,31 +110,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_a_second_at_once_and_then_an_even_pace() {
+    fn a_share_starts_empty_and_is_then_a_second_at_once_and_an_even_pace() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let at = |pace: &mut Pace, millis| pace.by_share(start + Duration::from_millis(millis), 4);
-        assert_eq!([0; 5].map(|millis| at(&mut pace, millis)), [true, true, true, true, false]);
-        assert_eq!([249, 250, 251, 500].map(|millis| at(&mut pace, millis)), [false, true, false, true]);
+        let (mut pace, share) = (Pace::new(start), whole(12).share(3, 2).unwrap());
+        let at = |pace: &mut Pace, millis| pace.by_share(start + Duration::from_millis(millis), start, share);
+        assert_eq!([0, 249, 251, 499, 501].map(|millis| at(&mut pace, millis)), [false, false, true, false, true]);
         assert_eq!([9000; 5].map(|millis| at(&mut pace, millis)), [true, true, true, true, false]);
+        let again = start + Duration::from_secs(20);
+        assert!(!pace.by_share(again, again, share), "after the next change");
     }
 
     #[test]
-    fn a_share_of_less_than_one_is_one() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        assert_eq!([0; 2].map(|_| pace.by_share(start, 0)), [true, false]);
-    }
-
-    #[test]
-    fn a_batch_is_spent_or_lost() {
-        let start = Instant::now();
-        let mut pace = Pace { batch: 2, ..Pace::new(start) };
-        assert_eq!([0; 3].map(|_| pace.by_batch(start)), [Some(true), Some(true), None]);
-        pace.batch = 1;
-        assert_eq!(pace.by_batch(start + BATCH_LASTS), None);
-        pace.refused_until = start + BATCH_LASTS * 2;
-        assert_eq!(pace.by_batch(start + BATCH_LASTS), Some(false));
+    fn fewer_calls_than_gateways_go_to_the_first_ones() {
+        let shares = [0, 1, 2].map(|rank| whole(2).share(3, rank).map(|share| (share.period.as_millis(), share.burst)));
+        assert_eq!(shares, [Some((1000, 1)), Some((1000, 1)), None]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::known::Known;
 use super::word::{Says, Word};
 
 /// How long a gateway's place in the store lasts, and with it what it was told of the others.
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the others may take to follow into a new era.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long Redis is taken for away after an attempt to go by it has failed.
+/// How long Redis is taken for away after it has refused something, or an attempt to go by it has failed.
 const HOLD_OFF: Duration = Duration::from_secs(3);
 
 /// By what calls are let out now.
@@ -39,18 +40,48 @@ pub(super) enum Basis {
     },
 }
 
+impl Basis {
+    /// Every [`Basis::name`].
+    pub(super) const NAMES: [&str; 3] = ["redis", "share", "nothing"];
+
+    /// In one word.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Redis { .. } => "redis",
+            Self::Share { .. } => "share",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Footing {
     pub(super) basis: Basis,
-    /// How many gateways there are; at least 1.
+    /// How many gateways may let calls out; at least 1.
     pub(super) gateways: u32,
     /// How many of them came earlier.
     pub(super) rank: u32,
+    /// Since when this gateway goes by this basis, and by this share of it.
+    pub(super) begun: Instant,
     /// Another number for each time on one basis.
     pub(super) stint: u64,
     /// The basis is nothing from then on.
     pub(super) until: Instant,
+}
+
+impl Footing {
+    /// Whether what was counted by the one is counted on by the other.
+    pub(super) fn goes_on_as(&self, next: &Self) -> bool {
+        let same_stint = self.stint == next.stint;
+        match (self.basis, next.basis) {
+            (Basis::Redis { .. }, Basis::Redis { .. }) | (Basis::Nothing, Basis::Nothing) => same_stint,
+            (Basis::Share { .. }, Basis::Share { .. }) => {
+                same_stint && (self.gateways, self.rank) == (next.gateways, next.rank)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What is to be done at Redis before the next word is left.
@@ -85,6 +116,8 @@ enum Stance {
         known: Option<Instant>,
         /// Whether all others were seen in it.
         joined: bool,
+        /// Whether Redis does not know it any more, before they were.
+        ended: bool,
     },
 }
 
@@ -103,6 +136,7 @@ pub(super) struct Council {
     /// Since when the others can know that this gateway is there.
     here_since: Option<Instant>,
     view: Option<View>,
+    known: Known,
     sees_redis: bool,
     silent_since: Option<Instant>,
     away_until: Option<Instant>,
@@ -110,12 +144,13 @@ pub(super) struct Council {
 }
 
 impl Council {
-    pub(super) const fn new(has_redis: bool) -> Self {
+    pub(super) fn new(has_redis: bool) -> Self {
         Self {
             has_redis,
             stance: Stance::New,
             here_since: None,
             view: None,
+            known: Known::default(),
             sees_redis: false,
             silent_since: None,
             away_until: None,
@@ -136,10 +171,12 @@ impl Council {
         }
     }
 
+    /// What holds now. Until when it does is the caller's to look at: a gateway that has lost its place, while all others
+    /// may have too, still knows what it went by.
     pub(super) fn footing(&self, now: Instant) -> Footing {
-        let (rank, until) = self.view.as_ref().map_or((0, now), |view| (view.rank, view.asked + PLACE_LASTS));
-        let basis = if now < until { self.basis(now) } else { Basis::Nothing };
-        Footing { basis, gateways: self.gateways(), rank, stint: self.stint, until }
+        let until = self.view.as_ref().map_or(now, |view| view.asked + PLACE_LASTS);
+        let (gateways, rank) = self.known.at_most();
+        Footing { basis: self.basis(now), gateways: gateways.max(1), rank, begun: now, stint: self.stint, until }
     }
 
     fn basis(&self, now: Instant) -> Basis {
@@ -151,9 +188,13 @@ impl Council {
             }
             Stance::Share { known: Some(known), settled } => {
                 let by_redis = |other: &Word| matches!(other.says, Says::Redis { .. });
-                let all_left = self.view_since(known).is_some_and(|view| !view.others.iter().any(by_redis));
+                let all_left = self.view_since(known).is_some_and(|view| !view.others.iter().any(by_redis))
+                    && !self.known.missed().any(by_redis);
                 let all_know_of_this = all_left || now >= known + PLACE_LASTS;
-                let all_know_me = self.here_since.is_some_and(|since| now >= since + PLACE_LASTS);
+                let all_know_me = self.here_since.is_some_and(|since| {
+                    let is_alone = self.view_since(since).is_some_and(|view| view.others.is_empty());
+                    now >= since + PLACE_LASTS || (is_alone && self.known.missed().next().is_none())
+                });
                 if all_know_of_this && all_know_me { Basis::Share { settled, since: known } } else { Basis::Nothing }
             }
             _ => Basis::Nothing,
@@ -168,7 +209,7 @@ impl Council {
     /// Whether the next word should not wait.
     pub(super) fn is_between(&self, now: Instant) -> bool {
         match self.stance {
-            Stance::New => self.has_redis,
+            Stance::New => true,
             Stance::Share { settled, known } => !settled && known.is_none_or(|known| now < known + GRACE),
             Stance::Redis { joined, .. } => !joined,
         }
@@ -194,7 +235,7 @@ impl Council {
                 _ => now,
             };
             self.stint += 1;
-            self.stance = Stance::Redis { era, begun, known: None, joined: false };
+            self.stance = Stance::Redis { era, begun, known: None, joined: false, ended: false };
         }
         prepare
     }
@@ -223,9 +264,10 @@ impl Council {
                     leader => follow(leader),
                 }
             }
-            Stance::Redis { era, joined: false, .. } => {
-                follow(leader_ahead).filter(|plan| *plan != Plan::Prepare { era, begins: false })
-            }
+            Stance::Redis { era, joined: false, ended, .. } => match leader_ahead {
+                None => ended.then_some(Plan::Prepare { era: new_era, begins: true }),
+                leader => follow(leader).filter(|plan| *plan != Plan::Prepare { era, begins: false }),
+            },
             Stance::Redis { .. } => None,
         }
     }
@@ -248,6 +290,9 @@ impl Council {
             (Plan::Beat { .. } | Plan::Prepare { .. }, Ok(())) => self.answered(),
             (Plan::Beat { .. }, Err(trouble)) => {
                 self.failed(now, trouble);
+                if let (Stance::Redis { ended, joined: false, .. }, Trouble::Lost) = (&mut self.stance, trouble) {
+                    *ended = true;
+                }
             }
             (Plan::Prepare { .. }, Err(_)) if self.here_since.is_some_and(|since| now < since + PATIENCE) => {
                 // One who comes must not take all others off Redis for a connection that is slow to open.
@@ -267,11 +312,16 @@ impl Council {
 
     /// Redis failed while it was gone by; gives whether it is not any more.
     pub(super) fn failed(&mut self, now: Instant, trouble: Trouble) -> bool {
-        if !matches!(self.stance, Stance::Redis { .. }) {
+        let Stance::Redis { joined, .. } = self.stance else { return false };
+        if !joined && trouble == Trouble::Lost {
+            // Another one has begun an era meanwhile, and says so; the first of all begins one more.
             return false;
         }
         let since = *self.silent_since.get_or_insert(now);
-        let leaves = trouble == Trouble::Lost || now >= since + PATIENCE;
+        let leaves = trouble != Trouble::Silent || now >= since + PATIENCE;
+        if trouble == Trouble::Refused {
+            self.away_until = Some(now + HOLD_OFF);
+        }
         if leaves {
             self.go_by_share(false);
         }
@@ -296,7 +346,9 @@ impl Council {
 
     /// The store has taken down `word`, which it was asked to at `asked`, and told of the others.
     pub(super) fn attended(&mut self, now: Instant, asked: Instant, word: Word, rank: u32, others: Vec<Word>) {
+        let gateways = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
         let last = self.view.replace(View { asked, rank, others });
+        self.known.learn(now, asked, gateways, rank, last.as_ref().map_or_else(Vec::new, |last| last.others.clone()));
         if last.is_none_or(|last| now >= last.asked + PLACE_LASTS) {
             // The others may have forgotten this gateway.
             self.here_since = Some(now);
@@ -329,12 +381,13 @@ impl Council {
                 let settled = self.view_since(known).is_some_and(|view| view.others.iter().all(within));
                 self.stance = Stance::Share { known: Some(known), settled };
             }
-            Stance::Redis { era, begun, known: Some(known), joined } => {
+            Stance::Redis { era, begun, known: Some(known), joined, .. } => {
                 let Some(view) = self.view_since(known) else { return };
                 let all_in = view.others.iter().all(|other| in_era(*other, era));
                 let blind = view.others.iter().any(|other| other.says == Says::Share { sees_redis: false });
                 if all_in {
-                    self.stance = Stance::Redis { era, begun, known: Some(known), joined: true };
+                    let joined = joined || self.known.missed().all(|missed| in_era(*missed, era));
+                    self.stance = Stance::Redis { era, begun, known: Some(known), joined, ended: false };
                 } else if blind || joined {
                     self.go_by_share(true);
                 } else if now >= begun + GRACE {
@@ -350,8 +403,10 @@ impl Council {
 /// What is wrong with Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// It does not answer in time, or refuses.
+    /// It does not answer in time.
     Silent,
+    /// It is there, and says no: it is full, only reads, is loading or busy, or the user lacks a right.
+    Refused,
     /// The connection is gone, or what it held: it may have forgotten anything.
     Lost,
 }

@@ -1,5 +1,5 @@
-//! Gateways that come, go, stall and see Redis or not, with a store that is slow and loses answers: whatever happens, no
-//! two of them let calls out in ways that add up to more than one alone would.
+//! Gateways that come, go, stall and see Redis or not, with a store that is slow, loses answers and has its clock set:
+//! whatever happens, no two of them let calls out in ways that add up to more than one alone would.
 
 use super::*;
 
@@ -61,9 +61,19 @@ struct Gateway {
     broken: bool,
 }
 
+impl Gateway {
+    /// What it lets calls out by.
+    fn footing(&self, now: Instant) -> Footing {
+        let footing = self.council.footing(now);
+        if now < footing.until { footing } else { Footing { basis: Basis::Nothing, ..footing } }
+    }
+}
+
 /// A place in the store.
 struct Place {
     number: u64,
+    /// The place in the order in which they came.
+    came: u64,
     until: Instant,
     word: Word,
 }
@@ -73,8 +83,11 @@ struct World {
     now: Instant,
     gateways: Vec<Gateway>,
     places: Vec<Place>,
-    eras: Vec<u64>,
+    /// The one that Redis counts in.
+    era: Option<u64>,
     numbers: u64,
+    /// When the store's clock was last set.
+    set_at: Instant,
     calm: bool,
     /// Times at which some gateway let calls out by Redis, and by a share.
     acted: (u64, u64),
@@ -87,8 +100,9 @@ impl World {
             now: Instant::now(),
             gateways: Vec::new(),
             places: Vec::new(),
-            eras: Vec::new(),
+            era: None,
             numbers: 0,
+            set_at: Instant::now(),
             calm: false,
             acted: (0, 0),
         };
@@ -123,8 +137,8 @@ impl World {
         }
         gateway.broken = false;
         match plan {
-            Plan::Prepare { era, begins: true } => self.eras.push(era),
-            Plan::Prepare { era, begins: false } | Plan::Beat { era } if !self.eras.contains(&era) => {
+            Plan::Prepare { era, begins: true } => self.era = Some(era),
+            Plan::Prepare { era, begins: false } | Plan::Beat { era } if self.era != Some(era) => {
                 return Err(Trouble::Lost);
             }
             _ => {}
@@ -172,33 +186,52 @@ impl World {
     fn look(&mut self, number: u64) -> (u32, Vec<Word>) {
         let now = self.now;
         self.places.retain(|place| now < place.until);
-        let rank = self.places.iter().filter(|place| place.number < number).count();
+        let mine = self.places.iter().find(|place| place.number == number).map_or(u64::MAX, |place| place.came);
+        let rank = self.places.iter().filter(|place| place.came < mine).count();
         let others = self.places.iter().filter(|place| place.number != number).map(|place| place.word);
         (u32::try_from(rank).unwrap(), others.collect())
     }
 
     fn write(&mut self, number: u64, word: Word) {
-        self.places.retain(|place| place.number != number);
-        self.places.push(Place { number, until: self.now + PLACE_LASTS, word });
-        self.places.sort_by_key(|place| place.number);
+        let now = self.now;
+        self.places.retain(|place| now < place.until);
+        let until = now + PLACE_LASTS;
+        match self.places.iter_mut().find(|place| place.number == number) {
+            Some(place) => (place.until, place.word) = (until, word),
+            None => {
+                let came = self.places.last().map_or(0, |place| place.came + 1);
+                self.places.push(Place { number, came, until, word });
+            }
+        }
+    }
+
+    /// The store's clock is set forward only now and then, and not while somebody comes: whom that takes out of the store
+    /// the others may never have heard of, or the one who comes not of them.
+    fn all_are_known(&self) -> bool {
+        let known = |since: Instant| self.now >= since + PLACE_LASTS * 2;
+        known(self.set_at) && self.gateways.iter().all(|gateway| gateway.council.here_since.is_some_and(known))
     }
 
     fn trouble(&mut self) {
         let count = u64::try_from(self.gateways.len()).unwrap();
         let index = usize::try_from(self.chance.below(count)).unwrap();
-        match self.chance.below(9) {
-            0 if count < 5 => self.join(),
+        match self.chance.below(10) {
+            0 if count < 5 && self.now >= self.set_at + PLACE_LASTS * 2 => self.join(),
             1 if count > 1 => drop(self.gateways.remove(index)),
-            2 => self.eras.clear(),
+            2 => self.era = None,
             // Redis is restarted: every connection breaks.
             3 => {
-                self.eras.clear();
+                self.era = None;
                 self.gateways.iter_mut().for_each(|gateway| gateway.broken = true);
             }
             4 => self.gateways[index].broken = true,
             5 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = false),
             6 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = true),
             7 => self.gateways[index].sees_redis ^= true,
+            8 if self.all_are_known() => {
+                self.places.clear();
+                self.set_at = self.now;
+            }
             // It asks for one call, in vain.
             _ => {
                 let trouble = if self.gateways[index].sees_redis { Trouble::Silent } else { Trouble::Lost };
@@ -212,7 +245,7 @@ impl World {
         let acting: Vec<(u64, Footing)> = self
             .gateways
             .iter()
-            .map(|gateway| (gateway.number, gateway.council.footing(self.now)))
+            .map(|gateway| (gateway.number, gateway.footing(self.now)))
             .filter(|(_, footing)| footing.basis != Basis::Nothing)
             .collect();
         let by_redis: Vec<u64> = acting
@@ -225,7 +258,9 @@ impl World {
         assert!(by_redis.is_empty() || by_redis.len() == acting.len(), "seed {seed}: both ways at once {acting:?}");
         assert!(by_redis.windows(2).all(|eras| eras[0] == eras[1]), "seed {seed}: two eras {acting:?}");
         if by_redis.is_empty() {
-            for (place, (_, footing)) in acting.iter().enumerate() {
+            let mut ranked: Vec<&Footing> = acting.iter().map(|(_, footing)| footing).collect();
+            ranked.sort_by_key(|footing| footing.rank);
+            for (place, footing) in ranked.into_iter().enumerate() {
                 let (known, rank) = (footing.gateways, usize::try_from(footing.rank).unwrap());
                 let unknown = usize::try_from(known).unwrap() < acting.len() || rank < place;
                 assert!(!unknown, "seed {seed}: one does not know of all that act: {acting:?}");
@@ -250,7 +285,7 @@ impl World {
     }
 
     fn all(&self, is: impl Fn(Basis) -> bool) -> bool {
-        self.gateways.iter().all(|gateway| is(gateway.council.footing(self.now).basis))
+        self.gateways.iter().all(|gateway| is(gateway.footing(self.now).basis))
     }
 }
 
@@ -296,13 +331,13 @@ fn a_change_takes_about_a_second() {
     for _ in 0..100 {
         world.run(7, Duration::from_millis(20));
         let others = &world.gateways[..3];
-        let by_redis = |gateway: &Gateway| matches!(gateway.council.footing(world.now).basis, Basis::Redis { .. });
+        let by_redis = |gateway: &Gateway| matches!(gateway.footing(world.now).basis, Basis::Redis { .. });
         assert!(others.iter().all(by_redis), "one that comes disturbs nobody");
     }
     assert!(world.all(|basis| matches!(basis, Basis::Redis { .. })));
 
     world.gateways.iter_mut().for_each(|gateway| gateway.broken = true);
-    world.eras.clear();
+    world.era = None;
     world.run(7, Duration::from_secs(1));
     for gateway in &mut world.gateways {
         gateway.sees_redis = false;
@@ -312,4 +347,14 @@ fn a_change_takes_about_a_second() {
     world.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = true);
     world.run(7, Duration::from_secs(5));
     assert!(world.all(|basis| matches!(basis, Basis::Redis { .. })), "Redis is back");
+}
+
+#[test]
+fn one_that_is_alone_from_the_start_need_not_wait_for_others() {
+    let mut world = World::new(7);
+    world.calm = true;
+    world.gateways.truncate(1);
+    world.gateways[0].council = Council::new(false);
+    world.run(7, Duration::from_millis(500));
+    assert!(world.all(|basis| matches!(basis, Basis::Share { settled: true, .. })), "{:#?}", world.gateways[0].council);
 }

@@ -3,19 +3,24 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `council` | by what this gateway lets calls out now: by Redis, by its share, or not at all |
+//! | `known` | how many gateways there are, and were a moment ago |
 //! | `word` | what it tells the others of that, through the store |
-//! | `link` | the Redis: one script takes the rate and a permit at once |
+//! | `link` | the Redis, and the connection to it |
+//! | `scripts` | what it does in one step: one script takes the rate and a permit at once |
 //! | `provider` | one provider's rate and the calls under way there |
 //! | `share` | the part of a provider's limits that is one gateway's |
-//! | `clients` | the clients' pace, in small batches |
+//! | `clients` | the clients' pace |
 //!
-//! This room promises that no more calls are let out by all gateways together than one alone would let out, also while
-//! they change from Redis to their shares and back, and that a client never waits for Redis longer than its time-out.
+//! This room promises that no more calls are let out, and no more of a client's let in, by all gateways together than one
+//! alone would, also while they change from Redis to their shares and back, and that a client never waits for Redis
+//! longer than its time-out.
 
 mod clients;
 mod council;
+mod known;
 mod link;
 mod provider;
+mod scripts;
 mod share;
 mod word;
 
@@ -29,11 +34,14 @@ use tokio::time::Instant;
 
 use crate::domain::ids::ProviderId;
 use crate::task::Tasks;
+use crate::telemetry::LIMITS_BY;
 use clients::Clients;
 use council::{Basis, Council, Footing, Plan, Trouble};
 use link::Link;
 use word::Word;
 
+#[cfg(test)]
+pub(crate) use crate::redis_link::test_server;
 pub use council::PLACE_LASTS;
 pub use provider::{Answer, Changes, Lease, Provider, Room};
 pub use share::ProviderLimits;
@@ -174,11 +182,7 @@ impl SharedLimits {
     /// By what calls are let out now, in one word: `redis`, `share` or `nothing`.
     #[must_use]
     pub fn basis(&self) -> &'static str {
-        match self.0.present().basis {
-            Basis::Redis { .. } => "redis",
-            Basis::Share { .. } => "share",
-            Basis::Nothing => "nothing",
-        }
+        self.0.present().basis.name()
     }
 }
 
@@ -194,15 +198,27 @@ impl Inner {
         let mut council = locked(&self.council);
         let result = change(&mut council);
         let now = Instant::now();
-        let next = council.footing(now);
+        let mut next = council.footing(now);
         self.footing.send_if_modified(|footing| {
+            if footing.goes_on_as(&next) {
+                next.begun = footing.begun;
+            }
             let had_lapsed = now >= footing.until;
             let changed = had_lapsed || *footing != Footing { until: footing.until, ..next };
             tell(footing.basis, next.basis);
             *footing = next;
             changed
         });
+        drop(council);
+        self.show();
         result
+    }
+
+    fn show(&self) {
+        let present = self.present().basis.name();
+        for name in Basis::NAMES {
+            metrics::gauge!(LIMITS_BY, "basis" => name).set(f64::from(u8::from(name == present)));
+        }
     }
 
     async fn carry_out(&self, plan: Plan) -> Result<(), Trouble> {
@@ -237,6 +253,9 @@ impl Inner {
         };
         if left {
             if let Some(link) = &self.link {
+                if done.as_ref().is_err_and(|trouble| *trouble == Trouble::Refused) {
+                    tracing::warn!("the Redis (cache.url) that limits are held by refuses to: {}", link.refusal());
+                }
                 link.hang_up();
             }
             self.nudge.notify_one();
@@ -264,8 +283,8 @@ impl Inner {
 fn tell(before: Basis, now: Basis) {
     match (before, now) {
         (Basis::Redis { .. }, Basis::Nothing | Basis::Share { .. }) => tracing::warn!(
-            "limits are not held by the Redis (cache.url) any more: a gateway does not see it, or it was emptied, or this \
-             one has lost its place in the store. Each goes by its share, if at all, until it is seen by all"
+            "limits are not held by the Redis (cache.url) any more: a gateway does not see it, or it refuses, or it was emptied, \
+             or this one has lost its place in the store. Each goes by its share, if at all, until it is seen by all"
         ),
         (Basis::Nothing | Basis::Share { .. }, Basis::Redis { .. }) => {
             tracing::info!("limits are held over all gateways by the Redis (cache.url)");

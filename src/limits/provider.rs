@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::council::{Basis, Footing, PLACE_LASTS, Trouble};
-use super::link::{Take, Took};
+use super::council::{Basis, Footing, PLACE_LASTS};
+use super::link::{MOST_ENDED, Take, Took};
 use super::share::ProviderLimits;
 use super::{Inner, locked};
 use crate::domain::ids::ProviderId;
@@ -168,7 +168,8 @@ impl Provider {
         let (limits, lasts, starts_empty, ended) = {
             let mut state = locked(&self.state);
             let starts_empty = std::mem::take(&mut state.starts_empty);
-            (state.limits, state.call_lasts, starts_empty, std::mem::take(&mut state.ended))
+            let kept = state.ended.len().saturating_sub(MOST_ENDED);
+            (state.limits, state.call_lasts, starts_empty, state.ended.split_off(kept))
         };
         let mut unsure = Unsure { provider: self, permit: Some(permit), starts_empty, ended };
         let take = Take {
@@ -192,7 +193,7 @@ impl Provider {
                     Took::Full => unsure.refused(ASK_AGAIN_FULL),
                 }
             }
-            Err(Trouble::Lost | Trouble::Silent) => Answer::NotBefore(Instant::now() + ASK_AGAIN_FAILED),
+            Err(_) => Answer::NotBefore(Instant::now() + ASK_AGAIN_FAILED),
         }
     }
 

@@ -4,6 +4,8 @@
 //! TLS (`rediss://`) trusts the certificate authorities of the system, or those in the file that SSL_CERT_FILE names.
 
 mod breaker;
+#[cfg(test)]
+pub(crate) mod test_server;
 
 use std::error::Error;
 use std::future::Future;
@@ -16,6 +18,9 @@ use redis::{ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError};
 use tokio::time::Instant;
 
 use breaker::Breaker;
+
+#[cfg(test)]
+use crate::task::free_port::free_port;
 
 /// A connection whose other end acknowledges nothing for so long is given up; time-outs alone would keep it.
 const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -187,13 +192,18 @@ fn lost_words(error: &RedisError) -> String {
     }
 }
 
-/// Only what is known to hold no secret is told of what Redis said.
-fn refused_words(error: &RedisError) -> String {
+/// For the operator, of an error that Redis answered with: only what is known to hold no secret is told of what it said.
+#[must_use]
+pub fn refused_words(error: &RedisError) -> String {
     match error.code() {
         _ if error.kind() == ErrorKind::AuthenticationFailed => {
             "it refuses the user name or password in its URL".to_owned()
         }
         Some("NOAUTH") => "it asks for a password, and its URL has none".to_owned(),
+        Some("OOM") => "it is full (maxmemory)".to_owned(),
+        Some("READONLY") => "it only reads: it is a replica".to_owned(),
+        Some("LOADING") => "it is still loading".to_owned(),
+        Some("BUSY") => "it is busy with a script".to_owned(),
         Some("NOPERM") => format!("its user lacks a right: {}", error.detail().unwrap_or("NOPERM")),
         _ if refuses_connection(error) => {
             format!("it refuses the connection: {}", error.detail().unwrap_or("no reason"))

@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("store", &["domain", "task", "telemetry"]),
     ("cache", &["domain", "redis_link", "task", "telemetry"]),
-    ("limits", &["domain", "task", "telemetry"]),
+    ("limits", &["domain", "redis_link", "task", "telemetry"]),
     ("upstream", &["domain", "limits", "task", "telemetry"]),
     ("sandbox", &["domain", "task"]),
     ("app", &["domain", "store", "cache", "limits", "upstream", "task", "telemetry"]),

@@ -122,7 +122,7 @@ async fn a_redis_that_hangs_delays_nobody_for_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_starts_without_its_redis_and_finds_it_later() {
-    let (mut redis, alpha) = (Redis::prepare(), upstream(10).await);
+    let (mut redis, alpha) = (Redis::prepare(&[]), upstream(10).await);
     let gateway = Gateway::start(&cached(&redis, &alpha, "100ms")).await;
     let order = gateway.order(1, "https://example.com/p/1", 1000).await;
     gateway.until_status(order, "Completed").await;

@@ -103,7 +103,7 @@ async fn holds(store: &Store, cache: &Cache, number: i64, entry: u64) {
 
 #[tokio::test]
 async fn gateways_see_what_the_others_put_and_change() {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(redis.port), gateway(redis.port));
     put(&one, vec![(id(1), cached(5))]).await;
     assert_eq!(version(&one, 1).await, None, "no epoch is known yet");
@@ -120,7 +120,7 @@ async fn gateways_see_what_the_others_put_and_change() {
 
 /// The one that is cut off changes an order; the other goes on reading Redis.
 async fn a_change_of_one_that_is_cut_off(way: Way) {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let path = Path::to(&redis).await;
     let (cut_off, other) = (gateway(path.port), gateway(redis.port));
     store.attend(&cut_off);
@@ -172,14 +172,14 @@ async fn a_change_behind_a_frozen_connection_is_seen_by_the_others() {
 
 #[tokio::test]
 async fn a_short_trouble_is_settled_without_another_epoch() {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
     eventually("both are connected", async || version(&one, 1).await == Some(1)).await;
-    redis.signal("-STOP").await;
+    redis.freeze();
     one.changed(vec![(id(1), cached(2))]).await;
-    redis.signal("-CONT").await;
+    redis.thaw();
     eventually("it is told after all", async || {
         assert!(!store.settle(&one).await, "no other epoch is needed");
         store.attend(&other);
@@ -192,7 +192,7 @@ async fn a_short_trouble_is_settled_without_another_epoch() {
 
 #[tokio::test]
 async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let (stopped, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&stopped);
     holds(&store, &other, 1, 1).await;
@@ -229,15 +229,15 @@ async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
 
 #[tokio::test]
 async fn a_restarted_redis_takes_another_epoch() {
-    let (mut redis, store) = (Redis::start().await, Store::default());
+    let (mut redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
     let _: String = command(&redis, &["SAVE"]).await;
     one.changed(vec![(id(1), cached(2))]).await;
     assert_eq!(version(&other, 1).await, Some(2));
-    redis.kill().await;
-    redis.restart().await;
+    redis.kill();
+    redis.launch().await;
     assert_eq!(command::<i64>(&redis, &["DBSIZE"]).await, 1, "its old copy is there");
     eventually("it is in use again", async || {
         for cache in [&one, &other] {

@@ -53,6 +53,14 @@ fn frame(title: &str, body: &Markup) -> Markup {
     }
 }
 
+fn held_by(basis: &str) -> &'static str {
+    match basis {
+        "redis" => "Redis",
+        "share" => "the share that each of them has",
+        _ => "nothing just now, so that no call leaves this one",
+    }
+}
+
 fn overview_page(overview: &Overview) -> Markup {
     html! {
         @if overview.paused {
@@ -60,6 +68,9 @@ fn overview_page(overview: &Overview) -> Markup {
         }
         @if overview.uncertain() > 0 {
             p.mark { a href="/console/uncertain" { (overview.uncertain()) " uncertain orders" } " wait for you." }
+        }
+        @if let Some((gateways, basis)) = overview.gateways {
+            p { (gateways) " gateways serve this store; limits over all of them are held by " (held_by(basis)) "." }
         }
         table {
             @for (state, count) in &overview.states {

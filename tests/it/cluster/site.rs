@@ -9,8 +9,7 @@ use tollgate::sandbox::{Options, Sandbox};
 use super::load::Shopper;
 use crate::harness::gateway::DEPOSIT;
 use crate::harness::nginx::Nginx;
-use crate::harness::postgres::free_port;
-use crate::harness::{Cluster, Config, Gateway, Redis, upstream_with};
+use crate::harness::{Cluster, Config, Gateway, Redis, free_port, upstream_with};
 
 pub const GATEWAYS: usize = 3;
 pub const PROVIDERS: [&str; 2] = ["alpha", "beta"];

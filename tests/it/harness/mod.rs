@@ -5,6 +5,8 @@ pub mod certificate;
 pub mod config;
 pub mod database;
 pub mod disk;
+#[path = "../../../src/task/free_port.rs"]
+mod free_port;
 pub mod gateway;
 pub mod nginx;
 mod operator;
@@ -20,6 +22,7 @@ pub mod wait;
 pub use caller::Caller;
 pub use config::Config;
 pub use disk::Disk;
+pub use free_port::free_port;
 pub use gateway::Gateway;
 pub use postgres::Cluster;
 pub use program::Program;

@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::certificate::Certificate;
-use super::postgres::free_port;
-use super::{Gateway, eventually};
+use super::{Gateway, eventually, free_port};
 
 const CONFIGURATION: &str = include_str!("../../../deploy/nginx-several.conf");
 

@@ -3,7 +3,6 @@
 //! does with what the server says, not the server.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::NoTls;
+
+use super::free_port;
 
 /// Runs a server until its standard input ends, and clears up after it. `$1` its folder, `$2` its programs, `$3` its port,
 /// `$4` whether it has TLS, by a certificate for `localhost` that `root.crt` in its folder has signed; what follows is put
@@ -149,19 +150,6 @@ impl Cluster {
         self.child.stdin.as_mut().unwrap().write_all(word.as_bytes()).unwrap();
         self.answers.read_line(&mut String::new()).unwrap();
     }
-}
-
-/// A port of the tests' own that nothing listens on, below those that connections are given: a server that is started again
-/// finds it free.
-pub fn free_port() -> u16 {
-    const FIRST: u32 = 20_000;
-    const COUNT: u32 = 12_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let own = std::process::id().wrapping_mul(769);
-    (0..COUNT)
-        .map(|_| u16::try_from(FIRST + own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT).unwrap())
-        .find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok())
-        .unwrap()
 }
 
 /// The folder of the newest server's programs.

@@ -12,6 +12,7 @@ use crate::store::conformance::{
     AnyStore, NOW, after, answer, client, conformance, forwarded, new_order, order, placement, sent, step,
 };
 use crate::store::records::{Placed, PollClaim};
+use crate::task::free_port::free_port;
 use cluster::Cluster;
 
 const GATEWAY: OpenMode = OpenMode::Gateway { first_order_id: 1 };

@@ -8,14 +8,14 @@ const BURST: u32 = 40;
 
 /// When calls were let out, and when they ended.
 #[derive(Default)]
-struct Calls {
+pub(super) struct Calls {
     all: Mutex<Vec<(Instant, Option<Instant>)>>,
     /// By how much the machine was late at most.
     late: Mutex<Duration>,
 }
 
 impl Calls {
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.all.lock().unwrap().len()
     }
 
@@ -50,7 +50,7 @@ impl Calls {
     }
 
     /// No window holds more calls than the burst and the rate, but for those that were noted late.
-    fn assert_within_rate(&self, timeout: Duration) {
+    pub(super) fn assert_within_rate(&self, timeout: Duration, period: Duration, burst: u32) {
         let mut times: Vec<Instant> = self.all.lock().unwrap().iter().map(|(at, _)| *at).collect();
         times.sort();
         let slack = timeout.min(*self.late.lock().unwrap() * 2 + Duration::from_millis(50));
@@ -59,7 +59,7 @@ impl Calls {
             for (last, to) in times.iter().enumerate().skip(first) {
                 let calls = i64::try_from(last - first + 1).unwrap();
                 let window = *to - *from + slack;
-                let allowed = i64::from(BURST) + i64::try_from(window.as_nanos() / PERIOD.as_nanos()).unwrap();
+                let allowed = i64::from(burst) + i64::try_from(window.as_nanos() / period.as_nanos()).unwrap();
                 if allowed - calls < tightest {
                     (tightest, worst) = (allowed - calls, (calls, window));
                 }
@@ -69,7 +69,7 @@ impl Calls {
         assert!(tightest >= 0, "{} calls within {:?}", worst.0, worst.1);
     }
 
-    fn assert_within_flight(&self, max_in_flight: u32) {
+    pub(super) fn assert_within_flight(&self, max_in_flight: u32) {
         let all = self.all.lock().unwrap();
         let ends = all.iter().map(|(_, end)| (end.unwrap_or_else(Instant::now), -1));
         let mut changes: Vec<(Instant, i32)> = all.iter().map(|(begin, _)| (*begin, 1)).chain(ends).collect();
@@ -85,15 +85,15 @@ impl Calls {
 }
 
 /// A gateway under load.
-struct Loaded {
-    member: Member,
+pub(super) struct Loaded {
+    pub(super) member: Member,
     stopped: Arc<AtomicBool>,
     work: Vec<JoinHandle<()>>,
 }
 
 impl Loaded {
     /// Its calls last so many milliseconds at most.
-    fn start(member: Member, calls: &Arc<Calls>, longest: u64) -> Self {
+    pub(super) fn start(member: Member, calls: &Arc<Calls>, longest: u64) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
         let work = (1..5_u64).map(|worker| {
             let (calls, gate, stopped) = (Arc::clone(calls), Arc::clone(&member.gate), Arc::clone(&stopped));
@@ -105,7 +105,7 @@ impl Loaded {
     }
 
     /// Its calls come to their ends.
-    async fn stop(mut self) -> Member {
+    pub(super) async fn stop(mut self) -> Member {
         self.stopped.store(true, Ordering::SeqCst);
         for work in self.work.drain(..) {
             work.await.unwrap();
@@ -184,14 +184,14 @@ async fn nothing_that_befalls_redis_or_the_gateways_lets_out_more_than_one_alone
     let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
     more(&sides, 40, "calls of four").await;
 
-    redis.signal("-STOP").await;
+    redis.freeze();
     more(&sides, 40, "calls by shares").await;
     for side in &mut sides {
         side.leave().await;
         side.join(&redis);
     }
     more(&sides, 40, "calls by shares, with one that left and one that came").await;
-    redis.signal("-CONT").await;
+    redis.thaw();
     for side in &sides {
         for loaded in &side.loaded {
             loaded.member.is_by("redis").await;
@@ -203,9 +203,9 @@ async fn nothing_that_befalls_redis_or_the_gateways_lets_out_more_than_one_alone
         side.rest().await;
     }
     more(&sides, 20, "calls amid a burst").await;
-    redis.kill().await;
+    redis.kill();
     more(&sides, 20, "calls without Redis").await;
-    redis.restart().await;
+    redis.launch().await;
     more(&sides, 40, "calls with a new Redis").await;
     for side in &mut sides {
         side.rest().await;
@@ -218,7 +218,7 @@ async fn nothing_that_befalls_redis_or_the_gateways_lets_out_more_than_one_alone
         drop(loaded.stop().await);
     }
     watching.abort();
-    fast.calls.assert_within_rate(timeout);
+    fast.calls.assert_within_rate(timeout, PERIOD, BURST);
     long.calls.assert_within_flight(6);
 }
 
@@ -240,5 +240,5 @@ async fn three_gateways_use_the_whole_rate_and_no_more() {
     let first_second = times.iter().filter(|at| **at - times[0] < Duration::from_secs(1)).count();
     assert!(first_second <= 60, "a start gives no burst: {first_second} in the first second");
     *calls.late.lock().unwrap() = Duration::from_millis(100);
-    calls.assert_within_rate(setting.timeout);
+    calls.assert_within_rate(setting.timeout, PERIOD, BURST);
 }

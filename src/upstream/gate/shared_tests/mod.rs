@@ -2,92 +2,30 @@
 
 mod chaos;
 mod clients;
+mod refusals;
 mod single;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
 use crate::domain::ids::ProviderId;
+use crate::limits::test_server::{Redis, eventually};
 use crate::limits::{Others, PLACE_LASTS, SharedLimits, SharedRedis};
 use crate::task::Tasks;
 
-/// A redis-server that ends with the test. What it is told to save it has again after a restart.
-pub(super) struct Redis {
-    port: u16,
-    folder: tempfile::TempDir,
-    child: Child,
-}
-
-impl Redis {
-    pub(super) async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let child = Self::run(port, &folder).await;
-        Self { port, folder, child }
+/// How many permits Redis holds, of any era.
+pub(super) async fn permits(redis: &Redis) -> u64 {
+    let keys: Vec<String> = redis.command(&["KEYS", "*:permits:*"]).await;
+    let mut count = 0;
+    for key in keys {
+        count += redis.command::<u64>(&["ZCARD", &key]).await;
     }
-
-    async fn run(port: u16, folder: &tempfile::TempDir) -> Child {
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need redis-server in PATH: apt-get install redis-server");
-        eventually("redis-server listens", async || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
-        child
-    }
-
-    fn client(&self) -> redis::Client {
-        redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap()
-    }
-
-    pub(super) async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    pub(super) async fn restart(&mut self) {
-        self.child = Self::run(self.port, &self.folder).await;
-    }
-
-    pub(super) async fn signal(&self, signal: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
-    }
-
-    /// Sends a command past the gateways.
-    pub(super) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = self.client().get_multiplexed_async_connection().await.unwrap();
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query_async(&mut connection).await.unwrap()
-    }
-
-    /// How many permits Redis holds, of any era.
-    pub(super) async fn permits(&self) -> u64 {
-        let keys: Vec<String> = self.command(&["KEYS", "*:permits:*"]).await;
-        let mut count = 0;
-        for key in keys {
-            count += self.command::<u64>(&["ZCARD", &key]).await;
-        }
-        count
-    }
-}
-
-pub(super) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !happened().await {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    count
 }
 
 /// Where gateways have their places: by the order in which they came, until when, and with which word.
@@ -135,7 +73,8 @@ impl Setting {
     }
 
     pub(super) fn join(&self, redis: Option<&Redis>, number: u64) -> Member {
-        let shared = redis.map(|redis| SharedRedis { client: redis.client(), timeout: self.timeout });
+        let shared =
+            redis.map(|redis| SharedRedis { client: redis::Client::open(redis.url()).unwrap(), timeout: self.timeout });
         let (limits, tasks) = (SharedLimits::new(self.store, shared).unwrap(), Tasks::new());
         limits.start(&tasks);
         let provider = limits.provider(&ProviderId::new("alpha"), self.call_lasts);
@@ -164,6 +103,18 @@ impl Member {
                 let word = limits.word().await;
                 let asked = Instant::now();
                 limits.attended(asked, word, places.attend(number, word));
+                limits.due().await;
+            }
+        }));
+    }
+
+    /// The store does not answer it any more.
+    pub(super) fn lose_store(&self) {
+        self.attend_no_more();
+        let limits = self.limits.clone();
+        *self.rounds.lock().unwrap() = Some(self.tasks.spawn(async move {
+            loop {
+                limits.word().await;
                 limits.due().await;
             }
         }));

@@ -37,8 +37,8 @@ async fn neither_an_emptied_redis_nor_one_that_remembers_old_days_gives_a_second
     for round in 0..3 {
         // It is restarted with what it saved.
         if round == 1 {
-            redis.kill().await;
-            redis.restart().await;
+            redis.kill();
+            redis.launch().await;
         }
         eventually("calls go on", async || {
             let before = calls;
@@ -66,7 +66,7 @@ async fn no_more_calls_are_under_way_than_allowed_and_an_end_makes_room_elsewher
     held.push(members[1].enter(LONG).await.unwrap());
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     drop(held);
-    eventually("Redis is told of all ends", async || redis.permits().await == 0).await;
+    eventually("Redis is told of all ends", async || permits(&redis).await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn a_redis_that_forgot_the_script_is_given_it_again() {
 async fn a_frozen_redis_leaves_each_its_share_until_it_is_back() {
     let redis = Redis::start().await;
     let members = Setting::new("20", 4, 100).join_all(Some(&redis), 0..2).await;
-    redis.signal("-STOP").await;
+    redis.freeze();
     let frozen = Instant::now();
     for member in &members {
         member.is_by("share").await;
@@ -114,7 +114,7 @@ async fn a_frozen_redis_leaves_each_its_share_until_it_is_back() {
         drop(members[0].enter(LONG).await.unwrap());
     }
     assert!(began.elapsed() > Duration::from_millis(900), "half of the rate: {:?}", began.elapsed());
-    redis.signal("-CONT").await;
+    redis.thaw();
     for member in &members {
         member.is_by("redis").await;
         drop(member.enter(LONG).await.unwrap());
@@ -125,10 +125,10 @@ async fn a_frozen_redis_leaves_each_its_share_until_it_is_back() {
 async fn who_waits_is_let_in_when_the_basis_changes() {
     let redis = Redis::start().await;
     let members = Setting::new("20", 4, 1).join_all(Some(&redis), 0..2).await;
-    redis.signal("-STOP").await;
+    redis.freeze();
     let held = members[0].enter(LONG).await.unwrap();
     assert_eq!((members[0].limits.basis(), members[1].enter(SHORT).await.is_err()), ("share", true));
-    redis.signal("-CONT").await;
+    redis.thaw();
     let waiting = members[1].enter(LONG);
     tokio::pin!(waiting);
     for member in &members {
@@ -189,13 +189,13 @@ async fn whoever_stops_waiting_has_taken_no_place() {
     let redis = Redis::start().await;
     let members = Setting::new("1000", 1000, 100).join_all(Some(&redis), 0..1).await;
     drop(members[0].enter(LONG).await.unwrap());
-    redis.signal("-STOP").await;
+    redis.freeze();
     for _ in 0..5 {
         assert!(tokio::time::timeout(Duration::from_millis(30), members[0].enter(LONG)).await.is_err());
     }
-    redis.signal("-CONT").await;
+    redis.thaw();
     eventually("calls go on", async || members[0].enter(SHORT).await.is_ok()).await;
-    eventually("no place is taken", async || redis.permits().await == 0).await;
+    eventually("no place is taken", async || permits(&redis).await == 0).await;
     assert_eq!(members[0].limits.basis(), "redis", "it was not away for long");
     assert_eq!(members[0].gate.in_flight(), 0);
 }
@@ -241,16 +241,49 @@ async fn the_queue_goes_by_class_whatever_redis_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_set_back_stops_nobody() {
+async fn a_clock_that_is_set_stops_nobody_and_frees_nothing() {
     let redis = Redis::start().await;
-    let members = Setting::new("10", 5, 100).join_all(Some(&redis), 0..1).await;
-    drop(members[0].enter(LONG).await.unwrap());
-    // As if Redis's clock had been a day ahead.
-    let keys: Vec<String> = redis.command(&["KEYS", "*:rate:alpha"]).await;
-    let due: String = redis.command(&["GET", &keys[0]]).await;
-    let ahead = due.parse::<u64>().unwrap() + 86_400_000_000;
-    let _: String = redis.command(&["SET", &keys[0], &ahead.to_string()]).await;
-    let began = Instant::now();
-    drop(members[0].enter(LONG).await.unwrap());
-    assert!((50..5000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    let members = Setting::new("10", 5, 2).join_all(Some(&redis), 0..2).await;
+    for ahead in [-86_400_000_000_i64, 86_400_000_000] {
+        let held = [members[0].enter(LONG).await.unwrap(), members[1].enter(LONG).await.unwrap()];
+        // As if Redis's clock had been so far from where it is now.
+        let stand_still = "for at = 1, 2 do \
+             local value = redis.call('GET', KEYS[at]) \
+             local kept, time = string.match(value, '^(.-)(%d+)$') \
+             redis.call('SET', KEYS[at], string.format('%s%.0f', kept, tonumber(time) + ARGV[1])) \
+             end \
+             for _, permit in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do \
+             redis.call('ZINCRBY', KEYS[3], ARGV[1], permit) \
+             end";
+        let mark = key(&redis, "*:limits:v1:era").await;
+        let era: String = redis.command(&["GET", &mark]).await;
+        let era = era.split(' ').next().unwrap();
+        let rate = key(&redis, &format!("*:{era}:rate:alpha")).await;
+        let permits = key(&redis, &format!("*:{era}:permits:alpha")).await;
+        let ahead = ahead.to_string();
+        let _: Option<String> = redis.command(&["EVAL", stand_still, "3", &mark, &rate, &permits, &ahead]).await;
+        assert!(members[0].enter(Duration::from_secs(1)).await.is_err(), "{ahead}: two are under way");
+        drop(held);
+        let began = Instant::now();
+        drop(members[0].enter(LONG).await.unwrap());
+        assert!(began.elapsed() < Duration::from_secs(10), "{ahead}: {:?}", began.elapsed());
+    }
+}
+
+async fn key(redis: &Redis, pattern: &str) -> String {
+    let keys: Vec<String> = redis.command(&["KEYS", pattern]).await;
+    keys.first().unwrap_or_else(|| panic!("no key is like {pattern}")).clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_burst_comes_of_limits_that_not_all_have_yet() {
+    let redis = Redis::start().await;
+    let members = Setting::new("200", 50, 100).join_all(Some(&redis), 0..2).await;
+    drop(members[1].enter(LONG).await.unwrap());
+    let more = Limits { requests_per_second: "5".parse().unwrap(), burst: 40, max_in_flight: 100 };
+    members[0].gate.set_limits(more);
+    assert_eq!(at_once(&members[0], 99).await, 0, "they start empty");
+    // This one goes by the old ones, which allow a call sooner.
+    let _ = members[1].enter(SHORT).await;
+    assert_eq!(at_once(&members[0], 99).await, 0, "and are so still");
 }
