@@ -129,9 +129,7 @@ impl App {
             .collect();
         let next = Arc::new(Snapshot::new(Arc::clone(&snapshot.terms), lists));
         let mut freezes = Freezes::clone(&self.freezes.load());
-        for freeze in freezes.values_mut() {
-            freeze.lifted_at = freeze.lifted_at.map(moved);
-        }
+        freezes.move_by(moved);
         locked(&self.stepping).begun = Some(shift);
         if !self.store.shift_deadlines(shift.by, self.clock.now(), shift.timeline).await? {
             tracing::debug!("deadlines were moved before, by a commit whose answer was lost");

@@ -385,8 +385,8 @@ $$;
 -- A gateway is there: it keeps its place, or takes one. What the places of others were that are over is cleared away by
 -- whoever comes by first.
 CREATE FUNCTION attend(
-    gateway text, serves text, says bigint, lasts bigint,
-    OUT rank bigint, OUT words bigint[], OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
+    gateway text, serves text, says bigint, lasts bigint, late_after bigint,
+    OUT rank bigint, OUT words bigint[], OUT otherwise bigint, OUT late boolean, OUT epoch bigint, OUT clock bigint,
     OUT catalogues bigint, OUT configuration bigint, OUT deadlines bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -416,8 +416,8 @@ BEGIN
         PERFORM release(array_remove(gone, gateway));
     END IF;
     SELECT count(*) FILTER (WHERE came < mine), coalesce(array_agg(word ORDER BY came), '{}'),
-        count(*) FILTER (WHERE serving <> serves)
-    INTO rank, words, otherwise FROM gateways WHERE id <> gateway AND seen_until > clock;
+        count(*) FILTER (WHERE serving <> serves), coalesce(bool_or(seen_until - lasts + late_after < clock), false)
+    INTO rank, words, otherwise, late FROM gateways WHERE id <> gateway AND seen_until > clock;
     SELECT cache_epoch, catalogues_version, configuration_version, timeline INTO epoch, catalogues, configuration, deadlines
     FROM store;
 END $$;

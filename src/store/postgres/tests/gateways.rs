@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::order::Event;
 use crate::store::conformance::{NOW, after, forwarded, route};
 use crate::store::records::{Attendance, NewCatalogue};
+use crate::task::Moment;
 
 async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
     let url = SecretString::from(Cluster::shared().new_database().await);
@@ -32,7 +33,7 @@ async fn gateways_see_each_other_come_and_go() {
     let (url, [first, second]) = gateways().await;
     assert!(!PostgresStore::gateway_running(&url).await.unwrap());
     let alone = attend(&first).await;
-    assert_eq!((alone.gateways, alone.rank, alone.words.len(), alone.may_call()), (1, 0, 0, true));
+    assert_eq!((alone.gateways, alone.rank, alone.words.len(), alone.may_call(Moment::now())), (1, 0, 0, true));
     assert!(PostgresStore::gateway_running(&url).await.unwrap());
     let joined = attend(&second).await;
     assert_eq!((joined.gateways, joined.rank, &joined.words[..]), (2, 1, &[7][..]));
@@ -49,7 +50,7 @@ async fn gateways_see_each_other_come_and_go() {
     end_places(&url).await;
     let lonely = attend(&first).await;
     assert_eq!(lonely.gateways, 1);
-    assert!(lonely.may_call());
+    assert!(lonely.may_call(Moment::now()));
     assert!(lonely.epoch > alone.epoch, "somebody may not have told the cache");
     assert_eq!(first.raise_cache_epoch().await.unwrap(), lonely.epoch + 1);
     assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
