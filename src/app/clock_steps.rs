@@ -1,7 +1,6 @@
 //! A machine's clock that is set while the gateway runs: the deadlines move with it, so that what was to happen in an
 //! hour still happens in an hour.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::freeze::Freezes;
@@ -149,7 +148,6 @@ impl App {
         }
         // These only put off what may as well be done now.
         locked(&self.syncs).clear();
-        *locked(&self.cancel_retries) = HashMap::new();
         *locked(&self.reminded_at) = Timestamp::default();
         Ok(())
     }

@@ -58,7 +58,7 @@ pub use providers::FROZEN;
 pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -78,7 +78,6 @@ use crate::upstream::{HealthState, Upstream};
 pub use attending::Company;
 use attending::Followed;
 use auth::AccessTable;
-use cancel_forward::Retry;
 use clock_steps::Stepping;
 use freeze::{Freezes, Unwritten};
 use hasten::Asked;
@@ -117,8 +116,6 @@ pub struct App {
     polling: Mutex<HashSet<OrderId>>,
     /// Orders whose cancel a task is telling an upstream.
     canceling: Mutex<HashSet<OrderId>>,
-    /// Cancels that upstreams gave no answer to.
-    cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
     syncs: Mutex<BTreeMap<ProviderId, SyncState>>,
@@ -189,7 +186,6 @@ impl App {
             in_hand: Mutex::default(),
             polling: Mutex::default(),
             canceling: Mutex::default(),
-            cancel_retries: Mutex::default(),
             answering: Mutex::default(),
             syncs: Mutex::default(),
             freezes: ArcSwap::from_pointee(freezes),

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod gateway;
 pub mod nginx;
 mod operator;
+pub mod path;
 #[path = "../../../src/store/postgres/tests/cluster.rs"]
 pub mod postgres;
 pub mod program;
@@ -21,6 +22,7 @@ pub use caller::Caller;
 pub use config::Config;
 pub use disk::Disk;
 pub use gateway::Gateway;
+pub use path::{Path, Way};
 pub use postgres::Cluster;
 pub use program::Program;
 pub use raw::{RawAnswer, only_error, post_raw, raw};

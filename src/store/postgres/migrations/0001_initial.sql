@@ -116,8 +116,10 @@ CREATE TABLE orders (
     due_at bigint,
     -- The gateway that has it in hand while it is queued; '' is none.
     holder text NOT NULL DEFAULT '',
-    -- Until when a gateway has told its upstream, or is telling it, of its client's wish.
+    -- Until when a gateway has told its upstream, or is telling it, of its client's wish; and how often that gave no answer
+    -- to it.
     cancel_due bigint,
+    cancel_tries bigint NOT NULL DEFAULT 0,
     -- Each state carries exactly what belongs to it.
     CHECK ((provider IS NULL) = (upstream_service IS NULL)),
     CHECK ((closed_at IS NOT NULL) = (state = 'closed')),
@@ -309,16 +311,23 @@ CREATE TABLE freezes (
     lifted_at bigint
 );
 
--- What the running gateway knows of each provider, for the command line to show.
+-- What the running gateways know of each provider, for the command line to show.
 CREATE TABLE providers (
     provider text PRIMARY KEY,
-    state text NOT NULL,
     balance text,
     currency text NOT NULL,
     last_sync_at bigint,
-    services bigint NOT NULL,
+    services bigint NOT NULL
+);
+
+-- And how each of them gets on with it. Those of gateways that are gone stay until another writes its own.
+CREATE TABLE provider_health (
+    provider text NOT NULL REFERENCES providers (provider),
+    gateway text NOT NULL,
+    state text NOT NULL,
     in_flight bigint NOT NULL,
-    failures bigint NOT NULL
+    failures bigint NOT NULL,
+    PRIMARY KEY (provider, gateway)
 );
 
 -- Requests from the command line to the running gateway. An identity: a taken answer's number is never
@@ -545,7 +554,8 @@ BEGIN
         silent_since = new_silent_since, silence_told = new_silence_told, attempts = new_attempts, tried = new_tried,
         round = new_round, cancel = new_cancel, refusal = new_refusal, due_at = new_due_at,
         cancel_due = CASE WHEN new_cancel = 'wished' AND present.cancel <> 'wished' AND new_state = 'placed'
-            THEN at_time + told_within ELSE cancel_due END
+            THEN at_time + told_within ELSE cancel_due END,
+        cancel_tries = CASE present.cancel WHEN 'wished' THEN cancel_tries ELSE 0 END
     WHERE id = of_order;
     IF refund IS NOT NULL THEN
         UPDATE clients SET balance = balance + refund WHERE id = present.client RETURNING balance, credit INTO account;

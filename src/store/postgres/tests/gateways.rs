@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::domain::ids::ProviderId;
 use crate::domain::order::Event;
 use crate::store::conformance::{NOW, after, forwarded, route};
-use crate::store::records::{Attendance, NewCatalogue};
+use crate::store::records::{Attendance, NewCatalogue, ProviderRecord};
 use crate::task::Moment;
 
 async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
@@ -177,4 +178,33 @@ async fn what_one_gateway_learns_of_a_provider_the_others_are_told() {
     assert!(seen().await.0 > before);
     let number = first.raise_configuration().await.unwrap();
     assert_eq!(attend(&second).await.versions.configuration, number);
+}
+
+#[tokio::test]
+async fn a_provider_is_shown_as_the_worst_that_any_gateway_sees_of_it() {
+    let (_url, [first, second]) = gateways().await;
+    let seen = |state: &str, in_flight, balance: Option<i64>| ProviderRecord {
+        provider: ProviderId::new("alpha"),
+        state: state.to_owned(),
+        balance: balance.map(Into::into),
+        currency: "USD".to_owned(),
+        last_sync_at: Some(NOW),
+        services: 7,
+        in_flight,
+        failures: 1,
+    };
+    let (fine, ill) = (seen("on", 2, Some(25)), seen("unreachable", 3, None));
+    for store in [&first, &second] {
+        attend(store).await;
+    }
+    for (one, other) in [(&fine, &ill), (&ill, &fine)] {
+        first.put_provider(one.clone()).await.unwrap();
+        second.put_provider(other.clone()).await.unwrap();
+        let both = ProviderRecord { failures: 2, ..seen("unreachable", 5, Some(25)) };
+        assert_eq!(first.providers().await.unwrap(), [both]);
+    }
+    first.leave().await.unwrap();
+    assert_eq!(second.providers().await.unwrap()[0].in_flight, 5, "until another writes");
+    second.put_provider(fine.clone()).await.unwrap();
+    assert_eq!(second.providers().await.unwrap(), [fine]);
 }
