@@ -11,7 +11,7 @@ use crate::task::Moment;
 pub const PLACE: Duration = Duration::from_secs(2);
 
 /// After this a gateway is late: it attends every half second, and asks a Redis before each time.
-pub const LATE_AFTER: Duration = Duration::from_millis(1200);
+pub const LATE_AFTER: Duration = Duration::from_millis(1300);
 
 /// What the store tells a gateway that attends. Rooms that share limits or a cache follow it as a
 /// `tokio::sync::watch::Receiver<Attendance>`.

@@ -76,6 +76,12 @@ async fn soon(what: &str, gateways: &[&Gateway], holds: impl AsyncFn(&Gateway) -
     assert!(took < SOON, "{what} took {took:?}");
 }
 
+/// Whether a client without money hears that nothing is sold, as where the only provider is frozen, and not that it has none.
+async fn refuses(gateway: &Gateway) -> bool {
+    let answer = gateway.add(1, LINK, 100).await;
+    !answer["error"].as_str().unwrap().contains("funds")
+}
+
 async fn until_called(alpha: &Sandbox, times: u64) {
     eventually("the upstream to be asked", || async { (alpha.call_count(Action::Add) >= times).then_some(()) }).await;
 }

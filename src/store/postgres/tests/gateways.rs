@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::ids::ProviderId;
 use crate::domain::order::Event;
 use crate::store::conformance::{NOW, after, forwarded, route};
-use crate::store::records::{Attendance, NewCatalogue, ProviderRecord};
+use crate::store::records::{Attendance, LATE_AFTER, NewCatalogue, PLACE, ProviderRecord};
 use crate::task::Moment;
 
 async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
@@ -57,6 +57,23 @@ async fn gateways_see_each_other_come_and_go() {
     assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
     let (clock, _) = lonely.clock.unwrap();
     assert!(clock > NOW);
+}
+
+#[tokio::test]
+async fn one_that_has_not_attended_for_a_while_is_late_as_long_as_it_has_its_place() {
+    let (url, [first, second]) = gateways().await;
+    attend(&second).await;
+    assert!(!attend(&first).await.is_any_late);
+    let name = url.expose_secret().rsplit('/').next().unwrap().to_owned();
+    let raw = Cluster::shared().connect(&name).await;
+    let silent = PLACE - LATE_AFTER - Duration::from_millis(100);
+    let silent = format!("UPDATE gateways SET seen_until = clock_ms() + {}", silent.as_millis());
+    raw.batch_execute(&silent).await.unwrap();
+    let told = attend(&first).await;
+    // Where this machine was so busy that its place has ended meanwhile, it is gone and not late.
+    assert!(told.is_any_late || told.gateways == 1);
+    attend(&second).await;
+    assert!(!attend(&first).await.is_any_late);
 }
 
 #[tokio::test]
