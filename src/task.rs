@@ -1,6 +1,7 @@
 //! Background work: every task is known to the shutdown, and the clock is one that a test can set.
 
 mod clock;
+mod steady;
 #[cfg(test)]
 pub(crate) mod free_port;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clock::{Clock, ClockStep};
+pub use steady::Moment;
 
 /// Work that ended in a panic; the lines of the log before say where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

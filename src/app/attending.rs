@@ -2,7 +2,7 @@
 //! the work that one does for all.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,9 +13,10 @@ use super::sync::compare;
 use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
-use crate::limits::SharedLimits;
-use crate::store::StoreResult;
+use crate::limits::{Others, SharedLimits};
 use crate::store::records::{Attendance, CatalogueMark};
+use crate::store::{Store, StoreResult};
+use crate::task::Clock;
 use crate::telemetry::ALERTS;
 
 /// Between two looks whether it may call upstreams.
@@ -26,9 +27,60 @@ const DIFFERENT_FOR: u32 = 10;
 /// What there is of other gateways on the same store.
 pub struct Company {
     /// What holds over all of them; nothing where this one is always alone.
-    pub limits: Option<SharedLimits>,
+    pub(super) limits: Option<SharedLimits>,
     /// What the store said when this gateway last attended.
-    pub attendance: watch::Sender<Attendance>,
+    pub(super) attendance: watch::Sender<Attendance>,
+    /// The digest of the configuration that this gateway serves by.
+    serving: Mutex<String>,
+}
+
+impl Company {
+    /// Joins the gateways that serve `store`, with a configuration of this digest; `limits` where there may be others.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn join(store: &dyn Store, limits: Option<SharedLimits>, serving: String) -> StoreResult<Self> {
+        let company =
+            Self { limits, attendance: watch::Sender::new(Attendance::alone()), serving: Mutex::new(serving) };
+        company.attend(store).await?;
+        Ok(company)
+    }
+
+    /// Says that this gateway is there, and takes down what the store answers; gives what it answered before.
+    async fn attend(&self, store: &dyn Store) -> StoreResult<Attendance> {
+        let word = match &self.limits {
+            Some(limits) => limits.word().await,
+            None => 0,
+        };
+        let serving = locked(&self.serving).clone();
+        let asked_at = Instant::now();
+        let attendance = store.attend(&serving, word).await?;
+        if let Some(limits) = &self.limits {
+            limits.attended(asked_at, word, Others { rank: attendance.rank, words: attendance.words.clone() });
+        }
+        Ok(self.attendance.send_replace(attendance))
+    }
+
+    /// What holds over all of them; nothing where this one is always alone.
+    #[must_use]
+    pub const fn limits(&self) -> Option<&SharedLimits> {
+        self.limits.as_ref()
+    }
+
+    /// How many gateways serve the store, this one too.
+    #[must_use]
+    pub fn gateways(&self) -> u32 {
+        self.attendance.borrow().gateways
+    }
+
+    /// The clock that they all go by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        match self.attendance.borrow().clock {
+            Some((at, when)) => Clock::told(at, when),
+            None => Clock::system(),
+        }
+    }
 }
 
 /// What of the store's lists is in memory, where others may change them.
@@ -56,7 +108,7 @@ impl App {
 
     /// From now on this gateway serves by a configuration of this digest.
     pub fn set_serving(&self, digest: String) {
-        *locked(&self.serving) = digest;
+        *locked(&self.company.serving) = digest;
     }
 
     /// Has the other gateways read their configurations again; gives the number of this change.
@@ -76,15 +128,12 @@ impl App {
         tell_of_company(&self.company.attendance.borrow());
         loop {
             limits.due().await;
-            let word = limits.word().await;
-            let serving = locked(&self.serving).clone();
-            let asked_at = Instant::now();
-            match self.store.attend(&serving, word).await {
-                Ok(attendance) => {
-                    limits.attended(asked_at, word, others(&attendance));
-                    different = if attendance.otherwise > 0 { different.saturating_add(1) } else { 0 };
-                    tell_of_difference(different, &attendance);
-                    self.take_note(attendance);
+            match self.company.attend(&*self.store).await {
+                Ok(before) => {
+                    let now = self.company.attendance.borrow().clone();
+                    different = if now.otherwise > 0 { different.saturating_add(1) } else { 0 };
+                    tell_of_difference(different, &now);
+                    self.take_note(&before, &now);
                 }
                 Err(error) => {
                     warn_of!(error, "this gateway can't say that it is there: it makes no calls until it can")
@@ -93,22 +142,25 @@ impl App {
         }
     }
 
-    fn take_note(&self, attendance: Attendance) {
-        if let Some((at, when)) = attendance.clock {
-            self.clock.hear(at, when.into_std());
+    fn take_note(&self, before: &Attendance, now: &Attendance) {
+        if let Some((at, when)) = now.clock {
+            self.clock.hear(at, when);
         }
-        self.tell_cache(&attendance);
-        metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(attendance.gateways));
-        if self.company.attendance.borrow().gateways != attendance.gateways {
-            tell_of_company(&attendance);
+        self.tell_cache(now);
+        metrics::gauge!(crate::telemetry::GATEWAYS).set(f64::from(now.gateways));
+        if before.gateways != now.gateways {
+            tell_of_company(now);
         }
-        self.company.attendance.send_replace(attendance);
     }
 
-    /// What the store says of the cache's epoch is all that a shared cache is believed by.
+    /// What the store says of the cache's epoch is all that a shared cache is believed by. While a gateway is late,
+    /// nothing is: it may have ended between writing a change and telling of it.
     pub(super) fn tell_cache(&self, attendance: &Attendance) {
-        if let Some(asked_at) = attendance.asked_at() {
+        if let Some(asked_at) = attendance.asked_at {
             self.cache.attended(attendance.epoch, asked_at);
+            if attendance.is_any_late {
+                self.cache.doubt();
+            }
         }
     }
 
@@ -137,12 +189,12 @@ impl App {
 
     /// Whether other gateways serve the store too.
     pub(super) fn has_company(&self) -> bool {
-        self.company.attendance.borrow().gateways > 1
+        self.company.gateways() > 1
     }
 
     /// Whether this gateway may call upstreams now.
     pub(super) fn may_call(&self) -> bool {
-        self.company.attendance.borrow().may_call()
+        self.company.attendance.borrow().may_call(self.clock.moment())
     }
 
     /// Waits until it may, so long at most; gives whether it may.
@@ -209,7 +261,7 @@ impl App {
             self.snapshot.store(Arc::new(snapshot.with_list(&provider, list)));
             locked(&self.followed).lists.insert(provider, version);
         }
-        self.freezes.store(Arc::new(freezes.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect()));
+        self.follow_freezes(freezes);
         Ok(())
     }
 }
@@ -234,14 +286,8 @@ fn tell_of_difference(times: u32, attendance: &Attendance) {
     }
 }
 
-/// What the limits are told of it.
-#[must_use]
-pub fn others(attendance: &Attendance) -> crate::limits::Others {
-    crate::limits::Others { rank: attendance.rank, words: attendance.words.clone() }
-}
-
 /// Of a gateway that nobody keeps company.
 #[cfg(test)]
 pub(super) fn alone() -> Company {
-    Company { limits: None, attendance: watch::Sender::new(Attendance::alone()) }
+    Company { limits: None, attendance: watch::Sender::new(Attendance::alone()), serving: Mutex::default() }
 }

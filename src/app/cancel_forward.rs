@@ -1,6 +1,6 @@
 //! Tells upstreams which placed orders their clients want canceled. To tell one again is harmless.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order};
-use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 use crate::upstream::{CancelAnswer, MAX_BATCH, Priority, Upstream};
 
@@ -20,8 +19,6 @@ const ROUND: usize = 1000;
 const PERMIT_WAIT: Duration = Duration::from_secs(30);
 /// How long others leave the orders of a round alone.
 const CLAIM: Duration = Duration::from_secs(10);
-/// How long a pause is remembered after its end.
-const KEPT: Duration = Duration::from_secs(60);
 /// The first pause after an upstream gave no answer; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const MAX_PAUSE: Duration = Duration::from_secs(600);
@@ -53,13 +50,6 @@ impl Drop for Canceling {
     }
 }
 
-/// How often an upstream gave no answer to an order's cancel, and when it is told again.
-#[derive(Debug, Default)]
-pub(super) struct Retry {
-    tries: u32,
-    next_at: Timestamp,
-}
-
 impl App {
     /// Tells upstreams of the wishes that wait: of orders that were placed after the wish, and of those that got no
     /// answer.
@@ -72,15 +62,10 @@ impl App {
     }
 
     async fn forward_waiting(self: &Arc<Self>, orders: Vec<Order>) {
-        let now = self.clock.now();
-        let waiting: HashSet<OrderId> = orders.iter().map(|order| order.id).collect();
-        // One that is not among them may be in another gateway's hand.
-        locked(&self.cancel_retries).retain(|order, retry| waiting.contains(order) || now < retry.next_at.plus(KEPT));
         let mut to_forward: BTreeMap<ProviderId, Vec<Canceling>> = BTreeMap::new();
         for order in orders {
             let Some(route) = order.binding().map(|binding| binding.route.clone()) else { continue };
-            let rests = locked(&self.cancel_retries).get(&order.id).is_some_and(|retry| now < retry.next_at);
-            if rests || self.called(&route.provider).is_none() {
+            if self.called(&route.provider).is_none() {
                 continue;
             }
             let Some(canceling) = Canceling::take(self, order.id) else { continue };
@@ -164,23 +149,19 @@ impl App {
                 return "unanswered";
             }
         };
-        locked(&self.cancel_retries).remove(&order.id);
         self.write_cancel(order.clone(), event).await;
         outcome
     }
 
     async fn put_off(&self, order: &Order) {
-        let now = self.clock.now();
-        let tries = {
-            let mut retries = locked(&self.cancel_retries);
-            let retry = retries.entry(order.id).or_default();
-            let pause = FIRST_PAUSE.saturating_mul(1 << retry.tries.min(16)).min(MAX_PAUSE);
-            retry.tries = retry.tries.saturating_add(1);
-            retry.next_at = now.plus(pause);
-            retry.tries
+        let tries = match self.store.put_off_cancel(order.id, self.clock.now(), FIRST_PAUSE, MAX_PAUSE).await {
+            Ok(tries) => tries,
+            Err(error) => {
+                warn_of!(error, order.id = %order.id, "the cancel of order {} is told again when its claim ends", order.id);
+                return;
+            }
         };
         if tries >= TRIES {
-            locked(&self.cancel_retries).remove(&order.id);
             metrics::counter!(crate::telemetry::ALERTS).increment(1);
             tracing::warn!(
                 order.id = %order.id,

@@ -1,7 +1,6 @@
 //! A machine's clock that is set while the gateway runs: the deadlines move with it, so that what was to happen in an
 //! hour still happens in an hour.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::freeze::Freezes;
@@ -129,9 +128,7 @@ impl App {
             .collect();
         let next = Arc::new(Snapshot::new(Arc::clone(&snapshot.terms), lists));
         let mut freezes = Freezes::clone(&self.freezes.load());
-        for freeze in freezes.values_mut() {
-            freeze.lifted_at = freeze.lifted_at.map(moved);
-        }
+        freezes.move_by(moved);
         locked(&self.stepping).begun = Some(shift);
         if !self.store.shift_deadlines(shift.by, self.clock.now(), shift.timeline).await? {
             tracing::debug!("deadlines were moved before, by a commit whose answer was lost");
@@ -151,7 +148,6 @@ impl App {
         }
         // These only put off what may as well be done now.
         locked(&self.syncs).clear();
-        *locked(&self.cancel_retries) = HashMap::new();
         *locked(&self.reminded_at) = Timestamp::default();
         Ok(())
     }

@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
 use super::taken::Taken;
@@ -190,7 +188,7 @@ impl App {
         }
         let form = add_form(&order, &route);
         let (id, attempt) = (order.id, order.attempts.next());
-        let asked = Instant::now();
+        let asked = self.clock.moment();
         let order = match self.decide(order, Event::SendStarted(route)).await {
             Ok(Stepped::Done(order)) => order,
             Ok(changed) => return Ok(changed.into_order()),
@@ -199,7 +197,7 @@ impl App {
                 return self.not_begun(id, attempt, error).await;
             }
         };
-        if asked.elapsed() > STALE_AFTER || !self.may_call() {
+        if self.clock.moment().since(asked) > STALE_AFTER || !self.may_call() {
             drop(permit);
             let why = "the gateway stood still, or could not reach its store, before it could send";
             return Ok(self.settle(order, Outcome::NotSent(why.to_owned())).await);

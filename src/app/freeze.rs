@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::poll::News;
 use super::terms::ProviderSetup;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::currency::iso_code;
 use crate::domain::ids::ProviderId;
 use crate::domain::order::{Order, State};
 use crate::domain::status::Status;
+use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 use crate::store::records::{Freeze, FreezeCause};
 use crate::telemetry;
@@ -25,7 +27,35 @@ const MOST_PERCENT: usize = 80;
 const TRUSTED: Duration = Duration::from_secs(3600);
 
 /// Providers that are frozen, and those that were and are trusted.
-pub(super) type Freezes = BTreeMap<ProviderId, Freeze>;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Freezes(BTreeMap<ProviderId, Freeze>);
+
+/// What the store could not be told yet: that a provider is frozen, or that it is no longer.
+pub(super) type Unwritten = BTreeMap<ProviderId, Option<Freeze>>;
+
+impl Freezes {
+    /// As the store has them.
+    pub(super) fn of(stored: Vec<Freeze>) -> Self {
+        Self(stored.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect())
+    }
+
+    /// What is remembered of a provider.
+    pub(super) fn get(&self, provider: &ProviderId) -> Option<&Freeze> {
+        self.0.get(provider)
+    }
+
+    /// Moves the times that something depends on.
+    pub(super) fn move_by(&mut self, moved: impl Fn(Timestamp) -> Timestamp) {
+        for freeze in self.0.values_mut() {
+            freeze.lifted_at = freeze.lifted_at.map(&moved);
+        }
+    }
+
+    fn set(&mut self, provider: &ProviderId, freeze: Option<Freeze>) {
+        self.0.remove(provider);
+        self.0.extend(freeze.map(|freeze| (provider.clone(), freeze)));
+    }
+}
 
 /// How many orders that were known before a call knows still, and how many it does not.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +169,7 @@ impl App {
                 let now = self.clock.now();
                 let cause = FreezeCause::UnknownOrders;
                 let freeze = Freeze { provider: setup.id.clone(), cause, since: now, lifted_at: Some(now) };
-                self.change_freezes(&setup.id, Some(freeze)).await.map_err(|error| error.to_string())?;
+                self.lift(freeze).await.map_err(|error| error.to_string())?;
                 tracing::info!(provider = %setup.id, "{} is no longer frozen, by the operator's word", setup.id);
                 self.hasten_waiting().await;
                 Ok(())
@@ -159,16 +189,12 @@ impl App {
             "{provider} is frozen, no order goes there and none changes: {}", cause.describe(provider)
         );
         let freeze = Freeze { provider: provider.clone(), cause, since: self.clock.now(), lifted_at: None };
-        if let Err(error) = self.change_freezes(provider, Some(freeze)).await {
-            tracing::warn!(%provider, %error, "that {provider} is frozen was not written down: a restart forgets it");
-        }
+        self.change_freezes(provider, Some(freeze)).await;
     }
 
     async fn thaw(&self, provider: &ProviderId) {
         tracing::info!(%provider, "{provider} is the account that it was: it is no longer frozen");
-        if let Err(error) = self.change_freezes(provider, None).await {
-            tracing::warn!(%provider, %error, "that {provider} is no longer frozen was not written down");
-        }
+        self.change_freezes(provider, None).await;
         self.hasten_waiting().await;
     }
 
@@ -180,15 +206,61 @@ impl App {
         self.forward_nudge.notify_one();
     }
 
-    async fn change_freezes(&self, provider: &ProviderId, freeze: Option<Freeze>) -> StoreResult<()> {
+    async fn change_freezes(&self, provider: &ProviderId, freeze: Option<Freeze>) {
         let _building = self.building.lock().await;
+        self.set_freeze(provider, freeze.clone());
+        locked(&self.unwritten_freezes).insert(provider.clone(), freeze);
+        self.try_to_write_freezes().await;
+    }
+
+    /// The operator is told that it did not work, so it must not have worked here either.
+    async fn lift(&self, freeze: Freeze) -> StoreResult<()> {
+        let _building = self.building.lock().await;
+        self.store.put_freeze(freeze.clone()).await?;
+        locked(&self.unwritten_freezes).remove(&freeze.provider);
+        let provider = freeze.provider.clone();
+        self.set_freeze(&provider, Some(freeze));
+        Ok(())
+    }
+
+    fn set_freeze(&self, provider: &ProviderId, freeze: Option<Freeze>) {
         let mut next = Freezes::clone(&self.freezes.load());
-        next.remove(provider);
-        next.extend(freeze.clone().map(|freeze| (provider.clone(), freeze)));
+        next.set(provider, freeze);
         self.freezes.store(Arc::new(next));
-        match freeze {
-            Some(freeze) => self.store.put_freeze(freeze).await,
-            None => self.store.remove_freeze(provider).await,
+    }
+
+    /// Takes over what the store has, but for what it could not be told yet; under `building`.
+    pub(super) fn follow_freezes(&self, stored: Vec<Freeze>) {
+        let mut freezes = Freezes::of(stored);
+        for (provider, freeze) in &*locked(&self.unwritten_freezes) {
+            freezes.set(provider, freeze.clone());
+        }
+        self.freezes.store(Arc::new(freezes));
+    }
+
+    /// Tells the store what it could not be told when it was found out.
+    pub(super) async fn write_freezes(self: Arc<Self>) {
+        if locked(&self.unwritten_freezes).is_empty() {
+            return;
+        }
+        let _building = self.building.lock().await;
+        self.try_to_write_freezes().await;
+    }
+
+    /// Under `building`.
+    async fn try_to_write_freezes(&self) {
+        let unwritten = locked(&self.unwritten_freezes).clone();
+        for (provider, freeze) in unwritten {
+            let written = match freeze {
+                Some(freeze) => self.store.put_freeze(freeze).await,
+                None => self.store.remove_freeze(&provider).await,
+            };
+            match written {
+                Ok(()) => drop(locked(&self.unwritten_freezes).remove(&provider)),
+                Err(error) => warn_of!(
+                    error, %provider, "whether {provider} is frozen was not written down: a restart forgets it; trying on"
+                ),
+            }
         }
     }
 

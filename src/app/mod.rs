@@ -58,7 +58,7 @@ pub use providers::FROZEN;
 pub use reload::ReloadError;
 pub use sync::{SyncError, SyncReport};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -75,12 +75,11 @@ use crate::store::{Store, StoreResult};
 use crate::task::{Clock, Tasks};
 use crate::telemetry::CallMeter;
 use crate::upstream::{HealthState, Upstream};
+pub use attending::Company;
 use attending::Followed;
-pub use attending::{Company, others};
 use auth::AccessTable;
-use cancel_forward::Retry;
 use clock_steps::Stepping;
-use freeze::Freezes;
+use freeze::{Freezes, Unwritten};
 use hasten::Asked;
 use search::SearchMemory;
 use snapshot::{List, Lists, Snapshot};
@@ -117,12 +116,11 @@ pub struct App {
     polling: Mutex<HashSet<OrderId>>,
     /// Orders whose cancel a task is telling an upstream.
     canceling: Mutex<HashSet<OrderId>>,
-    /// Cancels that upstreams gave no answer to.
-    cancel_retries: Mutex<HashMap<OrderId, Retry>>,
     /// Requests of the command line that are being carried out.
     answering: Mutex<HashSet<i64>>,
     syncs: Mutex<BTreeMap<ProviderId, SyncState>>,
     freezes: ArcSwap<Freezes>,
+    unwritten_freezes: Mutex<Unwritten>,
     /// Providers of whose low balance the operator was told.
     low_balances: Mutex<HashSet<ProviderId>>,
     /// Providers of whose foreign currency in a status the operator was told.
@@ -141,8 +139,6 @@ pub struct App {
     /// Held while a snapshot is built from the one before, so that two changes at once both last.
     building: tokio::sync::Mutex<()>,
     company: Company,
-    /// The digest of the configuration that this gateway serves by.
-    serving: Mutex<String>,
     followed: Mutex<Followed>,
 }
 
@@ -163,8 +159,7 @@ impl App {
         let lived = store.is_shared().then(|| company.attendance.borrow().versions.timeline);
         let followed = Followed::new(company.attendance.borrow().versions.catalogues, store.catalogue_marks().await?);
         let lists: Lists = store.catalogues().await?.into_iter().map(List::stored).collect();
-        let freezes: Freezes =
-            store.freezes().await?.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect();
+        let freezes = Freezes::of(store.freezes().await?);
         let access = AccessTable::new(store.access_list().await?, &AccessTable::default());
         let pauses = store.pauses().await?;
         for (id, upstream) in &upstreams {
@@ -191,10 +186,10 @@ impl App {
             in_hand: Mutex::default(),
             polling: Mutex::default(),
             canceling: Mutex::default(),
-            cancel_retries: Mutex::default(),
             answering: Mutex::default(),
             syncs: Mutex::default(),
             freezes: ArcSwap::from_pointee(freezes),
+            unwritten_freezes: Mutex::default(),
             low_balances: Mutex::default(),
             foreign_statuses: Mutex::default(),
             wrong_keys: WrongKeys::default(),
@@ -207,7 +202,6 @@ impl App {
             recorded: Mutex::default(),
             building: tokio::sync::Mutex::default(),
             company,
-            serving: Mutex::default(),
             followed: Mutex::new(followed),
         });
         app.tell_cache(&app.company.attendance.borrow());
@@ -251,6 +245,7 @@ impl App {
         }
         self.repeat(Duration::from_millis(500), &Arc::default(), Self::follow_pauses);
         self.repeat(Duration::from_secs(5), &Arc::default(), Self::follow_running);
+        self.repeat(Duration::from_secs(1), &Arc::default(), Self::write_freezes);
         self.repeat(Duration::from_millis(500), &self.forward_nudge, Self::forward_due);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked);
         self.repeat(Duration::from_millis(250), &Arc::default(), Self::hasten_asked_refills);

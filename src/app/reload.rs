@@ -106,7 +106,7 @@ impl App {
     async fn refuse_orphans(&self, terms: &Terms) -> Result<(), ReloadError> {
         let before = hosts(&self.snapshot.load().terms);
         let mut refused = refusals(&before, &hosts(terms), &unfinished(&*self.store).await?);
-        refused.extend(refusals_in_company(&before, &hosts(terms), self.company.attendance.borrow().gateways));
+        refused.extend(refusals_in_company(&before, &hosts(terms), self.company.gateways()));
         if refused.is_empty() { Ok(()) } else { Err(ReloadError::Refused(refused)) }
     }
 
@@ -124,10 +124,11 @@ impl App {
         let (old_hosts, new_hosts) = (hosts(&present.terms), hosts(&terms));
         forget_moved(&*self.store, &old_hosts, &terms, self.clock.now()).await?;
         let freezes = self.store.freezes().await?;
+        let is_moved = |id: &ProviderId| {
+            old_hosts.get(id.as_str()).zip(new_hosts.get(id.as_str())).is_some_and(|(old, new)| new != old)
+        };
         let mut lists = present.lists.clone();
-        lists.retain(|id, _| {
-            old_hosts.get(id.as_str()).is_none_or(|old| new_hosts.get(id.as_str()).is_none_or(|new| new == old))
-        });
+        lists.retain(|id, _| !is_moved(id));
         let next = Arc::new(Snapshot::new(Arc::new(terms), lists));
         let running = Running::of(&next);
         // Before an order can leave for a new host, where it leaves for is known to the next start.
@@ -142,7 +143,8 @@ impl App {
             upstream.set_open(next.terms.provider(id).is_some_and(|setup| setup.is_called));
         }
         // One that was moved is no longer frozen.
-        self.freezes.store(Arc::new(freezes.into_iter().map(|freeze| (freeze.provider.clone(), freeze)).collect()));
+        locked(&self.unwritten_freezes).retain(|id, _| !is_moved(id));
+        self.follow_freezes(freezes);
         *locked(&self.recorded) = Arc::downgrade(&next);
         self.snapshot.store(next);
         Ok(changes)

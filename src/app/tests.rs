@@ -22,7 +22,7 @@ use crate::domain::params::OrderParams;
 use crate::domain::pricing::Markup;
 use crate::domain::service_type::ServiceType;
 use crate::store::StoreError;
-use crate::store::records::{NewCatalogue, NewClient, NewKey, Placed, Placement};
+use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
 use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
@@ -225,6 +225,21 @@ async fn an_order_that_lost_its_sender_is_uncertain_once_its_lease_is_over() {
     }
     Arc::clone(&bench.app).find_lost_senders().await;
     assert!(matches!(bench.state(&order).await, State::Uncertain { .. }));
+}
+
+/// Tokio's clock stands still, as it does while a virtual machine is suspended; the other one goes on.
+#[tokio::test(start_paused = true)]
+async fn who_was_suspended_sends_nothing_by_a_place_of_before() {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    let until = bench.clock.moment().plus(PLACE);
+    bench.app.company.attendance.send_modify(|attendance| attendance.until = Some(until));
+    bench.later(PLACE - Duration::from_millis(1));
+    assert!(bench.app.may_call());
+    bench.later(Duration::from_millis(1));
+    assert!(!bench.app.may_call());
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    assert_eq!((bench.state(&order).await, bench.wire.asked(CallKind::Add)), (State::Queued, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,8 +28,8 @@ pub use trust::{Debt, Sight};
 /// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// The same where nobody says what other processes change.
-const HEARSAY_KEPT_FOR: Duration = Duration::from_secs(2);
+/// The same where nobody says what other processes change: two seconds, with what it takes to read the store.
+const HEARSAY_KEPT_FOR: Duration = Duration::from_millis(1500);
 
 /// The status of an order as its client is shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,8 +145,8 @@ impl Cache {
         found
     }
 
-    /// What is held of these orders where the store can't be asked, for one of several gateways: the store is not there
-    /// to say whether another gateway knows better. Nothing for those that are not held or are another client's.
+    /// What is held of these orders where the store can't be asked, for one of several gateways: as far as the others'
+    /// mark in the shared cache says that it is present. Nothing for those that are not held or are another client's.
     pub async fn last_known(&self, owner: ClientId, ids: &[OrderId]) -> Vec<Option<Cached>> {
         let mut found = match &self.place {
             Place::Local(_) => Vec::new(),
@@ -202,7 +202,15 @@ impl Cache {
         }
     }
 
-    /// Tells the shared cache what it could not be told when it happened. Gives what it can't be told any more: then the
+    /// Another gateway may have ended between writing a change and telling the shared cache of it: nothing that is held is
+    /// believed until the next [`Cache::attended`].
+    pub fn doubt(&self) {
+        if let Place::Shared(shared) = &self.place {
+            shared.doubt();
+        }
+    }
+
+    /// Tells the shared cache what it could not be told when it happened, and leaves the epoch's mark there. Gives what it can't be told any more: then the
     /// epoch has to be raised in the store at once, and [`Cache::repaid`] called, or other gateways go on showing what
     /// was before. To be called four times a second.
     pub async fn settle(&self) -> Option<Debt> {

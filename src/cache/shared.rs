@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::trust::{Belief, Debt, Sight, Trust};
+use super::trust::{Belief, Debt, Heed, Sight, Trust};
 use super::{CacheError, Cached, KEPT_FOR, entry};
 use crate::domain::ids::OrderId;
 use crate::redis_link::{RedisLink, Trouble};
@@ -25,6 +25,13 @@ for i, key in ipairs(KEYS) do
   end
 end
 return full";
+
+/// Leaves the mark of an epoch, unless there is a higher one.
+const MARK: &str = r"
+local held = tonumber(redis.pcall('GET', KEYS[1]))
+if not held or held <= tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end";
 
 /// Orders that Redis is told of in one call.
 const BATCH: usize = 1000;
@@ -72,38 +79,53 @@ impl Shared {
             Belief::In(_) if ids.is_empty() => return Ok(Vec::new()),
             Belief::In(epoch) => epoch,
         };
-        let found = self.look(ids, epoch).await?;
+        let deadline = self.link.deadline();
+        self.tell_owed(deadline).await?;
+        let found = self.ask(&self.question(ids, epoch), deadline).await?;
+        let found = self.read(ids, found);
         // The answer may have waited for longer than it is worth.
         let is_believed = self.trust().belief(Instant::now()) == Belief::In(epoch);
         if is_believed { Ok(found) } else { Err(Unavailable) }
     }
 
-    /// The same by an epoch that nobody vouches for any more.
+    /// The same where the store's word on the epoch is not fresh: by the mark that others leave of it.
     pub(super) async fn last_known(&self, ids: &[OrderId]) -> Result<Vec<Option<Cached>>, Unavailable> {
-        let epoch = {
-            let trust = self.trust();
-            if trust.is_unsure() {
-                return Err(Unavailable);
+        let deadline = self.link.deadline();
+        // An epoch follows the other in seconds: twice is enough.
+        for _ in 0..2 {
+            if self.trust().is_unsure() {
+                break;
             }
-            trust.epoch()
-        };
-        self.look(ids, epoch).await
+            self.tell_owed(deadline).await?;
+            let epoch = self.trust().epoch();
+            let mut question = self.question(ids, epoch);
+            question.arg(self.mark_key());
+            let mut values: Vec<Option<Vec<u8>>> = self.ask(&question, deadline).await?;
+            let mark = values.pop().flatten().and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok());
+            let found = self.read(ids, values);
+            match self.trust().heed_mark(mark, epoch, Instant::now()) {
+                Heed::Believe => return Ok(found),
+                Heed::AskAgain => {}
+                Heed::Nothing => break,
+            }
+        }
+        Err(Unavailable)
     }
 
-    async fn look(&self, ids: &[OrderId], epoch: i64) -> Result<Vec<Option<Cached>>, Unavailable> {
-        // One for all of it: a Redis that answers slowly is waited for no longer than one that does not.
-        let deadline = self.link.deadline();
-        self.tell_owed(deadline).await?;
+    fn question(&self, ids: &[OrderId], epoch: i64) -> redis::Cmd {
         let mut command = redis::cmd("MGET");
         for id in ids {
             command.arg(self.key(epoch, *id));
         }
-        let values: Vec<Option<Vec<u8>>> = self.ask(&command, deadline).await?;
+        command
+    }
+
+    fn read(&self, ids: &[OrderId], values: Vec<Option<Vec<u8>>>) -> Vec<Option<Cached>> {
         let trust = self.trust();
         let believed = |(value, id): (Option<Vec<u8>>, &OrderId)| {
             value.filter(|_| !trust.owes(*id)).and_then(|bytes| entry::decode(&bytes))
         };
-        Ok(values.into_iter().zip(ids).map(believed).collect())
+        values.into_iter().zip(ids).map(believed).collect()
     }
 
     pub(super) async fn put(&self, sight: Sight, entries: &[(OrderId, Cached)]) -> Result<(), Unavailable> {
@@ -121,14 +143,16 @@ impl Shared {
             return;
         }
         let versions = || entries.iter().map(|(id, cached)| (*id, cached.version));
+        let began = Instant::now();
         let epoch = {
             let mut trust = self.trust();
-            trust.telling(versions(), Instant::now());
+            trust.telling(versions(), began);
             trust.epoch()
         };
         let encoded = entries.iter().map(|(id, cached)| (*id, entry::encode(cached))).collect::<Vec<_>>();
         if self.set(epoch, &encoded, self.link.deadline()).await.is_err() {
-            self.trust().missed(versions(), Instant::now());
+            // However long Redis was waited for.
+            self.trust().missed(versions(), began);
         }
     }
 
@@ -137,15 +161,32 @@ impl Shared {
         self.trust().attended(epoch, asked_at, Instant::now());
     }
 
+    /// See [`super::Cache::doubt`].
+    pub(super) fn doubt(&self) {
+        self.trust().doubt();
+    }
+
     /// See [`super::Cache::settle`].
     pub(super) async fn settle(&self) -> Option<Debt> {
         let deadline = self.link.deadline();
         let answers = if self.trust().is_unsure() {
             self.ask::<()>(&redis::cmd("PING"), deadline).await.is_ok()
         } else {
-            self.tell_owed(deadline).await.is_ok()
+            let told = self.tell_owed(deadline).await.is_ok();
+            if told {
+                self.leave_mark(deadline).await;
+            }
+            told
         };
         self.trust().debt(answers, Instant::now())
+    }
+
+    async fn leave_mark(&self, deadline: Instant) {
+        let Some(epoch) = self.trust().mark(Instant::now()) else { return };
+        let mut command = redis::cmd("EVAL");
+        command.arg(MARK).arg(1).arg(self.mark_key()).arg(epoch).arg(kept_for());
+        // Without one nobody believes too much, and the operator was told.
+        drop(self.ask::<()>(&command, deadline).await);
     }
 
     /// See [`super::Cache::owes`].
@@ -181,8 +222,7 @@ impl Shared {
         for (id, _) in values {
             command.arg(self.key(epoch, *id));
         }
-        let kept_for = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(u64::MAX);
-        command.arg(kept_for);
+        command.arg(kept_for());
         for (_, value) in values {
             command.arg(value);
         }
@@ -216,9 +256,18 @@ impl Shared {
         format!("tollgate:{}:{epoch:x}:status:{id}", self.store_id)
     }
 
+    fn mark_key(&self) -> String {
+        format!("tollgate:{}:epoch", self.store_id)
+    }
+
     fn trust(&self) -> MutexGuard<'_, Trust> {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// In milliseconds.
+fn kept_for() -> u64 {
+    u64::try_from(KEPT_FOR.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether the Redis at `url` does what a cache asks of it, within `timeout`.

@@ -8,6 +8,27 @@
 //! Two rules make that safe. What was read in the store is put under the epoch that was in force *before* it was read,
 //! so that an epoch holds nothing from before it was raised. And who learns that the epoch was raised tells Redis again
 //! what it told it under the old one since that was last known to be in force.
+//!
+//! # Without the store
+//!
+//! A gateway that the store does not answer is not told of the next epoch, and there always is one: the others raise it
+//! when its place has ended. So whoever is told of the epoch leaves it in Redis, the *mark*, when Redis has been told again
+//! of all that it owes there; a mark is never replaced by a lower one. Who has no word of the store that is fresh asks for
+//! the mark together with the statuses. It is
+//!
+//! - the epoch that it knows: the others go by that too, so Redis holds what they last told it;
+//! - a higher one: it goes there as if the store had said so, telling Redis again what it told it lately, and asks again;
+//! - a lower one or none: Redis was emptied, or holds an old copy. Nothing is believed. The others write the mark again
+//!   within half a second, and what they put from then on was read in the store.
+//!
+//! A mark makes nobody believe what an old copy of Redis holds: a Redis that takes one up breaks its connections, and who has
+//! lost one believes nothing until the *store* has given it another epoch, whatever mark there is. And a mark adds no belief
+//! to that of the store's own word: it is not looked at while that is fresh.
+//!
+//! What is left is a gateway that reaches Redis and not the store, while no other gateway reaches both: nobody's word can
+//! get to it. Where the store is away from all, nothing changes, and going on is right. Where the others have lost Redis, or
+//! died with something untold, it shows what Redis holds for as long as that is kept: ten minutes, see [`super::KEPT_FOR`].
+//! From inside these can't be told apart.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -58,6 +79,17 @@ pub(super) enum Belief {
     Young,
     /// Ask under this epoch.
     In(i64),
+}
+
+/// What to do with statuses that came with a mark.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heed {
+    /// They are as good as they can be known.
+    Believe,
+    /// Another epoch is in force.
+    AskAgain,
+    /// They are not to be believed.
+    Nothing,
 }
 
 /// See the module's words.
@@ -125,10 +157,42 @@ impl Trust {
             }
             return;
         }
-        let again = std::mem::take(&mut shared.recent);
+        self.go_to(epoch, now);
+    }
+
+    fn go_to(&mut self, epoch: i64, now: Instant) {
+        let again = self.shared.as_mut().map(|shared| std::mem::take(&mut shared.recent)).unwrap_or_default();
         self.since = (self.epoch != i64::MIN).then_some(now);
         self.epoch = epoch;
         self.missed(again.into_iter().map(|(_, id, version)| (id, version)), now);
+    }
+
+    /// The epoch to leave in Redis as its mark: nothing where the store has not named it lately, or something is owed.
+    pub(super) fn mark(&self, now: Instant) -> Option<i64> {
+        let until = self.shared.as_ref()?.believed_to?;
+        (now < until && !self.is_unsure && self.owed.is_empty()).then_some(self.epoch)
+    }
+
+    /// This is Redis's mark, to a question that was asked under `epoch`. See the module's words.
+    pub(super) fn heed_mark(&mut self, mark: Option<i64>, epoch: i64, now: Instant) -> Heed {
+        if self.is_unsure {
+            return Heed::Nothing;
+        }
+        match mark {
+            Some(mark) if mark > self.epoch && self.shared.is_some() => {
+                self.go_to(mark, now);
+                Heed::AskAgain
+            }
+            Some(mark) if mark == self.epoch && mark == epoch => Heed::Believe,
+            _ => Heed::Nothing,
+        }
+    }
+
+    /// Nothing is believed until the store says the epoch again.
+    pub(super) fn doubt(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.believed_to = None;
+        }
     }
 
     /// Redis is being told of these, which were written before `now`.
@@ -289,6 +353,39 @@ mod tests {
         let debt = trust.debt(true, start).expect("an unsure one");
         trust.repaid(debt, 6, start, start);
         assert_eq!(trust.belief(start + YOUNG), Belief::In(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_doubt_ends_with_the_stores_next_word() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        trust.doubt();
+        assert_eq!((trust.belief(start), trust.mark(start)), (Belief::None, None));
+        trust.attended(5, start + seconds(1), start + seconds(1));
+        assert_eq!(trust.belief(start + seconds(1)), Belief::In(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_leads_on_and_never_back() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        assert_eq!(trust.mark(start), None, "it was never asked for");
+        trust.attended(5, start, start);
+        assert_eq!((trust.mark(start), trust.mark(start + EPOCH_HOLDS)), (Some(5), None));
+        let now = start + seconds(60);
+        assert_eq!(trust.heed_mark(Some(5), 5, now), Heed::Believe);
+        assert_eq!(trust.heed_mark(None, 5, now), Heed::Nothing);
+        trust.telling([(id(1), 10)].into_iter(), start);
+        assert_eq!(trust.heed_mark(Some(7), 5, now), Heed::AskAgain);
+        assert_eq!((trust.epoch(), owed(&trust)), (7, vec![(1, 10)]), "what it told under the old one is told again");
+        assert_eq!(trust.heed_mark(Some(7), 5, now), Heed::Nothing, "asked under another");
+        assert_eq!(trust.heed_mark(Some(6), 7, now), Heed::Nothing);
+        assert_eq!(trust.heed_mark(Some(7), 7, now), Heed::Believe);
+        assert_eq!(trust.belief(now), Belief::None, "it is no word of the store");
+        trust.attended(7, now, now);
+        assert_eq!(trust.mark(now), None, "not before what is owed is told");
+        trust.lost(now);
+        assert_eq!(trust.heed_mark(Some(8), 7, now), Heed::Nothing, "of an old copy");
+        assert_eq!(trust.epoch(), 7);
     }
 
     #[tokio::test(start_paused = true)]

@@ -74,7 +74,8 @@ async fn carry_out(
     request: Request,
 ) -> anyhow::Result<Reply> {
     let tasks = Tasks::new();
-    let app = serve::build_app(settings, secrets, store, None, tasks.clone()).await?;
+    let company = serve::join(settings, &*store, None).await?;
+    let app = serve::build_app(settings, secrets, store, company, tasks.clone()).await?;
     let reply = app.carry_out(request).await;
     tasks.finish(DRAIN).await;
     Ok(reply)

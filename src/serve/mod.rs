@@ -8,7 +8,7 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, gateway_running, open_postgres, open_store, terms, warnings};
+pub use parts::{build_app, gateway_running, join, open_postgres, open_store, terms, warnings};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
 use crate::app::accounts::{AccountAnswer, AccountCall, AccountError};
 use crate::app::call::{Answer, Params};
 use crate::app::console::{View, ViewQuery};
 use crate::app::running::{Running, forget_moved, hosts, refusals, refusals_in_company, unfinished};
+use crate::app::{App, Company};
 use crate::config::{ConfigErrors, Settings};
 use crate::http::{self, Api, Limits, Ops, OpsPages, PublicApi, TrustedProxies};
 use crate::store::Store;
@@ -78,10 +78,14 @@ impl Gateway {
         let store = open_store(&settings, mode).await?;
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
-        refuse_orphans(&settings, &*store).await?;
         let limits = parts::shared_limits(&settings, &secrets, &*store)?;
+        let company = join(&settings, &*store, limits).await?;
+        if let Err(refused) = refuse_orphans(&settings, &*store, &company).await {
+            store.leave().await.context("the store could not be told that this gateway does not start")?;
+            return Err(refused);
+        }
         let tasks = Tasks::new();
-        let app = build_app(&settings, &secrets, store, limits, tasks.clone()).await?;
+        let app = build_app(&settings, &secrets, store, company, tasks.clone()).await?;
         let lost = app.recover().await.context("the orders of the last run could not be taken up")?;
         if lost > 0 {
             tracing::warn!(
@@ -164,21 +168,16 @@ impl Gateway {
 
 /// Orders at a provider that the configuration no longer names, or names at another host, would never be followed to
 /// their end. What is known of the list of one that moved is forgotten: it was another panel's.
-async fn refuse_orphans(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+async fn refuse_orphans(settings: &Settings, store: &dyn Store, company: &Company) -> anyhow::Result<()> {
     let terms = terms(settings);
     let last = Running::last(store).await.context("the store could not be read")?.providers;
     let unfinished = unfinished(store).await.context("the store could not be read")?;
-    let mistakes = refusals(&last, &hosts(&terms), &unfinished);
+    let mut mistakes = refusals(&last, &hosts(&terms), &unfinished);
+    mistakes.extend(refusals_in_company(&last, &hosts(&terms), company.gateways()));
     if !mistakes.is_empty() {
         return Err(ConfigErrors::missing(&settings.file, mistakes).into());
     }
-    let attendance = store.attend("", 0).await.context("the store could not be read")?;
-    let mistakes = refusals_in_company(&last, &hosts(&terms), attendance.gateways);
-    if !mistakes.is_empty() {
-        store.leave().await.context("the store could not be told that this gateway does not start")?;
-        return Err(ConfigErrors::missing(&settings.file, mistakes).into());
-    }
-    let now = attendance.clock.map_or_else(|| crate::task::Clock::system().now(), |(at, _)| at);
+    let now = company.clock().now();
     forget_moved(store, &last, &terms, now).await.context("the list of a provider that moved could not be forgotten")
 }
 

@@ -6,11 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
-use crate::app::{App, Company, Upstreams, others};
+use crate::app::{App, Company, Upstreams};
 use crate::cache::{Cache, CacheError, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
 use crate::config::{Secrets, Settings};
@@ -20,7 +18,7 @@ use crate::redis_link;
 use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
-use crate::task::{Clock, Tasks};
+use crate::task::Tasks;
 use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions, Wire};
 
 /// What rendered statuses may take up in memory.
@@ -71,7 +69,15 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
     url.as_ref().and_then(PostgresStore::warning).into_iter().collect()
 }
 
-/// The use-cases over this store, with no task started and no call made; `limits` for a gateway that others may join.
+/// Joins the gateways that serve this store; `limits` for one that others may join.
+///
+/// # Errors
+/// What the store says.
+pub async fn join(settings: &Settings, store: &dyn Store, limits: Option<SharedLimits>) -> anyhow::Result<Company> {
+    Company::join(store, limits, digest(settings)).await.context("the store does not know this gateway")
+}
+
+/// The use-cases over this store, with no task started and no call made.
 ///
 /// # Errors
 /// What the store says, or which provider's client can't be set up.
@@ -79,30 +85,13 @@ pub async fn build_app(
     settings: &Settings,
     secrets: &Secrets,
     store: Arc<dyn Store>,
-    limits: Option<SharedLimits>,
+    company: Company,
     tasks: Tasks,
 ) -> anyhow::Result<Arc<App>> {
     let cache = cache(settings, secrets, store.id())?;
-    let serving = digest(settings);
-    let word = match &limits {
-        Some(limits) => limits.word().await,
-        None => 0,
-    };
-    let asked_at = Instant::now();
-    let attendance = store.attend(&serving, word).await.context("the store does not know this gateway")?;
-    if let Some(limits) = &limits {
-        limits.attended(asked_at, word, others(&attendance));
-    }
-    let clock = match attendance.clock {
-        Some((at, when)) => Clock::told(at, when.into_std()),
-        None => Clock::system(),
-    };
-    let company = Company { limits, attendance: watch::Sender::new(attendance) };
-    let upstreams = upstreams(settings, secrets, company.limits.as_ref())?;
-    let app = App::new(store, cache, clock, tasks, upstreams, terms(settings), company);
-    let app = app.await.context("the store could not be read")?;
-    app.set_serving(serving);
-    Ok(app)
+    let upstreams = upstreams(settings, secrets, company.limits())?;
+    let app = App::new(store, cache, company.clock(), tasks, upstreams, terms(settings), company);
+    app.await.context("the store could not be read")
 }
 
 /// Of all that makes two gateways serve alike, but for secrets: what they sell, and how they call providers.

@@ -83,6 +83,7 @@ macro_rules! conformance {
             refills::refills_are_claimed_and_hastened,
             refills::refills_move_with_the_clock,
             refills::wishes_that_wait_for_an_upstream_are_found,
+            refills::a_cancel_without_an_answer_is_put_off_for_everybody,
             clients::a_client_has_its_terms,
             clients::terms_change_one_by_one,
             clients::names_and_keys_are_unique,

@@ -193,9 +193,19 @@ pub trait Store: Send + Sync {
     /// Sums over orders, by group, in the groups' order.
     async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>>;
 
-    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first; where
-    /// several gateways may tell upstreams, those that none has in hand, put off until `until`.
+    /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first: those that
+    /// none has in hand and that are not put off, put off until `until`.
     async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
+
+    /// An upstream gave no answer to an order's cancel: puts that off by `first`, by twice that the next time, and so on,
+    /// by `longest` at most. Gives how often that was so since the client's wish; 0 where the wish is settled.
+    async fn put_off_cancel(
+        &self,
+        order: OrderId,
+        now: Timestamp,
+        first: Duration,
+        longest: Duration,
+    ) -> StoreResult<u32>;
 
     // === Searches for what was lost ===
 

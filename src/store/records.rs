@@ -8,7 +8,7 @@ mod reports;
 pub use accounts::{
     Access, AccessList, Account, ClientChange, KeyRecord, LedgerRecord, Moved, Movement, NewClient, NewKey,
 };
-pub use attendance::{Attendance, PLACE, Versions};
+pub use attendance::{Attendance, LATE_AFTER, PLACE, Versions};
 pub use providers::{CatalogueMark, Freeze, FreezeCause, NewCatalogue, Pauses, ProviderRecord, StoredCatalogue};
 pub use reports::{AlertRecord, ReportBy, ReportFilter, ReportRow, VerifyReport};
 

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
 
+use super::Moment;
 use crate::domain::time::Timestamp;
 
 /// The wall clock may be put right by so much at once, in milliseconds, without anybody being told.
@@ -27,9 +27,9 @@ pub struct Clock {
 #[derive(Debug, Clone)]
 enum Source {
     /// With a moment that the steady clock is counted from.
-    System(Instant),
+    System(Moment),
     /// The same, with how far another machine's clock is ahead of it.
-    Told(Instant, Arc<AtomicI64>),
+    Told(Moment, Arc<AtomicI64>),
     /// Milliseconds of the wall clock, and of the steady one.
     Set(Arc<[AtomicI64; 2]>),
 }
@@ -42,24 +42,19 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self::of(Source::System(Instant::now()))
+        Self::of(Source::System(Moment::now()))
     }
 
     /// Another machine's clock, which showed `at` at this moment of the steady clock. See [`Clock::hear`].
     #[must_use]
-    pub fn told(at: Timestamp, when: Instant) -> Self {
+    pub fn told(at: Timestamp, when: Moment) -> Self {
         Self::of(Source::Told(when, Arc::new(AtomicI64::new(at.millis()))))
     }
 
     /// What the other machine's clock showed at this moment, for a clock that goes by it.
-    pub fn hear(&self, at: Timestamp, when: Instant) {
+    pub fn hear(&self, at: Timestamp, when: Moment) {
         if let Source::Told(since, ahead) = &self.source {
-            let millis = |passed: std::time::Duration| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
-            let steady = match when.checked_duration_since(*since) {
-                Some(passed) => millis(passed),
-                None => millis(since.duration_since(when)).saturating_neg(),
-            };
-            ahead.store(at.millis().saturating_sub(steady), Ordering::SeqCst);
+            ahead.store(at.millis().saturating_sub(when.millis_from(*since)), Ordering::SeqCst);
         }
     }
 
@@ -97,6 +92,15 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let (wall, expected) = self.look();
         Timestamp::from_millis(if is_tolerated(wall, expected) { wall } else { expected })
+    }
+
+    /// This moment of the steady clock.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        match &self.source {
+            Source::Set(_) => Moment::of_millis(self.steady()),
+            Source::System(_) | Source::Told(..) => Moment::now(),
+        }
     }
 
     /// Whether the wall clock was set since the last look, and by how much. To be asked about once a second; what is
@@ -143,9 +147,7 @@ impl Clock {
     fn steady(&self) -> i64 {
         match &self.source {
             Source::Set(clocks) => clocks[1].load(Ordering::SeqCst),
-            Source::System(since) | Source::Told(since, _) => {
-                i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
-            }
+            Source::System(since) | Source::Told(since, _) => Moment::now().millis_from(*since),
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn another_machines_clock_is_followed_by_what_is_told_of_it() {
-        let here = Instant::now();
+        let here = Moment::now();
         let clock = Clock::told(NOW, here);
         assert!(clock.now() >= NOW && clock.now() < seconds(NOW, 60), "time goes on");
         clock.hear(seconds(NOW, 40), here);

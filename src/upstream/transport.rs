@@ -4,6 +4,7 @@
 //! connection that the other side may just be closing.
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use bytes::BytesMut;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, redirect};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 
@@ -20,6 +22,11 @@ const ADD_IDLE: Duration = Duration::from_secs(3);
 
 /// The same for calls that may be made again.
 const READ_IDLE: Duration = Duration::from_secs(20);
+
+/// Who looks at a time-out so much later than it was has stood still,
+const STOOD_STILL: Duration = Duration::from_millis(500);
+/// and then reads for so long what came meanwhile.
+const READ_WHAT_WAITS: Duration = Duration::from_secs(1);
 
 /// How much of an answer is read.
 const MAX_ANSWER: usize = 1 << 20;
@@ -95,11 +102,26 @@ impl Wire for HttpWire {
             CallKind::Add | CallKind::Refill => (&self.add, self.add_timeout),
             _ => (&self.read, self.timeout),
         };
-        let request = client.post(self.url.clone()).timeout(timeout).form(&form);
-        let response = request.send().await.map_err(failure)?;
+        let request = client.post(self.url.clone()).form(&form);
         let max = if kind == CallKind::Services { MAX_SERVICES } else { MAX_ANSWER };
-        read(response, max).await
+        let call = async { read(request.send().await.map_err(failure)?, max).await };
+        let over = || TransportError::Unknown(format!("timed out: no whole answer within {timeout:?}"));
+        within(timeout, call).await.unwrap_or_else(|| Err(over()))
     }
+}
+
+/// What a call gives within its time. A process that was stopped finds that over when it goes on, even where the answer
+/// came in time: that waits to be read, and gets a moment.
+async fn within<F: Future>(limit: Duration, call: F) -> Option<F::Output> {
+    let mut call = pin!(call);
+    let end = Instant::now() + limit;
+    if let Ok(output) = timeout_at(end, &mut call).await {
+        return Some(output);
+    }
+    if end.elapsed() < STOOD_STILL {
+        return None;
+    }
+    timeout(READ_WHAT_WAITS, call).await.ok()
 }
 
 /// Only a failure to connect, or to form the request, is certain to have sent nothing.

@@ -268,3 +268,30 @@ fn a_url_that_is_none_is_refused_without_showing_it() {
     };
     assert!(!HttpWire::new(&options).err().unwrap().to_string().contains("secret"));
 }
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_read() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (asked, comes) = tokio::sync::oneshot::channel();
+    let limit = Duration::from_secs(1);
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut seen = [0; 4096];
+        assert!(std::io::Read::read(&mut stream, &mut seen).unwrap() > 0);
+        asked.send(()).unwrap();
+        // By then the other thread stands still.
+        std::thread::sleep(limit / 2);
+        stream.write_all(&answer("200 OK", "", b"{\"order\":1}")).unwrap();
+        stream
+    });
+    let wire = wire(&url, limit);
+    let stands_still = async {
+        comes.await.unwrap();
+        // Nobody else is looked at meanwhile.
+        std::thread::sleep(limit + STOOD_STILL);
+    };
+    let ((), reply) = tokio::join!(stands_still, send(&wire, CallKind::Add));
+    assert_eq!(reply.unwrap().body, "{\"order\":1}");
+    drop(server.join().unwrap());
+}

@@ -269,7 +269,8 @@ watched! {
         read count_orders() -> Vec<(&'static str, Option<ProviderId>, u64)>;
         read alerts(limit: usize) -> Vec<AlertRecord>;
         read report(filter: ReportFilter) -> Vec<ReportRow>;
-        read claim_cancels(now: Timestamp, until: Timestamp, limit: usize) -> Vec<Order>;
+        write claim_cancels(now: Timestamp, until: Timestamp, limit: usize) -> Vec<Order>;
+        write put_off_cancel(order: OrderId, now: Timestamp, first: Duration, longest: Duration) -> u32;
         write open_refill(refill: NewRefill, now: Timestamp) -> OpenedRefill;
         write apply_refills(steps: Vec<RefillStep>) -> Vec<RefillApplied>;
         read refill(id: RefillId) -> Option<Refill>;

@@ -220,11 +220,112 @@ async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
     let attended_at = Instant::now();
     eventually("it believes no more", async || version(&stopped, 1).await.is_none()).await;
     assert!(attended_at.elapsed() < Duration::from_millis(2500));
+    assert!(!store.settle(&other).await);
     let known = stopped.last_known(OWNER, &[id(1), id(9)]).await;
     assert_eq!(known, [Some(cached(3)), None], "where the store can't be asked");
     assert_eq!(stopped.last_known(ClientId(8), &[id(1)]).await, [None]);
     store.attend(&other);
     assert_eq!(version(&other, 1).await, Some(3));
+}
+
+/// What one knows whom the store does not answer.
+async fn last_known(cache: &Cache, number: i64) -> Option<u64> {
+    let [found] = cache.last_known(OWNER, &[id(number)]).await.try_into().unwrap();
+    found.map(|cached| cached.version)
+}
+
+/// The mark as it is in Redis.
+const MARK: &str = "tollgate:store:epoch";
+
+#[tokio::test]
+async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
+    let (mut redis, store) = (Redis::start().await, Store::default());
+    let (cut_off, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&cut_off);
+    holds(&store, &other, 1, 1).await;
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    other.changed(vec![(id(1), cached(2))]).await;
+    assert_eq!(last_known(&cut_off, 1).await, Some(2), "what is changed is told in the same epoch");
+    assert_eq!(cut_off.last_known(ClientId(8), &[id(1)]).await, [None], "another client's");
+
+    // Its last change is told under an epoch that is over; the other, who read the store before it, does not know of it.
+    store.raise();
+    cut_off.changed(vec![(id(2), cached(9))]).await;
+    store.attend(&other);
+    holds(&store, &other, 1, 3).await;
+    holds(&store, &other, 2, 8).await;
+    assert_eq!(last_known(&cut_off, 1).await, Some(2), "by the mark of before");
+    assert!(!store.settle(&other).await);
+    assert_eq!((last_known(&cut_off, 1).await, last_known(&cut_off, 2).await), (Some(3), None));
+    store.attend(&other);
+    assert_eq!(version(&other, 2).await, None, "now it is told");
+
+    // An emptied Redis, and one that holds an older mark.
+    let _: String = command(&redis, &["FLUSHALL"]).await;
+    put(&other, vec![(id(1), cached(3))]).await;
+    assert_eq!(last_known(&cut_off, 1).await, None);
+    let _: String = command(&redis, &["SET", MARK, "0"]).await;
+    assert_eq!(last_known(&cut_off, 1).await, None);
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(3));
+    for nonsense in ["", "0x7", "99999999999999999999"] {
+        let _: String = command(&redis, &["SET", MARK, nonsense]).await;
+        assert_eq!(last_known(&cut_off, 1).await, None, "{nonsense:?}");
+    }
+
+    // An old copy with a mark, also where that is higher than any it knows: until the store says so.
+    let _: String = command(&redis, &["SET", MARK, "7"]).await;
+    let _: String = command(&redis, &["SAVE"]).await;
+    redis.kill().await;
+    redis.restart().await;
+    eventually("the connection is there again", async || {
+        assert_eq!(last_known(&cut_off, 1).await, None);
+        store.settle(&cut_off).await;
+        let keys: i64 = command(&redis, &["DBSIZE"]).await;
+        keys >= 2
+    })
+    .await;
+    eventually("it believes again", async || {
+        for cache in [&cut_off, &other] {
+            store.attend(cache);
+            store.settle(cache).await;
+        }
+        put(&other, vec![(id(1), cached(4))]).await;
+        version(&cut_off, 1).await == Some(4)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mark_is_never_replaced_by_a_lower_one() {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let (slow, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&slow);
+    store.raise();
+    store.attend(&other);
+    eventually("there is a mark", async || {
+        assert!(!store.settle(&other).await);
+        command::<Option<String>>(&redis, &["GET", MARK]).await.as_deref() == Some("1")
+    })
+    .await;
+    assert!(!store.settle(&slow).await);
+    assert_eq!(command::<String>(&redis, &["GET", MARK]).await, "1");
+    assert!(command::<i64>(&redis, &["PTTL", MARK]).await > 500_000, "it lasts as long as what is held");
+}
+
+#[tokio::test]
+async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
+    let (redis, store) = (Redis::start().await, Store::default());
+    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    store.attend(&one);
+    holds(&store, &other, 1, 1).await;
+    store.attend(&one);
+    assert_eq!(version(&one, 1).await, Some(1));
+    one.doubt();
+    assert_eq!(version(&one, 1).await, None);
+    store.attend(&one);
+    assert_eq!(version(&one, 1).await, Some(1));
 }
 
 #[tokio::test]
@@ -252,10 +353,10 @@ async fn a_restarted_redis_takes_another_epoch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_redis_an_entry_is_believed_for_two_seconds() {
+async fn without_a_redis_an_entry_is_believed_for_less_than_two_seconds() {
     let cache = Cache::local_of_several(1 << 20);
     put(&cache, vec![(id(1), cached(1))]).await;
-    tokio::time::advance(Duration::from_millis(1999)).await;
+    tokio::time::advance(Duration::from_millis(1499)).await;
     assert_eq!(version(&cache, 1).await, Some(1));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(version(&cache, 1).await, None);

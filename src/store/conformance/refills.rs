@@ -154,6 +154,26 @@ pub(crate) async fn wishes_that_wait_for_an_upstream_are_found(store: &AnyStore)
     assert_eq!(store.claim_cancels(after(60), after(60), 9).await.unwrap(), [bound]);
 }
 
+pub(crate) async fn a_cancel_without_an_answer_is_put_off_for_everybody(store: &AnyStore) {
+    let (pause, longest) = (Duration::from_secs(5), Duration::from_secs(30));
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = forwarded(store, ann, "alpha", "1").await;
+    assert_eq!(store.put_off_cancel(order.id, NOW, pause, longest).await.unwrap(), 0, "nobody wishes it");
+    let order = step(store, &order, Event::CancelRequested, NOW).await;
+    let due = async |at: u64| store.claim_cancels(after(at), after(at), 9).await.unwrap();
+    for (tries, from, until) in [(1, 60, 65), (2, 70, 80), (3, 80, 100), (4, 100, 130), (5, 130, 160)] {
+        assert_eq!(store.put_off_cancel(order.id, after(from), pause, longest).await.unwrap(), tries);
+        assert!(due(until - 1).await.is_empty(), "try {tries}");
+        assert_eq!(due(until).await.len(), 1, "try {tries}");
+    }
+    shift(store, 3_600_000, after(160)).await;
+    assert!(due(3600).await.is_empty(), "it moves with the clock");
+    let [order] = due(3760).await.try_into().unwrap();
+    let order = step(store, &order, Event::CancelRefused("no".into()), after(3760)).await;
+    step(store, &order, Event::CancelRequested, after(3761)).await;
+    assert_eq!(store.put_off_cancel(order.id, after(3770), pause, longest).await.unwrap(), 1, "of another wish");
+}
+
 pub(crate) async fn refills_move_with_the_clock(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     let mut refills = Vec::new();

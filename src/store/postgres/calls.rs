@@ -229,6 +229,16 @@ impl Store for PostgresStore {
         writing!(self, |db| claims::claim_cancels(&db, now, until, limit))
     }
 
+    async fn put_off_cancel(
+        &self,
+        order: OrderId,
+        now: Timestamp,
+        first: Duration,
+        longest: Duration,
+    ) -> StoreResult<u32> {
+        writing!(self, |db| claims::put_off_cancel(&db, order, now, first, longest))
+    }
+
     async fn due_searches(
         &self,
         provider: &ProviderId,
@@ -395,7 +405,7 @@ impl Store for PostgresStore {
     }
 
     async fn put_provider(&self, provider: ProviderRecord) -> StoreResult<()> {
-        writing!(self, |db| catalogues::put_provider(&db, &provider))
+        writing!(self, |db| catalogues::put_provider(&db, self.gateway(), &provider))
     }
 
     async fn providers(&self) -> StoreResult<Vec<ProviderRecord>> {

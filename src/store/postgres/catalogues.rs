@@ -137,33 +137,38 @@ fn read_service(columns: &mut Columns<'_>) -> StoreResult<UpstreamService> {
 }
 
 /// See [`crate::store::Store::put_provider`]. A balance that is not known now does not undo one that was.
-pub(super) async fn put_provider(db: &Session, record: &ProviderRecord) -> StoreResult<()> {
+pub(super) async fn put_provider(db: &Session, gateway: &str, record: &ProviderRecord) -> StoreResult<()> {
     db.execute(
-        "INSERT INTO providers (provider, state, balance, currency, last_sync_at, services, in_flight, failures) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider) DO UPDATE SET state = excluded.state, \
-         balance = coalesce(excluded.balance, providers.balance), currency = excluded.currency, \
-         last_sync_at = excluded.last_sync_at, services = excluded.services, in_flight = excluded.in_flight, \
-         failures = excluded.failures",
+        "INSERT INTO providers (provider, balance, currency, last_sync_at, services) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (provider) DO UPDATE SET balance = coalesce(excluded.balance, providers.balance), \
+         currency = excluded.currency, last_sync_at = excluded.last_sync_at, services = excluded.services",
         params![
             record.provider.as_str(),
-            &record.state,
             record.balance.map(|balance| balance.to_string()),
             &record.currency,
             record.last_sync_at.map(Timestamp::millis),
             count(record.services),
-            count(record.in_flight),
-            count(record.failures),
         ],
     )
     .await?;
+    db.execute(
+        "INSERT INTO provider_health (provider, gateway, state, in_flight, failures) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (provider, gateway) DO UPDATE SET state = excluded.state, in_flight = excluded.in_flight, \
+         failures = excluded.failures",
+        params![record.provider.as_str(), gateway, &record.state, count(record.in_flight), count(record.failures)],
+    )
+    .await?;
+    let gone = "DELETE FROM provider_health WHERE provider = $1 AND gateway <> $2 \
+                AND gateway NOT IN (SELECT id FROM gateways WHERE seen_until > clock_ms())";
+    db.execute(gone, params![record.provider.as_str(), gateway]).await?;
     Ok(())
 }
 
 /// Every provider's record, by name.
 pub(super) async fn providers(db: &Session) -> StoreResult<Vec<ProviderRecord>> {
-    let sql = "SELECT provider, state, balance, currency, last_sync_at, services, in_flight, failures FROM providers \
-               ORDER BY provider COLLATE \"C\"";
-    db.collect(sql, params![], |row| {
+    let sql = "SELECT provider, state, balance, currency, last_sync_at, services, in_flight, failures \
+               FROM providers JOIN provider_health USING (provider) ORDER BY provider COLLATE \"C\"";
+    let of_each = db.collect(sql, params![], |row| {
         let mut columns = Columns::of(row);
         Ok(ProviderRecord {
             provider: ProviderId::new(columns.take::<String>()?),
@@ -175,6 +180,13 @@ pub(super) async fn providers(db: &Session) -> StoreResult<Vec<ProviderRecord>> 
             in_flight: columns.count()?,
             failures: columns.count()?,
         })
-    })
-    .await
+    });
+    let mut records: Vec<ProviderRecord> = Vec::new();
+    for record in of_each.await? {
+        match records.pop_if(|last| last.provider == record.provider) {
+            Some(last) => records.push(last.and(record)),
+            None => records.push(record),
+        }
+    }
+    Ok(records)
 }

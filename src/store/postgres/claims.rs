@@ -1,7 +1,9 @@
 //! Orders that something has to be done about. Taking one only moves its due time: its version stays, so a step that is
 //! under way elsewhere is not spoiled by it. What somebody else has locked is left to them.
 
-use super::rows::{columns, id_list, limit_of, read_order};
+use std::time::Duration;
+
+use super::rows::{Columns, columns, id_list, limit_of, read_order};
 use super::session::Session;
 use super::values::params;
 use crate::domain::ids::{OrderId, ProviderId};
@@ -158,4 +160,20 @@ pub(super) async fn claim_cancels(
     let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit)], read_order).await?;
     taken.sort_by_key(|order| order.id);
     Ok(taken)
+}
+
+/// See [`crate::store::Store::put_off_cancel`]. One statement.
+pub(super) async fn put_off_cancel(
+    db: &Session,
+    order: OrderId,
+    now: Timestamp,
+    first: Duration,
+    longest: Duration,
+) -> StoreResult<u32> {
+    let sql = "UPDATE orders SET cancel_tries = cancel_tries + 1, \
+               cancel_due = $2 + least($3::bigint << least(cancel_tries, 16)::integer, $4) \
+               WHERE id = $1 AND cancel = 'wished' AND state = 'placed' RETURNING cancel_tries";
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let params = params![i64::from(order.get()), now.millis(), millis(first), millis(longest)];
+    Ok(db.first(sql, params, |row| Columns::of(row).small()).await?.unwrap_or_default())
 }

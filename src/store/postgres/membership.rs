@@ -12,8 +12,9 @@ use super::errors::{told, unreachable_server};
 use super::open::random_word;
 use super::rows::Columns;
 use crate::domain::time::Timestamp;
-use crate::store::records::{Attendance, PLACE, Versions};
+use crate::store::records::{Attendance, LATE_AFTER, PLACE, Versions};
 use crate::store::{StoreError, StoreResult};
+use crate::task::Moment;
 
 /// How long the server may take: less than a place lasts.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -40,7 +41,7 @@ impl Membership {
     /// See [`crate::store::Store::attend`].
     pub(super) async fn attend(&self, serving: &str, word: i64) -> StoreResult<Attendance> {
         let mut connection = self.connection.lock().await;
-        let asked = Instant::now();
+        let asked = (Instant::now(), Moment::now());
         let answer = match tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut connection, serving, word)).await {
             Ok(answer) => answer,
             Err(_) => Err(unreachable_server("no answer in time")),
@@ -56,16 +57,18 @@ impl Membership {
             *connection = Some(connect(&self.address).await?);
         }
         let client = connection.as_ref().ok_or_else(|| unreachable_server("no connection"))?;
-        let sql = "SELECT rank, words, otherwise, epoch, clock, catalogues, configuration, deadlines \
-                   FROM attend($1, $2, $3, $4)";
-        let lasts = i64::try_from(PLACE.as_millis()).unwrap_or(i64::MAX);
-        let row = client.query_one(sql, &[&self.id, &serving, &word, &lasts]).await;
+        let sql = "SELECT rank, words, otherwise, late, epoch, clock, catalogues, configuration, deadlines \
+                   FROM attend($1, $2, $3, $4, $5)";
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (lasts, late_after) = (millis(PLACE), millis(LATE_AFTER));
+        let row = client.query_one(sql, &[&self.id, &serving, &word, &lasts, &late_after]).await;
         let row = row.map_err(|error| unreachable_server(&told(&error)))?;
         let mut columns = Columns::of(&row);
         Ok(Answer {
             rank: columns.small()?,
             words: columns.take()?,
             otherwise: columns.small()?,
+            is_any_late: columns.take()?,
             epoch: columns.take()?,
             clock: columns.time()?,
             versions: Versions {
@@ -99,6 +102,7 @@ struct Answer {
     rank: u32,
     words: Vec<i64>,
     otherwise: u32,
+    is_any_late: bool,
     epoch: i64,
     clock: Timestamp,
     versions: Versions,
@@ -106,17 +110,19 @@ struct Answer {
 
 impl Answer {
     /// `asked`: when the question left.
-    fn attendance(self, asked: Instant) -> Attendance {
-        let now = Instant::now();
+    fn attendance(self, asked: (Instant, Moment)) -> Attendance {
+        let (asked_at, asked) = asked;
         // Half-way between question and answer.
-        let read = asked + now.saturating_duration_since(asked) / 2;
+        let read = asked.plus(Moment::now().since(asked) / 2);
         Attendance {
             gateways: u32::try_from(self.words.len()).unwrap_or(u32::MAX).saturating_add(1),
             rank: self.rank,
             words: self.words,
             otherwise: self.otherwise,
+            is_any_late: self.is_any_late,
             epoch: self.epoch,
-            until: Some(asked + PLACE),
+            asked_at: Some(asked_at),
+            until: Some(asked.plus(PLACE)),
             clock: Some((self.clock, read)),
             versions: self.versions,
         }

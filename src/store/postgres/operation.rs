@@ -50,7 +50,7 @@ const SHIFTS: [&str; 6] = [
          AND (state <> 'closed' OR due_at IS NOT NULL) ORDER BY id FOR NO KEY UPDATE) \
      UPDATE orders SET version = version + 1, due_at = due_at + $1, queued_at = queued_at + $1, \
          polled_at = polled_at + $1, changed_at = changed_at + $1, silent_since = silent_since + $1, \
-         closed_at = closed_at + $1, \
+         closed_at = closed_at + $1, cancel_due = cancel_due + $1, \
          updated_at = CASE WHEN state = 'sending' THEN updated_at + $1 ELSE updated_at END \
      FROM waiting WHERE id = waiting_id",
     // The lease of a refill that is being sent runs from its beginning.

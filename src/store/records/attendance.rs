@@ -5,9 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::time::Timestamp;
+use crate::task::Moment;
 
 /// How long a gateway's place lasts after it attended.
 pub const PLACE: Duration = Duration::from_secs(2);
+
+/// After this a gateway is late: it attends every half second, and asks a Redis before each time.
+pub const LATE_AFTER: Duration = Duration::from_millis(1300);
 
 /// What the store tells a gateway that attends. Rooms that share limits or a cache follow it as a
 /// `tokio::sync::watch::Receiver<Attendance>`.
@@ -21,13 +25,18 @@ pub struct Attendance {
     pub words: Vec<i64>,
     /// How many of them serve by another configuration than this one.
     pub otherwise: u32,
+    /// Whether one of them has not attended for [`LATE_AFTER`], and still has its place: it may be dead, and have told nobody
+    /// of what it wrote last.
+    pub is_any_late: bool,
     /// Counts up when nothing may be believed any more that a shared cache holds: the keys of one carry it.
     pub epoch: i64,
-    /// Until when its place lasts, by the steady clock and from when it asked: afterwards it makes no upstream call
-    /// until it has attended again. `None`: for ever, since a store in a file has one gateway.
-    pub until: Option<Instant>,
-    /// The store's clock, where deadlines go by that, and when, by the steady clock, it showed this.
-    pub clock: Option<(Timestamp, Instant)>,
+    /// When the store was asked; `None` where there is one gateway and nothing to be asked.
+    pub asked_at: Option<Instant>,
+    /// Until when its place lasts, from when it asked: afterwards it makes no upstream call until it has attended again.
+    /// `None`: for ever, since a store in a file has one gateway.
+    pub until: Option<Moment>,
+    /// The store's clock, where deadlines go by that, and when it showed this.
+    pub clock: Option<(Timestamp, Moment)>,
     /// What other gateways may have changed.
     pub versions: Versions,
 }
@@ -48,18 +57,23 @@ impl Attendance {
     #[must_use]
     pub fn alone() -> Self {
         let versions = Versions::default();
-        Self { gateways: 1, rank: 0, words: Vec::new(), otherwise: 0, epoch: 0, until: None, clock: None, versions }
+        Self {
+            gateways: 1,
+            rank: 0,
+            words: Vec::new(),
+            otherwise: 0,
+            is_any_late: false,
+            epoch: 0,
+            asked_at: None,
+            until: None,
+            clock: None,
+            versions,
+        }
     }
 
-    /// When, by the steady clock, the store was asked.
+    /// Whether this gateway may call upstreams at this moment: its place lasts.
     #[must_use]
-    pub fn asked_at(&self) -> Option<Instant> {
-        self.until.and_then(|until| until.checked_sub(PLACE))
-    }
-
-    /// Whether this gateway may call upstreams now: its place lasts.
-    #[must_use]
-    pub fn may_call(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until)
+    pub fn may_call(&self, now: Moment) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 }

@@ -67,7 +67,7 @@ pub struct Freeze {
     pub lifted_at: Option<Timestamp>,
 }
 
-/// A provider as the running gateway last saw it.
+/// A provider as the running gateways last saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderRecord {
     /// Which.
@@ -84,8 +84,27 @@ pub struct ProviderRecord {
     pub services: u64,
     /// Calls under way.
     pub in_flight: u64,
-    /// Failed calls since the gateway's start.
+    /// Failed calls since the gateways' start.
     pub failures: u64,
+}
+
+/// The words for a provider's state, the worst last.
+const STATES: [&str; 8] = ["on", "drain", "off", "paused", "resting", "unreachable", "key_rejected", "frozen"];
+
+impl ProviderRecord {
+    /// With what another gateway sees of it: the worse state, and the calls of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let rank = |state: &str| STATES.iter().position(|word| *word == state).unwrap_or(STATES.len());
+        let state = if rank(&other.state) > rank(&self.state) { other.state } else { self.state };
+        let (in_flight, failures) = (self.in_flight, self.failures);
+        Self {
+            state,
+            in_flight: in_flight.saturating_add(other.in_flight),
+            failures: failures.saturating_add(other.failures),
+            ..self
+        }
+    }
 }
 
 /// Where the operator lets no order leave.

@@ -152,8 +152,22 @@ impl Store for SqliteStore {
         self.read(move |conn| report::report(conn, filter)).await
     }
 
-    async fn claim_cancels(&self, _now: Timestamp, _until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        self.read(move |conn| refills::orders_to_cancel(conn, limit)).await
+    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
+        let due = self.read(move |conn| claims::due_cancels(conn, now, limit)).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |conn| claims::take_cancels(conn, &due, now, until)).await
+    }
+
+    async fn put_off_cancel(
+        &self,
+        order: OrderId,
+        now: Timestamp,
+        first: Duration,
+        longest: Duration,
+    ) -> StoreResult<u32> {
+        self.write(move |conn| claims::put_off_cancel(conn, order, now, first, longest)).await
     }
 
     async fn due_searches(

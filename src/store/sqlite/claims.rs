@@ -3,6 +3,8 @@
 //!
 //! What is due is looked up by a reader first; the writer then takes it only where it is still due.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, params};
 
 use super::operation;
@@ -96,6 +98,52 @@ pub(super) fn take_polls(conn: &Connection, ids: &[OrderId], claim: &PollClaim) 
         taken.extend(first(&mut statement, params![id.get(), now, until, before], read_order)?);
     }
     Ok(taken)
+}
+
+/// Placed orders whose wish to be canceled is due, oldest first: IDs only.
+pub(super) fn due_cancels(conn: &Connection, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderId>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id FROM orders INDEXED BY orders_to_cancel WHERE cancel = 'wished' AND state = 'placed' \
+         AND coalesce(cancel_due, 0) <= ?1 ORDER BY id LIMIT ?2",
+    )?;
+    collect(&mut statement, params![now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
+}
+
+/// Takes those of `ids` that are still due.
+pub(super) fn take_cancels(
+    conn: &Connection,
+    ids: &[OrderId],
+    now: Timestamp,
+    until: Timestamp,
+) -> StoreResult<Vec<Order>> {
+    let mut statement = conn.prepare_cached(concat!(
+        "UPDATE orders SET cancel_due = ?3 WHERE id = ?1 AND cancel = 'wished' AND state = 'placed' \
+         AND coalesce(cancel_due, 0) <= ?2 RETURNING ",
+        columns!()
+    ))?;
+    let mut taken = Vec::with_capacity(ids.len());
+    for id in ids {
+        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
+    }
+    Ok(taken)
+}
+
+/// See [`crate::store::Store::put_off_cancel`].
+pub(super) fn put_off_cancel(
+    conn: &Connection,
+    order: OrderId,
+    now: Timestamp,
+    pause: Duration,
+    longest: Duration,
+) -> StoreResult<u32> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE orders SET cancel_tries = cancel_tries + 1, \
+         cancel_due = ?2 + min(?3 << min(cancel_tries, 16), ?4) \
+         WHERE id = ?1 AND cancel = 'wished' AND state = 'placed' RETURNING cancel_tries",
+    )?;
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let params = params![order.get(), now.millis(), millis(pause), millis(longest)];
+    Ok(first(&mut statement, params, |row| Ok(row.get(0)?))?.unwrap_or_default())
 }
 
 /// A limit as SQLite takes it.

@@ -47,7 +47,7 @@ pub(super) fn pauses(conn: &Connection) -> StoreResult<Pauses> {
 const SHIFTS: [&str; 9] = [
     "UPDATE orders INDEXED BY orders_by_state SET version = version + 1, due_at = due_at + ?1, \
          queued_at = queued_at + ?1, polled_at = polled_at + ?1, changed_at = changed_at + ?1, \
-         silent_since = silent_since + ?1 \
+         silent_since = silent_since + ?1, cancel_due = cancel_due + ?1 \
      WHERE state IN ('queued', 'sending', 'placed', 'uncertain')",
     "UPDATE orders INDEXED BY orders_polled SET version = version + 1, due_at = due_at + ?1, \
          queued_at = queued_at + ?1, polled_at = polled_at + ?1, changed_at = changed_at + ?1, \

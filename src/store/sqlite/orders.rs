@@ -226,14 +226,16 @@ fn other_holder(conn: &Connection, order: &Order) -> StoreResult<Option<OrderId>
     first(&mut statement, params, |row| order_id(row.get(0)?))
 }
 
-/// What every step may change.
+/// What every step may change. How often an upstream was told of a wish counts from that wish on.
 macro_rules! changes {
     () => {
         "version = :version, refunded = :refunded, cost = :cost, queued_at = :queued_at, updated_at = :updated_at, \
          status = :status, word = :word, start_count = :start_count, remains = :remains, first_charge = :first_charge, \
          upstream_charge = :upstream_charge, polled_at = :polled_at, changed_at = :changed_at, \
          silent_since = :silent_since, silence_told = :silence_told, attempts = :attempts, tried = :tried, \
-         round = :round, cancel = :cancel, refusal = :refusal, due_at = :due_at"
+         round = :round, cancel = :cancel, refusal = :refusal, due_at = :due_at, \
+         cancel_due = CASE cancel WHEN 'wished' THEN cancel_due END, \
+         cancel_tries = CASE cancel WHEN 'wished' THEN cancel_tries ELSE 0 END"
     };
 }
 

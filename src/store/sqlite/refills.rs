@@ -1,11 +1,10 @@
-//! Refills as rows, and the orders whose upstream has yet to be told of a cancel.
+//! Refills as rows.
 
 use rusqlite::{Connection, Row, params};
 
 use super::claims::limit_of;
-use super::rows::{Columns, collect, columns, count, first, order_id, read_order, write_json};
+use super::rows::{Columns, collect, count, first, order_id, write_json};
 use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId, ProviderId, RefillId, UpstreamOrderId, UpstreamRefillId};
-use crate::domain::order::Order;
 use crate::domain::refill::{NewRefill, Refill, RefillState, RefillStatus, RefillStep, UNCERTAIN_IS_OPEN_FOR};
 use crate::domain::time::Timestamp;
 use crate::store::records::{OpenedRefill, RefillApplied};
@@ -163,16 +162,6 @@ pub(super) fn due(
         "SELECT id FROM refills WHERE due_at IS NOT NULL AND provider = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3",
     )?;
     collect(&mut statement, params![provider.as_str(), now.millis(), limit_of(limit)], |row| refill_id(row.get(0)?))
-}
-
-/// See [`crate::store::Store::claim_cancels`].
-pub(super) fn orders_to_cancel(conn: &Connection, limit: usize) -> StoreResult<Vec<Order>> {
-    let mut statement = conn.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM orders INDEXED BY orders_to_cancel WHERE cancel = 'wished' AND state = 'placed' ORDER BY id LIMIT ?1"
-    ))?;
-    collect(&mut statement, [limit_of(limit)], read_order)
 }
 
 fn id_list(ids: &[RefillId]) -> StoreResult<String> {

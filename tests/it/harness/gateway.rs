@@ -17,6 +17,8 @@ use super::{database, eventually};
 pub const CLIENT: &str = "tester";
 /// What it is given.
 pub const DEPOSIT: &str = "1000";
+/// `server.ops_token`, where one is set and the gateway is asked whether it is ready.
+pub const OPS_TOKEN: &str = "open-sesame";
 
 /// See the module's words. When it is dropped at the end of a test that went well, `tollgate verify` must be
 /// content with its store.
@@ -100,7 +102,7 @@ impl Gateway {
     pub async fn launch(&mut self) {
         self.launch_unready().await;
         eventually("the gateway to be ready", || async {
-            let answer = self.http.get(format!("{}/readyz", self.ops)).send().await.ok()?;
+            let answer = self.http.get(format!("{}/readyz", self.ops)).bearer_auth(OPS_TOKEN).send().await.ok()?;
             (answer.status() == 200).then_some(())
         })
         .await;

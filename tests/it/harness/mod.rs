@@ -10,6 +10,7 @@ mod free_port;
 pub mod gateway;
 pub mod nginx;
 mod operator;
+pub mod path;
 #[path = "../../../src/store/postgres/tests/cluster.rs"]
 pub mod postgres;
 pub mod program;
@@ -24,6 +25,7 @@ pub use config::Config;
 pub use disk::Disk;
 pub use free_port::free_port;
 pub use gateway::Gateway;
+pub use path::{Path, Way};
 pub use postgres::Cluster;
 pub use program::Program;
 pub use raw::{RawAnswer, only_error, post_raw, raw};

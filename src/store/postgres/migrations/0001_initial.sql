@@ -116,8 +116,10 @@ CREATE TABLE orders (
     due_at bigint,
     -- The gateway that has it in hand while it is queued; '' is none.
     holder text NOT NULL DEFAULT '',
-    -- Until when a gateway has told its upstream, or is telling it, of its client's wish.
+    -- Until when a gateway has told its upstream, or is telling it, of its client's wish; and how often that gave no answer
+    -- to it.
     cancel_due bigint,
+    cancel_tries bigint NOT NULL DEFAULT 0,
     -- When it is taken up again, for the index of the queue: no index holds `due_at`, which each poll changes, so that a
     -- poll writes a version of the row into its own page and into no index.
     queue_due bigint GENERATED ALWAYS AS (CASE WHEN state = 'queued' THEN due_at END) STORED,
@@ -350,16 +352,23 @@ CREATE TABLE freezes (
     lifted_at bigint
 );
 
--- What the running gateway knows of each provider, for the command line to show.
+-- What the running gateways know of each provider, for the command line to show.
 CREATE TABLE providers (
     provider text PRIMARY KEY,
-    state text NOT NULL,
     balance text,
     currency text NOT NULL,
     last_sync_at bigint,
-    services bigint NOT NULL,
+    services bigint NOT NULL
+);
+
+-- And how each of them gets on with it. Those of gateways that are gone stay until another writes its own.
+CREATE TABLE provider_health (
+    provider text NOT NULL REFERENCES providers (provider),
+    gateway text NOT NULL,
+    state text NOT NULL,
     in_flight bigint NOT NULL,
-    failures bigint NOT NULL
+    failures bigint NOT NULL,
+    PRIMARY KEY (provider, gateway)
 );
 
 -- Requests from the command line to the running gateway. An identity: a taken answer's number is never
@@ -426,8 +435,8 @@ $$;
 -- A gateway is there: it keeps its place, or takes one. What the places of others were that are over is cleared away by
 -- whoever comes by first.
 CREATE FUNCTION attend(
-    gateway text, serves text, says bigint, lasts bigint,
-    OUT rank bigint, OUT words bigint[], OUT otherwise bigint, OUT epoch bigint, OUT clock bigint,
+    gateway text, serves text, says bigint, lasts bigint, late_after bigint,
+    OUT rank bigint, OUT words bigint[], OUT otherwise bigint, OUT late boolean, OUT epoch bigint, OUT clock bigint,
     OUT catalogues bigint, OUT configuration bigint, OUT deadlines bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -457,8 +466,8 @@ BEGIN
         PERFORM release(array_remove(gone, gateway));
     END IF;
     SELECT count(*) FILTER (WHERE came < mine), coalesce(array_agg(word ORDER BY came), '{}'),
-        count(*) FILTER (WHERE serving <> serves)
-    INTO rank, words, otherwise FROM gateways WHERE id <> gateway AND seen_until > clock;
+        count(*) FILTER (WHERE serving <> serves), coalesce(bool_or(seen_until - lasts + late_after < clock), false)
+    INTO rank, words, otherwise, late FROM gateways WHERE id <> gateway AND seen_until > clock;
     SELECT cache_epoch, catalogues_version, configuration_version, timeline INTO epoch, catalogues, configuration, deadlines
     FROM store;
 END $$;
@@ -589,7 +598,8 @@ BEGIN
         silent_since = new_silent_since, silence_told = new_silence_told, attempts = new_attempts, tried = new_tried,
         round = new_round, cancel = new_cancel, refusal = new_refusal, due_at = new_due_at,
         cancel_due = CASE WHEN new_cancel = 'wished' AND present.cancel <> 'wished' AND new_state = 'placed'
-            THEN at_time + told_within ELSE cancel_due END
+            THEN at_time + told_within ELSE cancel_due END,
+        cancel_tries = CASE present.cancel WHEN 'wished' THEN cancel_tries ELSE 0 END
     -- Where the row is, now that nobody else can move it.
     WHERE ctid = present.ctid;
     IF NOT FOUND THEN

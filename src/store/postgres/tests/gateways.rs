@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::domain::ids::ProviderId;
 use crate::domain::order::Event;
 use crate::store::conformance::{NOW, after, forwarded, route};
-use crate::store::records::{Attendance, NewCatalogue};
+use crate::store::records::{Attendance, LATE_AFTER, NewCatalogue, PLACE, ProviderRecord};
+use crate::task::Moment;
 
 async fn gateways<const N: usize>() -> (SecretString, [AnyStore; N]) {
     let url = SecretString::from(Cluster::shared().new_database().await);
@@ -32,7 +34,7 @@ async fn gateways_see_each_other_come_and_go() {
     let (url, [first, second]) = gateways().await;
     assert!(!PostgresStore::gateway_running(&url).await.unwrap());
     let alone = attend(&first).await;
-    assert_eq!((alone.gateways, alone.rank, alone.words.len(), alone.may_call()), (1, 0, 0, true));
+    assert_eq!((alone.gateways, alone.rank, alone.words.len(), alone.may_call(Moment::now())), (1, 0, 0, true));
     assert!(PostgresStore::gateway_running(&url).await.unwrap());
     let joined = attend(&second).await;
     assert_eq!((joined.gateways, joined.rank, &joined.words[..]), (2, 1, &[7][..]));
@@ -49,12 +51,29 @@ async fn gateways_see_each_other_come_and_go() {
     end_places(&url).await;
     let lonely = attend(&first).await;
     assert_eq!(lonely.gateways, 1);
-    assert!(lonely.may_call());
+    assert!(lonely.may_call(Moment::now()));
     assert!(lonely.epoch > alone.epoch, "somebody may not have told the cache");
     assert_eq!(first.raise_cache_epoch().await.unwrap(), lonely.epoch + 1);
     assert_eq!(attend(&first).await.epoch, lonely.epoch + 1);
     let (clock, _) = lonely.clock.unwrap();
     assert!(clock > NOW);
+}
+
+#[tokio::test]
+async fn one_that_has_not_attended_for_a_while_is_late_as_long_as_it_has_its_place() {
+    let (url, [first, second]) = gateways().await;
+    attend(&second).await;
+    assert!(!attend(&first).await.is_any_late);
+    let name = url.expose_secret().rsplit('/').next().unwrap().to_owned();
+    let raw = Cluster::shared().connect(&name).await;
+    let silent = PLACE - LATE_AFTER - Duration::from_millis(100);
+    let silent = format!("UPDATE gateways SET seen_until = clock_ms() + {}", silent.as_millis());
+    raw.batch_execute(&silent).await.unwrap();
+    let told = attend(&first).await;
+    // Where this machine was so busy that its place has ended meanwhile, it is gone and not late.
+    assert!(told.is_any_late || told.gateways == 1);
+    attend(&second).await;
+    assert!(!attend(&first).await.is_any_late);
 }
 
 #[tokio::test]
@@ -176,4 +195,33 @@ async fn what_one_gateway_learns_of_a_provider_the_others_are_told() {
     assert!(seen().await.0 > before);
     let number = first.raise_configuration().await.unwrap();
     assert_eq!(attend(&second).await.versions.configuration, number);
+}
+
+#[tokio::test]
+async fn a_provider_is_shown_as_the_worst_that_any_gateway_sees_of_it() {
+    let (_url, [first, second]) = gateways().await;
+    let seen = |state: &str, in_flight, balance: Option<i64>| ProviderRecord {
+        provider: ProviderId::new("alpha"),
+        state: state.to_owned(),
+        balance: balance.map(Into::into),
+        currency: "USD".to_owned(),
+        last_sync_at: Some(NOW),
+        services: 7,
+        in_flight,
+        failures: 1,
+    };
+    let (fine, ill) = (seen("on", 2, Some(25)), seen("unreachable", 3, None));
+    for store in [&first, &second] {
+        attend(store).await;
+    }
+    for (one, other) in [(&fine, &ill), (&ill, &fine)] {
+        first.put_provider(one.clone()).await.unwrap();
+        second.put_provider(other.clone()).await.unwrap();
+        let both = ProviderRecord { failures: 2, ..seen("unreachable", 5, Some(25)) };
+        assert_eq!(first.providers().await.unwrap(), [both]);
+    }
+    first.leave().await.unwrap();
+    assert_eq!(second.providers().await.unwrap()[0].in_flight, 5, "until another writes");
+    second.put_provider(fine.clone()).await.unwrap();
+    assert_eq!(second.providers().await.unwrap(), [fine]);
 }

@@ -1,0 +1,84 @@
+//! Who does not reach the store goes by what is known without it, and loses nothing that it found out.
+
+use tollgate::sandbox::OrderChange;
+
+use super::*;
+use crate::harness::{Path, Redis, Way, database};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_without_the_store_shows_what_the_others_know_and_nothing_older() {
+    let (redis, alpha) = (Redis::start().await, upstream(1).await);
+    let url = Cluster::shared().new_database().await;
+    let path = Path::to(&url).await;
+    let config = config_on(&redis.url(), &alpha, "");
+    let mut gateways = [path.url(&url), url].map(|url| Gateway::prepare_on(&config, Some(url)));
+    company(&mut gateways).await;
+    let [cut_off, other] = gateways;
+    let order = other.order(1, LINK, 100).await;
+    for gateway in [&cut_off, &other] {
+        gateway.until_status(order, "In progress").await;
+    }
+    // First nothing comes back, then nothing goes out.
+    for (way, status) in [(Way::Frozen, "Completed"), (Way::Cut, "Partial")] {
+        path.be(way);
+        until_said(&other, "this is the only gateway").await;
+        let mut change = OrderChange::status(status);
+        change.remains = (status == "Partial").then(|| "40".to_owned());
+        assert!(alpha.set_order(&alpha.orders()[0].id, change));
+        other.until_late_status(order, status).await;
+        soon(&format!("what is polled, where the way to the store is {way:?}"), &[&cut_off], async |gateway| {
+            gateway.status(order).await["status"] == status
+        })
+        .await;
+    }
+    let refused = "Temporarily unavailable, please try again later";
+    assert_eq!(cut_off.add(1, LINK, 100).await["error"], refused);
+
+    // An emptied Redis is believed again when it holds what was read after that.
+    redis.flush().await;
+    soon("an emptied Redis", &[&cut_off], async |gateway| {
+        let answer = gateway.status(order).await;
+        assert!(answer["status"] == "Partial" || answer["error"] == refused, "{answer}");
+        other.status(order).await;
+        answer["status"] == "Partial"
+    })
+    .await;
+    path.be(Way::Open);
+    until_may_order(&cut_off).await;
+}
+
+async fn until_may_order(gateway: &Gateway) {
+    eventually("it to take orders again", || async {
+        gateway.add(1, "https://example.com/again", 100).await["order"].as_u64()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_that_could_not_be_written_stays_until_it_is() {
+    let alpha = upstream(1).await;
+    let (first, second) = pair(&config_with(&alpha, 20, "")).await;
+    let url = first.database().unwrap();
+    database::execute(
+        url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON freezes FOR EACH ROW EXECUTE FUNCTION refuse();",
+    );
+    alpha.set_currency("INR");
+    assert_eq!(first.cli(&["sync", "alpha"]).status.code(), Some(1));
+    let (gateway, other) = if first.log().contains("alpha is frozen") { (&first, &second) } else { (&second, &first) };
+    until_said(gateway, "whether alpha is frozen was not written down").await;
+    assert!(!other.log().contains("alpha is frozen"));
+    first.cli_json(&["client", "withdraw", "tester", "1000"]);
+    assert!(refuses(gateway).await && !refuses(other).await);
+    // It reads all freezes again, as it does where another list has changed.
+    database::execute(url, "UPDATE store SET catalogues_version = catalogues_version + 1");
+    let tries = gateway.log().matches("was not written down").count();
+    eventually("it to be tried again", || async {
+        (gateway.log().matches("was not written down").count() >= tries + 3).then_some(())
+    })
+    .await;
+    assert!(refuses(gateway).await, "it has read what the store has");
+    database::execute(url, "DROP FUNCTION refuse CASCADE");
+    soon("a freeze that can be written", &[other, gateway], refuses).await;
+}
