@@ -58,6 +58,7 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     call.output.print(&documents, || service_table(&documents))?;
     let off_sale = off_sale(&snapshot.catalogue, markup);
     say(&off_sale, "services are not for sale in all");
+    say(&clashes(&snapshot.catalogue), "upstream services are passed over in all");
     say(&doubts(&snapshot), "upstream services are in doubt in all");
     Ok(ExitStatus::Done)
 }
@@ -111,6 +112,11 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
         }
     }
     lines
+}
+
+/// A line for each upstream service whose ID an earlier import has given to another.
+fn clashes(catalogue: &Catalogue) -> Vec<String> {
+    catalogue.clashes().iter().map(ToString::to_string).collect()
 }
 
 /// A line for each upstream service that is off sale until the operator confirms it, where something of ours is

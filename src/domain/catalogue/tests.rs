@@ -135,6 +135,16 @@ fn imports_keep_their_ids_and_yield_to_services_by_hand() {
     assert_eq!(ids, [100_008, 100_007], "an ID that is no number has none here");
     assert_eq!(rate(&catalogue, 100_007, None), "1.2636", "the earlier import's: none, so the provider's");
     assert_eq!(rate(&catalogue, 100_008, None), "1.2");
+    assert_eq!(catalogue.clashes(), [], "the same service twice is none");
+}
+
+#[test]
+fn two_imports_that_give_one_id_to_two_services_clash() {
+    // Alpha's 101 and beta's 7 and 8, at offsets that make 7 of beta and 101 of alpha one ID.
+    let catalogue = build(&[by_hand(108, &["beta:8"])], &[import("beta", 100), import("alpha", 6)]);
+    assert_eq!(catalogue.routes(ServiceId::new(107).unwrap()).unwrap()[0].route, route("beta:7"));
+    let clash = Clash { id: ServiceId::new(107).unwrap(), sold: route("beta:7"), passed_over: route("alpha:101") };
+    assert_eq!(catalogue.clashes(), [clash], "what is by hand clashes with nothing");
 }
 
 #[test]
