@@ -11,6 +11,12 @@ use crate::store::records::{ReportBy, ReportFilter, ReportRow};
 const CLIENT: &str = "(SELECT name FROM clients WHERE clients.id = orders.client)";
 const CLIENT_PLACE: &str = "(SELECT name FROM clients WHERE clients.id = orders.client) COLLATE \"C\"";
 
+/// What may have cost something that nobody has told: all but what ended and is not known to have been placed. What is
+/// refunded without an answer to its attempt may have been.
+const UNKNOWN: &str = "cost IS NULL AND NOT (state = 'closed' AND provider IS NULL \
+    AND NOT EXISTS (SELECT 1 FROM lost_attempts WHERE lost_attempts.order_id = orders.id) \
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.order_id = orders.id AND outcome IN ('ambiguous', 'accepted')))";
+
 /// See [`crate::store::Store::report`].
 pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
     let (key, place) = match filter.by {
@@ -24,8 +30,8 @@ pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Ve
     };
     let sql = format!(
         "SELECT key, count(*), sum(charge)::bigint, sum(refunded)::bigint, coalesce(sum(cost), 0)::bigint, \
-         count(*) FILTER (WHERE cost IS NULL AND NOT (state = 'closed' AND provider IS NULL)) \
-         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, state, provider FROM orders \
+         count(*) FILTER (WHERE unknown), coalesce(sum(charge) FILTER (WHERE unknown), 0)::bigint \
+         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, {UNKNOWN} AS unknown FROM orders \
          WHERE created_at >= $1 AND created_at < $2) AS sold GROUP BY key, place ORDER BY place NULLS FIRST"
     );
     let from = filter.from.map_or(i64::MIN, Timestamp::millis);
@@ -39,6 +45,7 @@ pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Ve
             refunded: columns.money()?,
             cost: columns.money()?,
             unknown_cost: columns.count()?,
+            possible_cost: columns.money()?,
         })
     })
     .await
