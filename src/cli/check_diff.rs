@@ -34,6 +34,8 @@ pub(super) struct DiffDocument {
     rerouted: Vec<ReroutedDocument>,
     /// What is not sold, because an earlier import gives its ID to another service.
     clashes: Vec<String>,
+    /// Services that their upstream lists at a rate of 0.
+    free: Vec<FreeDocument>,
     /// Services that go while orders for them wait: those are refunded.
     refunded: Vec<RefundDocument>,
     /// Why neither a reload nor a start would take the file: orders that nobody could follow to their end.
@@ -71,6 +73,14 @@ struct ReroutedDocument {
     to: Vec<String>,
     /// How many orders wait, and leave by the new routes.
     queued: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FreeDocument {
+    service: u32,
+    name: String,
+    /// Only at a price of its own.
+    sold: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,6 +149,16 @@ fn document(
         repriced: changes.repriced.into_iter().map(repriced).collect(),
         rerouted: changes.rerouted.into_iter().map(rerouted).collect(),
         clashes: catalogue.clashes().iter().map(ToString::to_string).collect(),
+        free: catalogue
+            .services()
+            .iter()
+            .filter(|service| service.is_free())
+            .map(|service| FreeDocument {
+                service: service.id.get(),
+                name: service.name.clone(),
+                sold: catalogue.is_sold(service, None),
+            })
+            .collect(),
         refunded: refunds.map(|(service, orders)| RefundDocument { service: *service, orders: *orders }).collect(),
         refused,
     }
@@ -150,7 +170,7 @@ pub(super) fn describe(document: &DiffDocument) -> String {
     let moved = |m: &MoveDocument| format!("! provider {} moves from {} to {}", m.provider, m.from, m.to);
     let repriced = |r: &RepricedDocument| format!("~ service {} {}: {} -> {}", r.service, r.name, r.from, r.to);
     let refund = |r: &RefundDocument| format!("! service {} goes: {} queued orders are refunded", r.service, r.orders);
-    let groups: [Vec<String>; 10] = [
+    let groups: [Vec<String>; 11] = [
         document.providers_gained.iter().map(|id| format!("+ provider {id}")).collect(),
         document.providers_lost.iter().map(|id| format!("- provider {id}")).collect(),
         document.providers_moved.iter().map(moved).collect(),
@@ -159,6 +179,7 @@ pub(super) fn describe(document: &DiffDocument) -> String {
         document.repriced.iter().map(repriced).collect(),
         document.rerouted.iter().map(rerouted).collect(),
         document.clashes.iter().map(|clash| format!("! {clash}")).collect(),
+        document.free.iter().map(free).collect(),
         document.refunded.iter().map(refund).collect(),
         document.refused.iter().map(|why| format!("! it would be refused: {why}")).collect(),
     ];
@@ -179,6 +200,12 @@ fn rerouted(moved: &ReroutedDocument) -> String {
     };
     let (from, to) = (moved.from.join(", "), moved.to.join(", "));
     format!("! service {} {} goes by {to}, not by {from}{queued}", moved.service, moved.name)
+}
+
+fn free(service: &FreeDocument) -> String {
+    let FreeDocument { service, name, sold } = service;
+    let how = if *sold { "it is sold at its own price" } else { "it is not sold without `rate` or `markup_fixed`" };
+    format!("! service {service} {name} is listed at a rate of 0 by its upstream: {how}")
 }
 
 #[cfg(test)]

@@ -102,6 +102,9 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
     for (id, routes) in configured {
         match catalogue.service(id) {
             Some(service) if catalogue.is_sold(service, client_markup) => {}
+            Some(service) if service.is_free() => lines.push(format!(
+                "service {id} is not sold: its upstream lists it at a rate of 0; set `rate` or `markup_fixed` where that is meant"
+            )),
             Some(_) => lines.push(format!("service {id} is not sold: its margin is below pricing.min_margin_percent")),
             None => {
                 let problem = routes.iter().find_map(|route| Some((&route.route, route.offer.as_ref().err()?)));

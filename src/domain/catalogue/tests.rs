@@ -71,7 +71,12 @@ fn build_with(
         markup,
     };
     let providers = [terms(&alpha, "1", Markup::default()), terms(&beta, "1.08", percent("30"))];
-    let alphas = [theirs("101", "Default", "1"), theirs("102", "Package", "2"), theirs("103", "Quux", "1")];
+    let alphas = [
+        theirs("101", "Default", "1"),
+        theirs("102", "Package", "2"),
+        theirs("103", "Quux", "1"),
+        theirs("104", "Default", "0.00"),
+    ];
     let betas = [theirs("7", "default", "0.9"), theirs("8", "Poll", "1"), theirs("x9", "Default", "1")];
     let lists = [
         UpstreamList { provider: &alpha, fetched_at: Timestamp::default(), services: &alphas, doubts },
@@ -154,6 +159,22 @@ fn under_the_margin_nothing_is_sold() {
     assert!(catalogue.is_sold(service, None));
     assert!(catalogue.is_sold(service, Some("5".parse().unwrap())));
     assert!(!catalogue.is_sold(service, Some("4.99".parse().unwrap())));
+}
+
+#[test]
+fn what_costs_nothing_is_sold_at_a_price_of_its_own_only() {
+    let mut at_a_price = by_hand(2, &["alpha:104"]);
+    at_a_price.fixed_rate = Some("0.5".parse().unwrap());
+    let mut given_away = by_hand(3, &["alpha:104"]);
+    given_away.fixed_rate = Some("0".parse().unwrap());
+    let mut with_a_fixed_part = by_hand(4, &["alpha:104"]);
+    with_a_fixed_part.markup = Markup { percent: None, fixed: Some("0.1".parse().unwrap()) };
+    let mut not_free = by_hand(5, &["alpha:101"]);
+    not_free.fixed_rate = given_away.fixed_rate;
+    let catalogue = build(&[by_hand(1, &["alpha:104"]), at_a_price, given_away, with_a_fixed_part, not_free], &[]);
+    let sold = catalogue.services().iter().filter(|service| catalogue.is_sold(service, None));
+    assert_eq!(sold.map(|service| service.id.get()).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(!catalogue.is_sold(&catalogue.services()[0], Some("900".parse().unwrap())), "nor to any client");
 }
 
 #[test]
