@@ -154,7 +154,7 @@ async fn what_an_upstream_lists_at_nothing_is_not_given_away() {
     let config = Config::new("")
         .provider("alpha", &alpha, "")
         .service(1, "routes = [\"alpha:1\"]")
-        .service(2, "routes = [\"alpha:1\"]\nrate = \"0.5\"")
+        .service(2, "routes = [\"alpha:1\"]\nrate = \"1.5\"")
         .service(3, "routes = [\"alpha:3\"]");
     let gateway = Gateway::start(&config).await;
     eventually("the list", || async { (gateway.rates().await.len() == 3).then_some(()) }).await;
@@ -170,7 +170,7 @@ async fn what_an_upstream_lists_at_nothing_is_not_given_away() {
     assert!(gateway.add(1, "https://example.com/p/1", 1000).await["error"].is_string());
     let order = gateway.order(2, "https://example.com/p/2", 1000).await;
     gateway.until_status(order, "Completed").await;
-    assert_eq!(gateway.story(order)["order"]["charge"], "0.5");
+    assert_eq!(gateway.story(order)["order"]["charge"], "1.5");
 
     let document = gateway.cli_json(&["check", "--online", "--diff"]);
     let free: Vec<(&Value, &Value)> =

@@ -52,6 +52,9 @@ async fn the_ledger_is_append_only_and_a_dropped_guard_is_found() {
     let failures = store.verify().await.unwrap().failures;
     assert!(failures.iter().any(|failure| failure.contains("ledger_keeps_entries")), "{failures:?}");
     assert!(failures.iter().any(|failure| failure.contains("its balance is")), "{failures:?}");
+    raw.batch_execute("UPDATE clients SET spent_day = 0, spent = 1").await.unwrap();
+    let failures = store.verify().await.unwrap().failures;
+    assert!(failures.iter().any(|failure| failure.contains("client anna: it has spent 1")), "{failures:?}");
 }
 
 #[tokio::test]
