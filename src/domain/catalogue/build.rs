@@ -116,19 +116,8 @@ impl ImportDefinition {
         list.iter().filter(|service| self.filter.takes(service)).filter_map(|service| {
             let theirs: i64 = service.id.as_str().parse().ok().filter(|id| *id > 0)?;
             let id = ServiceId::new(i64::from(self.id_offset).checked_add(theirs)?).ok()?;
-            Some(ServiceDefinition {
-                id,
-                name: None,
-                category: None,
-                desc: None,
-                kind: None,
-                min: None,
-                max: None,
-                routes: vec![Route { provider: self.provider.clone(), service: service.id.clone() }],
-                markup: Markup::default(),
-                fixed_rate: None,
-                enabled: true,
-            })
+            let route = Route { provider: self.provider.clone(), service: service.id.clone() };
+            Some(ServiceDefinition::new(id, vec![route]))
         })
     }
 }

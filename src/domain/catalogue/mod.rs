@@ -76,6 +76,26 @@ pub struct ServiceDefinition {
     pub enabled: bool,
 }
 
+impl ServiceDefinition {
+    /// One on sale that takes all it can from its first route.
+    #[must_use]
+    pub const fn new(id: ServiceId, routes: Vec<Route>) -> Self {
+        Self {
+            id,
+            name: None,
+            category: None,
+            desc: None,
+            kind: None,
+            min: None,
+            max: None,
+            routes,
+            markup: Markup { percent: None, fixed: None },
+            fixed_rate: None,
+            enabled: true,
+        }
+    }
+}
+
 /// `[[import]]`: many services of one provider at once.
 #[derive(Debug, Clone)]
 pub struct ImportDefinition {

@@ -26,19 +26,7 @@ fn route(text: &str) -> Route {
 }
 
 fn by_hand(id: i64, routes: &[&str]) -> ServiceDefinition {
-    ServiceDefinition {
-        id: ServiceId::new(id).unwrap(),
-        name: None,
-        category: None,
-        desc: None,
-        kind: None,
-        min: None,
-        max: None,
-        routes: routes.iter().map(|text| route(text)).collect(),
-        markup: Markup::default(),
-        fixed_rate: None,
-        enabled: true,
-    }
+    ServiceDefinition::new(ServiceId::new(id).unwrap(), routes.iter().map(|text| route(text)).collect())
 }
 
 fn import(provider: &str, id_offset: u32) -> ImportDefinition {

@@ -5,17 +5,12 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::forms::UNKNOWN_COST;
 use crate::store::records::{ReportBy, ReportFilter, ReportRow};
 
 /// The name of an order's client.
 const CLIENT: &str = "(SELECT name FROM clients WHERE clients.id = orders.client)";
 const CLIENT_PLACE: &str = "(SELECT name FROM clients WHERE clients.id = orders.client) COLLATE \"C\"";
-
-/// What may have cost something that nobody has told: all but what ended and is not known to have been placed. What is
-/// refunded without an answer to its attempt may have been.
-const UNKNOWN: &str = "cost IS NULL AND NOT (state = 'closed' AND provider IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM lost_attempts WHERE lost_attempts.order_id = orders.id) \
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.order_id = orders.id AND outcome IN ('ambiguous', 'accepted')))";
 
 /// See [`crate::store::Store::report`].
 pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
@@ -31,7 +26,7 @@ pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Ve
     let sql = format!(
         "SELECT key, count(*), sum(charge)::bigint, sum(refunded)::bigint, coalesce(sum(cost), 0)::bigint, \
          count(*) FILTER (WHERE unknown), coalesce(sum(charge) FILTER (WHERE unknown), 0)::bigint \
-         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, {UNKNOWN} AS unknown FROM orders \
+         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, {UNKNOWN_COST} AS unknown FROM orders \
          WHERE created_at >= $1 AND created_at < $2) AS sold GROUP BY key, place ORDER BY place NULLS FIRST"
     );
     let from = filter.from.map_or(i64::MIN, Timestamp::millis);

@@ -5,16 +5,11 @@ use rusqlite::{Connection, named_params};
 use super::rows::{Columns, collect};
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::forms::UNKNOWN_COST;
 use crate::store::records::{ReportBy, ReportFilter, ReportRow};
 
 /// The name of an order's client.
 const CLIENT: &str = "(SELECT name FROM clients WHERE clients.id = orders.client)";
-
-/// What may have cost something that nobody has told: all but what ended and is not known to have been placed. What is
-/// refunded without an answer to its attempt may have been.
-const UNKNOWN: &str = "cost IS NULL AND NOT (state = 'closed' AND provider IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM lost_attempts WHERE lost_attempts.order_id = orders.id) \
-    AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.order_id = orders.id AND outcome IN ('ambiguous', 'accepted')))";
 
 /// See [`crate::store::Store::report`].
 pub(super) fn report(conn: &Connection, filter: ReportFilter) -> StoreResult<Vec<ReportRow>> {
@@ -27,7 +22,7 @@ pub(super) fn report(conn: &Connection, filter: ReportFilter) -> StoreResult<Vec
     };
     let sql = format!(
         "SELECT {key}, count(*), sum(charge), sum(refunded), coalesce(sum(cost), 0), \
-         count(*) FILTER (WHERE {UNKNOWN}), coalesce(sum(charge) FILTER (WHERE {UNKNOWN}), 0) \
+         count(*) FILTER (WHERE {UNKNOWN_COST}), coalesce(sum(charge) FILTER (WHERE {UNKNOWN_COST}), 0) \
          FROM orders WHERE created_at >= :from AND created_at < :to GROUP BY {order} ORDER BY {order}"
     );
     let params = named_params! {
