@@ -1,9 +1,9 @@
 //! Background work: every task is known to the shutdown, and the clock is one that a test can set.
 
 mod clock;
-mod steady;
 #[cfg(test)]
 pub(crate) mod free_port;
+mod steady;
 #[cfg(test)]
 pub(crate) mod turns;
 

@@ -83,6 +83,7 @@ impl App {
         self.store.put_catalogue(provider, catalogue).await?;
         let next = snapshot.with_list(provider, List { fetched_at, services, doubts });
         tell_of_doubts(provider, &snapshot, &next);
+        tell_of_free(provider, &report.free, &next);
         self.snapshot.store(Arc::new(next));
         Ok(report)
     }
@@ -176,12 +177,33 @@ fn losses(before: &[(UpstreamServiceId, Doubt)], services: &[UpstreamService]) -
     (standing, mended)
 }
 
+/// What of a provider's something of ours is routed to.
+fn routed<'a>(provider: &ProviderId, snapshot: &'a Snapshot) -> HashSet<&'a UpstreamServiceId> {
+    let routes = snapshot.catalogue.configured().flat_map(|(_, routes)| routes);
+    routes.filter(|route| route.route.provider == *provider).map(|route| &route.route.service).collect()
+}
+
+/// The operator is told once of what came to cost nothing.
+fn tell_of_free(provider: &ProviderId, free: &[String], now: &Snapshot) {
+    let sold = routed(provider, now);
+    let free: Vec<&str> =
+        free.iter().map(String::as_str).filter(|id| sold.contains(&UpstreamServiceId::new(*id))).collect();
+    if free.is_empty() {
+        return;
+    }
+    metrics::counter!(telemetry::ALERTS).increment(1);
+    let named = free.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    tracing::warn!(
+        %provider, count = free.len(),
+        "{provider} lists {} of our services at a rate of 0 now ({named}): they are sold only where `rate` or `markup_fixed` \
+         sets a price", free.len()
+    );
+}
+
 /// The operator is told once of each doubt about something that is sold.
 fn tell_of_doubts(provider: &ProviderId, before: &Snapshot, now: &Snapshot) {
     let known = before.lists.get(provider).map_or(&[][..], |list| &list.doubts);
-    let routes = now.catalogue.configured().flat_map(|(_, routes)| routes);
-    let sold: HashSet<&UpstreamServiceId> =
-        routes.filter(|route| route.route.provider == *provider).map(|route| &route.route.service).collect();
+    let sold = routed(provider, now);
     let Some(list) = now.lists.get(provider) else { return };
     let fresh: Vec<&(UpstreamServiceId, Doubt)> =
         list.doubts.iter().filter(|doubt| sold.contains(&doubt.0) && !known.contains(doubt)).collect();

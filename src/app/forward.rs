@@ -30,6 +30,14 @@ const STALE_AFTER: Duration = Duration::from_secs(10);
 /// How long an order stands in a provider's queue where another route could take it.
 const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
 
+/// Why an order got no permit.
+enum Refused {
+    /// As many orders as the provider takes in that time stand in its queue.
+    Crowded,
+    /// In words.
+    Unavailable(String),
+}
+
 /// The next thing to do with a queued order.
 enum Turn {
     /// Send it by this route.
@@ -41,6 +49,9 @@ enum Turn {
 impl App {
     /// Takes up the queued orders that are due.
     pub(super) async fn forward_due(self: Arc<Self>) {
+        for id in self.lines.next() {
+            drop(self.tasks.spawn(Arc::clone(&self).forward_again(id)));
+        }
         let now = self.clock.now();
         match self.store.claim_queued(now, now.plus(CLAIM), BATCH).await {
             Ok(orders) => {
@@ -65,8 +76,18 @@ impl App {
             if !matches!(error, StoreError::CannotWrite(_) | StoreError::InDoubt(_)) {
                 return;
             }
-            let Some(now) = self.tasks.unless_stopping(self.read_at_last(id)).await else { return };
+            let read = Box::pin(self.tasks.unless_stopping(self.read_at_last(id)));
+            let Some(now) = read.await else { return };
             order = now;
+        }
+    }
+
+    /// Forwards one that waited in a line.
+    async fn forward_again(self: Arc<Self>, id: OrderId) {
+        if let Ok(order) = self.reread(id).await
+            && order.state == State::Queued
+        {
+            self.forward(order).await;
         }
     }
 
@@ -82,15 +103,31 @@ impl App {
 
     async fn try_forward(&self, mut order: Order) -> StoreResult<()> {
         let mut busy = HashMap::new();
+        let mut crowded = None;
         while order.state == State::Queued && !self.tasks.is_stopping() {
-            match self.turn(&order, &busy) {
-                Turn::Step(event) => match self.decide(order, event).await? {
+            match (self.turn(&order, &busy), &crowded) {
+                // Its history says so once the wait has become long.
+                (Turn::Step(Event::NoRoute { may_pass: true, .. }), Some(provider))
+                    if order.round > 0 || self.clock.now() < order.queued_at.plus(CLAIM) =>
+                {
+                    self.lines.wait(provider, order.id);
+                    return Ok(());
+                }
+                (Turn::Step(event), _) => match Box::pin(self.decide(order, event)).await? {
                     Stepped::Stale(newer) => order = newer,
                     _ => return Ok(()),
                 },
-                Turn::Send(route) => match self.permit_for(&route, self.patience(&order, &busy, &route)).await {
-                    Ok((upstream, permit)) => order = self.send(order, route, &busy, &upstream, permit).await?,
-                    Err(reason) => {
+                (Turn::Send(route), _) => match self.permit_for(&route, self.patience(&order, &busy, &route)).await {
+                    // In a box of its own: most of a task is what a call takes, which those that wait don't make.
+                    Ok((upstream, permit)) => {
+                        order = Box::pin(self.send(order, route, &busy, &upstream, permit)).await?;
+                    }
+                    Err(Refused::Crowded) => {
+                        crowded.get_or_insert_with(|| route.provider.clone());
+                        let reason = "as many orders as it takes in good time wait for it already".to_owned();
+                        busy.insert(route.provider, reason);
+                    }
+                    Err(Refused::Unavailable(reason)) => {
                         busy.insert(route.provider, reason);
                     }
                 },
@@ -158,19 +195,26 @@ impl App {
         }
     }
 
-    async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
+    async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), Refused> {
+        let refused = |why: &str| Refused::Unavailable(why.to_owned());
+        let upstream = || {
+            self.upstream(&route.provider).ok_or_else(|| Refused::Unavailable("its provider is not called".to_owned()))
+        };
+        let place = self.lines.stand(&route.provider, upstream()?.calls_within(patience)).ok_or(Refused::Crowded)?;
         if !self.comes_to_call(patience).await {
-            return Err("this gateway has no place among the others just now".to_owned());
+            return Err(refused("this gateway has no place among the others just now"));
         }
-        let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
-        tokio::select! {
+        let upstream = upstream()?;
+        let permit = tokio::select! {
             biased;
-            permit = upstream.permit(Priority::Orders, patience) => match permit {
-                Ok(permit) => Ok((upstream, permit)),
-                Err(unavailable) => Err(unavailable.to_string()),
-            },
-            () = self.tasks.stopping() => Err("the gateway is stopping".to_owned()),
+            permit = upstream.permit(Priority::Orders, patience) => permit.map_err(|why| refused(&why.to_string())),
+            () = self.tasks.stopping() => Err(refused("the gateway is stopping")),
+        };
+        drop(place);
+        if self.lines.are_short(&route.provider) {
+            self.forward_nudge.notify_one();
         }
+        permit.map(|permit| (upstream, permit))
     }
 
     /// One attempt. The wait for the permit may have been long, so the route must still be the right one; the

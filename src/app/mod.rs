@@ -24,6 +24,7 @@ mod freeze;
 mod hasten;
 mod hints;
 mod id_list;
+mod lines;
 mod online;
 mod pauses;
 mod poll;
@@ -81,6 +82,7 @@ use auth::AccessTable;
 use clock_steps::Stepping;
 use freeze::{Freezes, Unwritten};
 use hasten::Asked;
+use lines::Lines;
 use search::SearchMemory;
 use snapshot::{List, Lists, Snapshot};
 use sync::SyncState;
@@ -112,6 +114,8 @@ pub struct App {
     single_refill_pollers: Mutex<HashSet<ProviderId>>,
     /// Orders that a task is forwarding.
     in_hand: Mutex<HashSet<OrderId>>,
+    /// Orders that wait behind those.
+    lines: Lines,
     /// Orders whose poll is under way, so that an impatient client causes no second one.
     polling: Mutex<HashSet<OrderId>>,
     /// Orders whose cancel a task is telling an upstream.
@@ -184,6 +188,7 @@ impl App {
             single_pollers: Mutex::default(),
             single_refill_pollers: Mutex::default(),
             in_hand: Mutex::default(),
+            lines: Lines::default(),
             polling: Mutex::default(),
             canceling: Mutex::default(),
             answering: Mutex::default(),

@@ -20,6 +20,9 @@ pub struct OnlineReport {
     pub currency: Option<String>,
     /// The IDs there of all that it lists.
     pub services: Vec<String>,
+    /// Those of them that it lists at a rate of 0.
+    #[serde(default)]
+    pub free: Vec<String>,
 }
 
 impl App {
@@ -33,7 +36,10 @@ impl App {
         let permit = async || upstream.permit(Priority::Sync, PERMIT_WAIT).await.map_err(|error| error.to_string());
         let balance = upstream.balance(permit().await?).await.map_err(|error| format!("its balance: {error}"))?;
         let list = upstream.services(permit().await?).await.map_err(|error| format!("its services: {error}"))?;
+        let free = list.services.iter().filter(|service| service.rate.is_zero());
+        let free = free.map(|service| service.id.to_string()).collect();
         Ok(OnlineReport {
+            free,
             balance: balance.amount.normalize().to_string(),
             currency: balance.currency,
             services: list.services.into_iter().map(|service| service.id.to_string()).collect(),

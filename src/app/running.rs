@@ -17,6 +17,9 @@ use crate::store::{Store, StoreError, StoreResult};
 /// How many orders of each provider have been sent, or are being sent, and have not ended.
 pub type Unfinished = BTreeMap<ProviderId, u64>;
 
+/// So many services that go by other routes are told of by name at once.
+const NAMED: usize = 20;
+
 /// See the module's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
@@ -33,6 +36,9 @@ pub struct Listed {
     pub name: String,
     /// Its rate, in the panel's currency.
     pub rate: String,
+    /// Its routes in order of preference; none where an older version wrote it down.
+    #[serde(default)]
+    pub routes: Vec<String>,
 }
 
 /// From one [`Running`] to another.
@@ -50,6 +56,8 @@ pub struct Changes {
     pub lost: Vec<(u32, Listed)>,
     /// Services whose rate moved, as they are now, with the old rate.
     pub repriced: Vec<(u32, Listed, String)>,
+    /// Services that go by other routes, as they are now, with the old routes.
+    pub rerouted: Vec<(u32, Listed, Vec<String>)>,
 }
 
 impl Running {
@@ -63,7 +71,9 @@ impl Running {
             .filter(|service| catalogue.is_sold(service, None) && snapshot.takes_orders(service.id))
             .filter_map(|service| {
                 let rate = catalogue.rate(service, None).ok()?.to_string();
-                Some((service.id.get(), Listed { name: service.name.clone(), rate }))
+                let routes = catalogue.routes(service.id).unwrap_or_default();
+                let routes = routes.iter().map(|route| route.route.to_string()).collect();
+                Some((service.id.get(), Listed { name: service.name.clone(), rate, routes }))
             });
         Self { providers: hosts(&snapshot.terms), services: listed.collect() }
     }
@@ -92,17 +102,32 @@ impl Running {
             ..Changes::default()
         };
         for (id, service) in &self.services {
-            match before.services.get(id) {
-                None => changes.gained.push((*id, service.clone())),
-                Some(old) if old.rate != service.rate => {
-                    changes.repriced.push((*id, service.clone(), old.rate.clone()));
-                }
-                Some(_) => {}
+            let Some(old) = before.services.get(id) else {
+                changes.gained.push((*id, service.clone()));
+                continue;
+            };
+            if old.rate != service.rate {
+                changes.repriced.push((*id, service.clone(), old.rate.clone()));
+            }
+            if old.routes != service.routes && !old.routes.is_empty() {
+                changes.rerouted.push((*id, service.clone(), old.routes.clone()));
             }
         }
         let gone = before.services.iter().filter(|(id, _)| !self.services.contains_key(id));
         changes.lost = gone.map(|(id, service)| (*id, service.clone())).collect();
         changes
+    }
+}
+
+/// Whoever buys such a service gets it from elsewhere now, so it is told whatever moved it: the file, or a list that
+/// let go of an ID which a later import takes too.
+fn tell_of_routes(changes: &Changes) {
+    for (id, service, old) in changes.rerouted.iter().take(NAMED) {
+        let (name, from, to) = (&service.name, old.join(", "), service.routes.join(", "));
+        tracing::warn!(service = id, "service {id} ({name}) goes by {to} now; it went by {from}");
+    }
+    if let Some(more) = changes.rerouted.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        tracing::warn!("{more} more services go by other routes now");
     }
 }
 
@@ -225,8 +250,13 @@ impl App {
 
     /// Writes where it is other than what is there: most syncs change nothing, and orders wait for every write.
     pub(super) async fn keep_running(&self, running: &Running) -> StoreResult<()> {
-        let known = Running::last(&*self.store).await.is_ok_and(|last| last == *running);
-        if known { Ok(()) } else { running.keep(&*self.store).await }
+        let last = Running::last(&*self.store).await.unwrap_or_default();
+        if last == *running {
+            return Ok(());
+        }
+        running.keep(&*self.store).await?;
+        tell_of_routes(&running.changes_since(&last));
+        Ok(())
     }
 }
 
@@ -235,7 +265,8 @@ mod tests {
     use super::*;
 
     fn running(providers: &[(&str, &str)], services: &[(u32, &str)]) -> Running {
-        let listed = |rate: &str| Listed { name: "Followers".into(), rate: rate.into() };
+        let listed =
+            |rate: &str| Listed { name: "Followers".into(), rate: rate.into(), routes: vec!["alpha:1".into()] };
         Running {
             providers: providers.iter().map(|(id, host)| ((*id).into(), (*host).into())).collect(),
             services: services.iter().map(|(id, rate)| (*id, listed(rate))).collect(),
@@ -253,7 +284,22 @@ mod tests {
         assert_eq!(changes.lost.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3]);
         let repriced: Vec<_> = changes.repriced.iter().map(|(id, now, old)| (*id, old.as_str(), &*now.rate)).collect();
         assert_eq!(repriced, [(2, "3", "3.1")]);
+        assert_eq!(changes.rerouted, []);
         assert_eq!(now.changes_since(&now), Changes::default());
+    }
+
+    #[test]
+    fn a_service_that_goes_by_other_routes_is_told_where_the_old_ones_are_known() {
+        let before = running(&[], &[(1, "1.2"), (2, "3")]);
+        let mut now = before.clone();
+        now.services.get_mut(&1).unwrap().routes = vec!["beta:7".into()];
+        let rerouted = now.changes_since(&before).rerouted;
+        assert_eq!(rerouted, [(1, now.services[&1].clone(), vec!["alpha:1".to_owned()])]);
+
+        let mut of_an_older_version = serde_json::to_value(&before).unwrap();
+        of_an_older_version["services"]["1"].as_object_mut().unwrap().remove("routes");
+        let older: Running = serde_json::from_value(of_an_older_version).unwrap();
+        assert_eq!(now.changes_since(&older), Changes::default());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct SyncReport {
     pub lost: Vec<String>,
     /// IDs there whose rate moved, with the old and the new rate.
     pub repriced: Vec<(String, String, String)>,
+    /// IDs there whose rate is 0 and was not.
+    pub free: Vec<String>,
     /// Services with a new name or category.
     pub renamed: Vec<Renamed>,
     /// Services that are off sale until the operator confirms them.
@@ -260,8 +262,12 @@ pub(super) fn compare(before: &[UpstreamService], now: &[UpstreamService]) -> Sy
             Some((service.id.to_string(), was.normalize().to_string(), service.rate.normalize().to_string()))
         })
         .collect();
+    let free = now
+        .iter()
+        .filter(|service| service.rate.is_zero() && old.get(service.id.as_str()).is_none_or(|was| !was.is_zero()));
     SyncReport {
         services: now.len(),
+        free: free.map(|service| service.id.to_string()).collect(),
         gained: only_in(now, &old),
         lost: only_in(before, &new),
         repriced,

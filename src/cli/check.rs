@@ -77,9 +77,11 @@ pub(super) async fn check(call: &Call, options: &CheckOptions) -> anyhow::Result
     call.output.print(&document, || settings.as_ref().map(|s| describe(s, &document)).unwrap_or_default())?;
     let failed = document.online.iter().flatten().any(OnlineDocument::has_failed)
         || document.cache.as_ref().is_some_and(CacheDocument::has_failed);
+    let dead_routes = document.online.iter().flatten().any(OnlineDocument::has_dead_routes);
     let refused = document.diff.as_ref().is_some_and(DiffDocument::is_refused);
     Ok(match document.ok {
         false => ExitStatus::BadUsage,
+        true if dead_routes => ExitStatus::BadUsage,
         true if failed || refused => ExitStatus::Failed,
         true => ExitStatus::Done,
     })

@@ -1,6 +1,6 @@
 //! `tollgate check --diff`: what the configuration would change of what is served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,7 +10,8 @@ use super::services::lists;
 use crate::app::running::{Changes, Listed, Running, hosts, refusals, unfinished};
 use crate::app::snapshot::Snapshot;
 use crate::config::Settings;
-use crate::domain::ids::{ProviderId, ServiceId};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::ProviderId;
 use crate::serve;
 use crate::store::Store;
 use crate::store::records::OrderFilter;
@@ -30,6 +31,11 @@ pub(super) struct DiffDocument {
     gained: Vec<ServiceDocument>,
     lost: Vec<ServiceDocument>,
     repriced: Vec<RepricedDocument>,
+    rerouted: Vec<ReroutedDocument>,
+    /// What is not sold, because an earlier import gives its ID to another service.
+    clashes: Vec<String>,
+    /// Services that their upstream lists at a rate of 0.
+    free: Vec<FreeDocument>,
     /// Services that go while orders for them wait: those are refunded.
     refunded: Vec<RefundDocument>,
     /// Why neither a reload nor a start would take the file: orders that nobody could follow to their end.
@@ -58,6 +64,25 @@ struct RepricedDocument {
     to: String,
 }
 
+/// A service that goes by other routes.
+#[derive(Debug, Serialize)]
+struct ReroutedDocument {
+    service: u32,
+    name: String,
+    from: Vec<String>,
+    to: Vec<String>,
+    /// How many orders wait, and leave by the new routes.
+    queued: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FreeDocument {
+    service: u32,
+    name: String,
+    /// Only at a price of its own.
+    sold: bool,
+}
+
 #[derive(Debug, Serialize)]
 struct RefundDocument {
     service: u32,
@@ -84,28 +109,37 @@ pub(super) async fn diff(settings: &Settings) -> anyhow::Result<DiffDocument> {
         }
     }
     let snapshot = Snapshot::new(Arc::new(terms), lists);
-    let refunded = refunded(&*store, &snapshot).await?;
-    Ok(document(Running::of(&snapshot).changes_since(&before), refunded, refused))
+    let changes = Running::of(&snapshot).changes_since(&before);
+    Ok(document(changes, &snapshot.catalogue, &queued(&*store).await?, refused))
 }
 
-async fn refunded(store: &dyn Store, snapshot: &Snapshot) -> anyhow::Result<BTreeMap<ServiceId, u64>> {
+/// How many orders wait, by their service.
+async fn queued(store: &dyn Store) -> anyhow::Result<BTreeMap<u32, u64>> {
     let filter = OrderFilter { state: Some("queued".to_owned()), limit: QUEUE, ..OrderFilter::default() };
-    let mut refunded: BTreeMap<ServiceId, u64> = BTreeMap::new();
+    let mut queued: BTreeMap<u32, u64> = BTreeMap::new();
     for (_, order) in store.list_orders(filter).await? {
-        if snapshot.catalogue.routes(order.service).is_none() {
-            let count = refunded.entry(order.service).or_default();
-            *count = count.saturating_add(1);
-        }
+        let count = queued.entry(order.service.get()).or_default();
+        *count = count.saturating_add(1);
     }
-    Ok(refunded)
+    Ok(queued)
 }
 
-fn document(changes: Changes, refunded: BTreeMap<ServiceId, u64>, refused: Vec<String>) -> DiffDocument {
+fn document(
+    changes: Changes,
+    catalogue: &Catalogue,
+    queued: &BTreeMap<u32, u64>,
+    refused: Vec<String>,
+) -> DiffDocument {
+    let kept: HashSet<u32> = catalogue.configured().map(|(id, _)| id.get()).collect();
     let service = |(service, listed): (u32, Listed)| ServiceDocument { service, name: listed.name, rate: listed.rate };
     let repriced =
         |(service, now, from): (u32, Listed, String)| RepricedDocument { service, name: now.name, from, to: now.rate };
     let moved = |(provider, from, to)| MoveDocument { provider, from, to };
-    let refund = |(service, orders): (ServiceId, u64)| RefundDocument { service: service.get(), orders };
+    let rerouted = |(service, now, from): (u32, Listed, Vec<String>)| {
+        let queued = queued.get(&service).copied().unwrap_or_default();
+        ReroutedDocument { service, name: now.name, from, to: now.routes, queued }
+    };
+    let refunds = queued.iter().filter(|(service, _)| !kept.contains(service));
     DiffDocument {
         providers_gained: changes.providers_gained,
         providers_lost: changes.providers_lost,
@@ -113,7 +147,19 @@ fn document(changes: Changes, refunded: BTreeMap<ServiceId, u64>, refused: Vec<S
         gained: changes.gained.into_iter().map(service).collect(),
         lost: changes.lost.into_iter().map(service).collect(),
         repriced: changes.repriced.into_iter().map(repriced).collect(),
-        refunded: refunded.into_iter().map(refund).collect(),
+        rerouted: changes.rerouted.into_iter().map(rerouted).collect(),
+        clashes: catalogue.clashes().iter().map(ToString::to_string).collect(),
+        free: catalogue
+            .services()
+            .iter()
+            .filter(|service| service.is_free())
+            .map(|service| FreeDocument {
+                service: service.id.get(),
+                name: service.name.clone(),
+                sold: catalogue.is_sold(service, None),
+            })
+            .collect(),
+        refunded: refunds.map(|(service, orders)| RefundDocument { service: *service, orders: *orders }).collect(),
         refused,
     }
 }
@@ -124,13 +170,16 @@ pub(super) fn describe(document: &DiffDocument) -> String {
     let moved = |m: &MoveDocument| format!("! provider {} moves from {} to {}", m.provider, m.from, m.to);
     let repriced = |r: &RepricedDocument| format!("~ service {} {}: {} -> {}", r.service, r.name, r.from, r.to);
     let refund = |r: &RefundDocument| format!("! service {} goes: {} queued orders are refunded", r.service, r.orders);
-    let groups: [Vec<String>; 8] = [
+    let groups: [Vec<String>; 11] = [
         document.providers_gained.iter().map(|id| format!("+ provider {id}")).collect(),
         document.providers_lost.iter().map(|id| format!("- provider {id}")).collect(),
         document.providers_moved.iter().map(moved).collect(),
         document.gained.iter().map(|s| service("+", s)).collect(),
         document.lost.iter().map(|s| service("-", s)).collect(),
         document.repriced.iter().map(repriced).collect(),
+        document.rerouted.iter().map(rerouted).collect(),
+        document.clashes.iter().map(|clash| format!("! {clash}")).collect(),
+        document.free.iter().map(free).collect(),
         document.refunded.iter().map(refund).collect(),
         document.refused.iter().map(|why| format!("! it would be refused: {why}")).collect(),
     ];
@@ -144,22 +193,39 @@ pub(super) fn describe(document: &DiffDocument) -> String {
     if lines.is_empty() { "it changes nothing of what is served".to_owned() } else { lines.join("\n") }
 }
 
+fn rerouted(moved: &ReroutedDocument) -> String {
+    let queued = match moved.queued {
+        0 => String::new(),
+        count => format!(", and so do {count} queued orders"),
+    };
+    let (from, to) = (moved.from.join(", "), moved.to.join(", "));
+    format!("! service {} {} goes by {to}, not by {from}{queued}", moved.service, moved.name)
+}
+
+fn free(service: &FreeDocument) -> String {
+    let FreeDocument { service, name, sold } = service;
+    let how = if *sold { "it is sold at its own price" } else { "it is not sold without `rate` or `markup_fixed`" };
+    format!("! service {service} {name} is listed at a rate of 0 by its upstream: {how}")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tests::settings;
     use super::*;
 
     #[test]
     fn a_diff_is_told_line_by_line_and_cut_for_people() {
-        let listed = |rate: &str| Listed { name: "Likes".into(), rate: rate.into() };
+        let listed = |rate: &str| Listed { name: "Likes".into(), rate: rate.into(), routes: vec!["beta:7".into()] };
         let changes = Changes {
             providers_gained: vec!["gamma".into()],
             moved: vec![("beta".into(), "b.test".into(), "x.test".into())],
             gained: (1..=22).map(|id| (id, listed("1"))).collect(),
             repriced: vec![(30, listed("1.3"), "1.2".into())],
+            rerouted: [31, 32].map(|id| (id, listed("1"), vec!["alpha:1".into()])).into(),
             ..Changes::default()
         };
-        let refunded = BTreeMap::from([(ServiceId::new(31).unwrap(), 2)]);
-        let shown = document(changes, refunded, vec!["no".into()]);
+        let nothing_sold = Snapshot::new(Arc::new(serve::terms(&settings())), lists(vec![])).catalogue;
+        let shown = document(changes, &nothing_sold, &BTreeMap::from([(31, 2)]), vec!["no".into()]);
         assert!(shown.is_refused());
         let text = describe(&shown);
         for line in [
@@ -168,13 +234,15 @@ mod tests {
             "+ service 20 Likes at 1",
             "  and 2 more like the last",
             "~ service 30 Likes: 1.2 -> 1.3",
+            "! service 31 Likes goes by beta:7, not by alpha:1, and so do 2 queued orders",
+            "! service 32 Likes goes by beta:7, not by alpha:1",
             "! service 31 goes: 2 queued orders are refunded",
             "! it would be refused: no",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
         assert!(!text.contains("service 21"));
-        let nothing = document(Changes::default(), BTreeMap::new(), vec![]);
+        let nothing = document(Changes::default(), &nothing_sold, &BTreeMap::new(), vec![]);
         assert_eq!(describe(&nothing), "it changes nothing of what is served");
     }
 }

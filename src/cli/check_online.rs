@@ -40,9 +40,16 @@ pub(super) struct OnlineDocument {
     problems: Vec<String>,
     /// Why it is of no use as it is configured.
     error: Option<String>,
+    /// Whether a service of ours is routed to what it does not list: one of `problems`, and a mistake in the file.
+    #[serde(skip)]
+    has_dead_routes: bool,
 }
 
 impl OnlineDocument {
+    pub(super) const fn has_dead_routes(&self) -> bool {
+        self.has_dead_routes
+    }
+
     pub(super) const fn has_failed(&self) -> bool {
         self.error.is_some()
     }
@@ -129,15 +136,17 @@ fn document(
         services: None,
         problems: Vec::new(),
         error: None,
+        has_dead_routes: false,
     };
     match answer {
         None => OnlineDocument { problems: vec!["it was not asked: its mode is \"off\"".to_owned()], ..empty },
         Some(Err(error)) => OnlineDocument { error: Some(error.clone()), ..empty },
         Some(Ok(report)) => OnlineDocument {
+            has_dead_routes: !dead_routes(settings, provider, report).is_empty(),
             balance: Some(report.balance.clone()),
             currency: report.currency.clone(),
             services: Some(report.services.len()),
-            problems: dead_routes(settings, provider, report),
+            problems: problems(settings, provider, report),
             error: other_currency(provider, report),
             ..empty
         },
@@ -152,17 +161,38 @@ fn other_currency(provider: &ProviderSettings, report: &OnlineReport) -> Option<
     other.then(|| format!("its account is in {said}, the configuration says {}", provider.currency))
 }
 
+fn problems(settings: &Settings, provider: &ProviderSettings, report: &OnlineReport) -> Vec<String> {
+    let nothing = report.services.is_empty().then(|| "it lists no services".to_owned());
+    let dead = if nothing.is_some() { Vec::new() } else { dead_routes(settings, provider, report) };
+    nothing.into_iter().chain(dead).chain(free(settings, provider, report)).collect()
+}
+
+/// By services that are switched off nobody loses anything.
 fn dead_routes(settings: &Settings, provider: &ProviderSettings, report: &OnlineReport) -> Vec<String> {
-    if report.services.is_empty() {
-        return vec!["it lists no services".to_owned()];
-    }
     let listed: HashSet<&str> = report.services.iter().map(String::as_str).collect();
-    let dead = settings.services.iter().flat_map(|service| {
+    let dead = settings.services.iter().filter(|service| service.enabled).flat_map(|service| {
         let routes = service.routes.iter().filter(|route| route.provider == provider.id);
         let dead = routes.filter(|route| !listed.contains(route.service.as_str()));
         dead.map(|route| format!("service {} has the route {route}, which it does not list", service.id))
     });
     dead.collect()
+}
+
+/// What costs nothing there, where something of ours may be it.
+fn free(settings: &Settings, provider: &ProviderSettings, report: &OnlineReport) -> Vec<String> {
+    let imports = settings.imports.iter().any(|import| import.provider == provider.id);
+    let routes = settings.services.iter().flat_map(|service| &service.routes);
+    let routed: HashSet<&str> =
+        routes.filter(|route| route.provider == provider.id).map(|route| route.service.as_str()).collect();
+    let free: Vec<&str> = report.free.iter().map(String::as_str).filter(|id| imports || routed.contains(id)).collect();
+    if free.is_empty() {
+        return Vec::new();
+    }
+    let named = free.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    vec![format!(
+        "it lists {} services at a rate of 0 ({named}): they are sold only where `rate` or `markup_fixed` sets a price",
+        free.len()
+    )]
 }
 
 /// For people.
@@ -193,13 +223,18 @@ mod tests {
     use super::*;
 
     fn seen(currency: Option<&str>, services: &[&str]) -> serde_json::Value {
+        to_value(looked_at(currency, services, vec![])).unwrap()
+    }
+
+    fn looked_at(currency: Option<&str>, services: &[&str], free: Vec<String>) -> OnlineDocument {
         let settings = settings();
         let report = OnlineReport {
             balance: "12.5".into(),
             currency: currency.map(str::to_owned),
             services: services.iter().map(|id| (*id).to_owned()).collect(),
+            free,
         };
-        to_value(document(&settings, &settings.providers[0], Some(&Ok(report)))).unwrap()
+        document(&settings, &settings.providers[0], Some(&Ok(report)))
     }
 
     #[test]
@@ -216,12 +251,17 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told() {
+        let is_dead = |services: &[&str]| looked_at(None, services, vec![]).has_dead_routes();
+        assert_eq!([is_dead(&["7", "101"]), is_dead(&["7"]), is_dead(&[])], [false, true, true]);
         let other = seen(Some("EUR"), &["101"]);
         assert!(other["error"].as_str().unwrap().contains("in EUR, the configuration says USD"), "{other}");
         let dead = seen(None, &["7"]);
         assert_eq!(dead["problems"], json!(["service 1 has the route alpha:101, which it does not list"]));
         assert_eq!(dead["error"], json!(null));
         assert_eq!(seen(None, &[])["problems"], json!(["it lists no services"]));
+        let free = looked_at(None, &["7", "101"], vec!["7".into(), "101".into()]);
+        assert_eq!(free.problems.len(), 1);
+        assert!(free.problems[0].starts_with("it lists 1 services at a rate of 0 (101)"), "nobody sells 7: {free:?}");
     }
 
     #[test]

@@ -138,6 +138,7 @@ struct Changes {
     gained: Vec<String>,
     lost: Vec<String>,
     repriced: Vec<(String, String, String)>,
+    free: Vec<String>,
     renamed: Vec<MovedDocument>,
     doubted: Vec<DoubtDocument>,
     confirmed: Vec<String>,
@@ -153,6 +154,8 @@ struct SyncDocument {
     gained: Vec<String>,
     lost: Vec<String>,
     repriced: Vec<MovedDocument>,
+    /// At a rate of 0 now.
+    free: Vec<String>,
     renamed: Vec<MovedDocument>,
     /// Off sale until they are confirmed.
     doubted: Vec<DoubtDocument>,
@@ -201,9 +204,21 @@ fn sync_documents(results: BTreeMap<String, Result<serde_json::Value, String>>) 
             }
             Err(error) => (None, Changes::default(), Some(error)),
         };
-        let Changes { gained, lost, repriced, renamed, doubted, confirmed, skipped, .. } = changes;
+        let Changes { gained, lost, repriced, free, renamed, doubted, confirmed, skipped, .. } = changes;
         let repriced = repriced.into_iter().map(|(service, from, to)| MovedDocument { service, from, to }).collect();
-        Ok(SyncDocument { provider, services, gained, lost, repriced, renamed, doubted, confirmed, skipped, error })
+        Ok(SyncDocument {
+            provider,
+            services,
+            gained,
+            lost,
+            repriced,
+            free,
+            renamed,
+            doubted,
+            confirmed,
+            skipped,
+            error,
+        })
     };
     results.into_iter().map(document).collect()
 }
@@ -222,6 +237,7 @@ fn describe(document: &SyncDocument) -> String {
         ("gained", &document.gained),
         ("lost", &document.lost),
         ("repriced", &repriced),
+        ("listed at a rate of 0", &document.free),
         ("renamed", &renamed),
         ("confirmed", &document.confirmed),
     ] {
@@ -312,7 +328,7 @@ mod tests {
     fn a_sync_is_shown_by_what_changed_or_why_nothing_did() {
         let report = json!({"services": 3, "gained": ["7"], "lost": [], "repriced": [["1", "0.9", "1.0"]],
             "renamed": [{"service": "2", "from": "a", "to": "b"}], "doubted": [{"service": "3", "why": "it was a"}],
-            "confirmed": ["4"], "skipped": 1});
+            "free": ["1"], "confirmed": ["4"], "skipped": 1});
         let results = BTreeMap::from([("alpha".into(), Ok(report)), ("beta".into(), Err("it is\ndown".into()))]);
         let documents = sync_documents(results).unwrap();
         assert_eq!(
@@ -321,9 +337,9 @@ mod tests {
                 {"provider": "alpha", "services": 3, "gained": ["7"], "lost": [],
                  "repriced": [{"service": "1", "from": "0.9", "to": "1.0"}],
                  "renamed": [{"service": "2", "from": "a", "to": "b"}],
-                 "doubted": [{"service": "3", "why": "it was a"}], "confirmed": ["4"], "skipped": 1, "error": null},
+                 "doubted": [{"service": "3", "why": "it was a"}], "free": ["1"], "confirmed": ["4"], "skipped": 1, "error": null},
                 {"provider": "beta", "services": null, "gained": [], "lost": [], "repriced": [], "renamed": [],
-                 "doubted": [], "confirmed": [], "skipped": 0, "error": "it is\ndown"},
+                 "doubted": [], "free": [], "confirmed": [], "skipped": 0, "error": "it is\ndown"},
             ])
         );
         let texts: Vec<String> = documents.iter().map(describe).collect();
@@ -334,6 +350,7 @@ mod tests {
                 "alpha: 3 services",
                 "1 gained: 7",
                 "1 repriced: 1 (0.9 -> 1.0)",
+                "1 listed at a rate of 0: 1",
                 "1 renamed: 2 (a -> b)",
                 "1 confirmed: 4",
                 "3 is off sale until you confirm it: it was a",

@@ -70,6 +70,7 @@ struct SumsDocument {
     revenue: String,
     cost: String,
     unknown_cost: u64,
+    possible_cost: String,
     margin: String,
     /// `null` where nothing is known to have been paid.
     margin_percent: Option<String>,
@@ -88,6 +89,7 @@ impl SumsDocument {
             revenue: revenue.to_string(),
             cost: row.cost.to_string(),
             unknown_cost: row.unknown_cost,
+            possible_cost: row.possible_cost.to_string(),
             margin: margin.to_string(),
             margin_percent: percent.map(shown_margin),
         })
@@ -127,6 +129,7 @@ fn add(total: &ReportRow, row: &ReportRow) -> Option<ReportRow> {
         refunded: sum(total.refunded, row.refunded)?,
         cost: sum(total.cost, row.cost)?,
         unknown_cost: total.unknown_cost.checked_add(row.unknown_cost)?,
+        possible_cost: sum(total.possible_cost, row.possible_cost)?,
     })
 }
 
@@ -142,11 +145,13 @@ fn sums_table(document: &ReportDocument) -> String {
             sums.margin.clone(),
             or_dash(sums.margin_percent.as_ref()),
             sums.unknown_cost.to_string(),
+            sums.possible_cost.clone(),
         ]
     };
     let rows = document.rows.iter().map(|sums| line(sums, or_dash(sums.group.as_ref())));
     let total = line(&document.total, "total".to_owned());
-    let header = ["", "ORDERS", "CHARGED", "REFUNDED", "REVENUE", "COST", "MARGIN", "MARGIN %", "COST UNKNOWN"];
+    let header =
+        ["", "ORDERS", "CHARGED", "REFUNDED", "REVENUE", "COST", "MARGIN", "MARGIN %", "COST UNKNOWN", "AT MOST"];
     table(header, rows.chain([total]))
 }
 
@@ -164,6 +169,7 @@ mod tests {
             refunded: refunded.parse().unwrap(),
             cost: cost.parse().unwrap(),
             unknown_cost: 1,
+            possible_cost: charged.parse().unwrap(),
         }
     }
 
@@ -184,13 +190,13 @@ mod tests {
                 "from": "1970-01-01T00:00:00Z", "to": null, "by": "provider", "currency": "USD",
                 "rows": [
                     {"group": null, "orders": 1, "charged": "1", "refunded": "1", "revenue": "0", "cost": "0",
-                     "unknown_cost": 1, "margin": "0", "margin_percent": null},
+                     "unknown_cost": 1, "possible_cost": "1", "margin": "0", "margin_percent": null},
                     {"group": "alpha", "orders": 2, "charged": "3.00000001", "refunded": "0.5",
-                     "revenue": "2.50000001", "cost": "2", "unknown_cost": 1, "margin": "0.50000001",
+                     "revenue": "2.50000001", "cost": "2", "unknown_cost": 1, "possible_cost": "3.00000001", "margin": "0.50000001",
                      "margin_percent": "25"},
                 ],
                 "total": {"group": null, "orders": 3, "charged": "4.00000001", "refunded": "1.5",
-                          "revenue": "2.50000001", "cost": "2", "unknown_cost": 2, "margin": "0.50000001",
+                          "revenue": "2.50000001", "cost": "2", "unknown_cost": 2, "possible_cost": "4.00000001", "margin": "0.50000001",
                           "margin_percent": "25"},
             })
         );

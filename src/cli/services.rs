@@ -58,6 +58,7 @@ pub(super) async fn services(call: &Call, options: ServicesOptions) -> anyhow::R
     call.output.print(&documents, || service_table(&documents))?;
     let off_sale = off_sale(&snapshot.catalogue, markup);
     say(&off_sale, "services are not for sale in all");
+    say(&clashes(&snapshot.catalogue), "upstream services are passed over in all");
     say(&doubts(&snapshot), "upstream services are in doubt in all");
     Ok(ExitStatus::Done)
 }
@@ -101,6 +102,9 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
     for (id, routes) in configured {
         match catalogue.service(id) {
             Some(service) if catalogue.is_sold(service, client_markup) => {}
+            Some(service) if service.is_free() => lines.push(format!(
+                "service {id} is not sold: its upstream lists it at a rate of 0; set `rate` or `markup_fixed` where that is meant"
+            )),
             Some(_) => lines.push(format!("service {id} is not sold: its margin is below pricing.min_margin_percent")),
             None => {
                 let problem = routes.iter().find_map(|route| Some((&route.route, route.offer.as_ref().err()?)));
@@ -111,6 +115,11 @@ fn off_sale(catalogue: &Catalogue, client_markup: Option<Percent>) -> Vec<String
         }
     }
     lines
+}
+
+/// A line for each upstream service whose ID an earlier import has given to another.
+fn clashes(catalogue: &Catalogue) -> Vec<String> {
+    catalogue.clashes().iter().map(ToString::to_string).collect()
 }
 
 /// A line for each upstream service that is off sale until the operator confirms it, where something of ours is

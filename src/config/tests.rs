@@ -201,6 +201,11 @@ fn risky_settings_are_warned_of() {
             "[[provider]]\nid = \"b\"\nurl = \"https://b.example\"\nkey = \"k\"\nmarkup_percent = 0",
             "provider b: a markup of 0 %",
         ),
+        (
+            "[[provider]]\nid = \"b\"\nurl = \"https://b.example\"\nkey = \"k\"\n\
+             [[import]]\nprovider = \"b\"\nid_offset = 9\n[[import]]\nprovider = \"alpha\"\nid_offset = 9",
+            "imports of b and alpha have the same id_offset (9)",
+        ),
     ] {
         let found = warnings(&format!("{SMALL}\n{more}"));
         assert!(found.len() == 1 && found[0].starts_with(expected), "{more}\n{found:#?}");
@@ -211,6 +216,7 @@ fn risky_settings_are_warned_of() {
         "[cache]\nurl = \"redis://:pw@[fd00::1]/0\"",
         "[cache]\nurl = \"rediss://:pw@redis.example/0\"",
         "[dispatch]\nwait = \"10s\"",
+        "[[import]]\nprovider = \"alpha\"\nid_offset = 9\nname = \"A*\"\n[[import]]\nprovider = \"alpha\"\nid_offset = 9",
         "[pricing]\nmarkup_percent = 4\nmarkup_fixed = \"0.1\"",
         "[[provider]]\nid = \"b\"\nurl = \"http://localhost:8000\"\nkey = \"k\"",
     ] {

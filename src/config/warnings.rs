@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use super::redis_url;
 use super::settings::{CacheUrl, ProviderSettings, Settings};
 use super::values;
+use crate::domain::catalogue::ImportDefinition;
 use crate::domain::money::Rate;
 use crate::domain::pricing::Markup;
 
@@ -43,6 +44,7 @@ pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String
         found.extend(self::provider(provider));
     }
     found.extend(same_account(&settings.providers));
+    found.extend(same_ids(&settings.imports));
     found.extend(never_sold(settings));
     found.extend(rounded_rates(settings));
     found
@@ -118,6 +120,22 @@ fn same_account(providers: &[ProviderSettings]) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Panels number their services from 1, so two of them at one offset mean different services by the same ID.
+fn same_ids(imports: &[ImportDefinition]) -> Vec<String> {
+    let clashing = imports.iter().enumerate().filter_map(|(index, later)| {
+        let earlier = imports
+            .iter()
+            .take(index)
+            .find(|earlier| earlier.id_offset == later.id_offset && earlier.provider != later.provider)?;
+        Some(format!(
+            "imports of {} and {} have the same id_offset ({}): an ID that both give is the earlier one's, and moves to the \
+             later one's once that no longer lists it; `tollgate check --diff` names them",
+            earlier.provider, later.provider, later.id_offset
+        ))
+    });
+    clashing.collect()
 }
 
 /// Whoever sets a markup under the margin floor sells nothing by it. With a fixed part it depends on the cost.

@@ -191,8 +191,9 @@ fn summary(changes: &Changes, changed: &[String]) -> String {
         }
     }
     let providers = if parts.is_empty() { "as before".to_owned() } else { parts.join("; ") };
-    let (gained, lost, repriced) = (changes.gained.len(), changes.lost.len(), changes.repriced.len());
-    format!("providers {providers}; services {gained} gained, {lost} lost, {repriced} repriced")
+    let (gained, lost) = (changes.gained.len(), changes.lost.len());
+    let (repriced, rerouted) = (changes.repriced.len(), changes.rerouted.len());
+    format!("providers {providers}; services {gained} gained, {lost} lost, {repriced} repriced, {rerouted} rerouted")
 }
 
 #[cfg(test)]
@@ -236,7 +237,10 @@ mod tests {
 
     #[test]
     fn a_summary_names_providers_and_counts_services() {
-        assert_eq!(summary(&Changes::default(), &[]), "providers as before; services 0 gained, 0 lost, 0 repriced");
+        assert_eq!(
+            summary(&Changes::default(), &[]),
+            "providers as before; services 0 gained, 0 lost, 0 repriced, 0 rerouted"
+        );
         let changes = Changes {
             providers_gained: vec!["gamma".into()],
             moved: vec![("beta".into(), "b.test".into(), "x.test".into())],
@@ -245,7 +249,7 @@ mod tests {
         assert_eq!(
             summary(&changes, &["alpha (now drain)".into()]),
             "providers 1 new: gamma; 1 moved: beta to x.test; 1 changed: alpha (now drain); \
-             services 0 gained, 0 lost, 0 repriced"
+             services 0 gained, 0 lost, 0 repriced, 0 rerouted"
         );
     }
 }

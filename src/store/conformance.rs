@@ -41,6 +41,7 @@ macro_rules! conformance {
             placing::what_is_refused_leaves_no_trace,
             placing::credit_may_be_spent_to_its_end,
             placing::the_daily_limit_counts_charges_less_refunds_of_the_day,
+            placing::the_daily_limit_holds_when_the_clock_is_set_back_over_midnight,
             placing::a_repeated_request_is_known,
             placing::another_request_under_a_known_id_is_a_conflict,
             placing::an_old_request_is_forgotten,

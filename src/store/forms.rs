@@ -8,6 +8,12 @@ use crate::domain::ids::{OrderId, ProviderId, Route, UpstreamOrderId, UpstreamSe
 use crate::domain::order::{Binding, State, Tried, TriedEnd};
 use crate::domain::time::Timestamp;
 
+/// Which orders may have cost something that nobody has told: all but what ended and is not known to have been placed.
+/// What is refunded without an answer to its attempt may have been.
+pub(crate) const UNKNOWN_COST: &str = "cost IS NULL AND NOT (state = 'closed' AND provider IS NULL \
+    AND NOT EXISTS (SELECT 1 FROM lost_attempts WHERE lost_attempts.order_id = orders.id) \
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.order_id = orders.id AND outcome IN ('ambiguous', 'accepted')))";
+
 /// A decimal from its text.
 pub(crate) fn read_decimal(text: &str) -> StoreResult<Decimal> {
     Decimal::from_str_exact(text).map_err(|_| StoreError::Corrupt(format!("{text:?} where a decimal number belongs")))

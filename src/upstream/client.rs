@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -12,11 +14,9 @@ use super::answers::{AnswerError, Balance, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
 use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
 use super::catalogue::{ServiceList, read_services};
-use super::classify::{Dialect, Judgement, MAX_TEXT, judge_add, with_texts};
-use super::decode::cut;
+use super::classify::{Dialect, Judgement, judge_add};
 use super::findings::{add_finding, read_finding};
 use super::gate::{Gate, Limits, Permit};
-use super::many::ItemError;
 use super::redact::Key;
 use super::refills::{MultiRefillStatus, judge_refill, read_refill_status, read_refill_statuses};
 use super::request;
@@ -25,15 +25,12 @@ use super::wire::{CallKind, Form, Reply, TransportError, Wire};
 use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
 use crate::domain::refill::{RefillOutcome, RefillReport};
-use crate::domain::status::{Reported, StatusReport};
+use crate::domain::status::StatusReport;
 use crate::limits::Provider;
 use crate::telemetry;
 
 /// How long a probe waits for the rate limiter.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How many characters of a text are searched for the key: so many that what is beyond is never shown.
-const MAX_SEARCHED: usize = 50 * MAX_TEXT;
 
 /// What an [`Upstream`] is made of.
 pub struct UpstreamOptions {
@@ -124,6 +121,15 @@ impl Upstream {
     #[must_use]
     pub fn max_in_flight(&self) -> u32 {
         self.gate.max_in_flight()
+    }
+
+    /// How many calls its rate lets out in such a time; at least 1.
+    #[must_use]
+    pub fn calls_within(&self, time: Duration) -> usize {
+        let seconds = Decimal::from(time.as_secs());
+        let calls = self.limits.requests_per_second.checked_mul(seconds).and_then(|calls| calls.ceil().to_usize());
+        let burst = usize::try_from(self.limits.burst.max(1)).unwrap_or(usize::MAX);
+        calls.unwrap_or(usize::MAX).saturating_add(burst)
     }
 
     /// Lets calls in, or none any more: who waits for a permit is sent away, calls under way go on.
@@ -335,57 +341,6 @@ impl Upstream {
         (self.wire.send(form, kind).await, started)
     }
 
-    /// `text` without the key, and only then cut: a cut could leave a part of the key that nothing finds. Looked for
-    /// once more in what will be shown: control characters, which are not, may have stood in the midst of it.
-    fn shown(&self, text: &str) -> String {
-        let head: String = text.chars().take(MAX_SEARCHED).collect();
-        let line = cut(&self.key.redacted(&head), MAX_SEARCHED);
-        cut(&self.key.redacted(&line), MAX_TEXT)
-    }
-
-    fn without_key(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Accepted(id) if self.key.redacted(id.as_str()) != id.as_str() => {
-                Outcome::Ambiguous("the order's ID holds the key that was sent".to_owned())
-            }
-            outcome => with_texts(outcome, |text| self.shown(text)),
-        }
-    }
-
-    fn refill_without_key(&self, outcome: RefillOutcome) -> RefillOutcome {
-        match outcome {
-            RefillOutcome::Accepted(id) if self.key.redacted(id.as_str()) == id.as_str() => RefillOutcome::Accepted(id),
-            RefillOutcome::Accepted(_) => {
-                RefillOutcome::Ambiguous("the refill's ID holds the key that was sent".to_owned())
-            }
-            RefillOutcome::Refused { text, quotable } => RefillOutcome::Refused { text: self.shown(&text), quotable },
-            RefillOutcome::NotTaken(text) => RefillOutcome::NotTaken(self.shown(&text)),
-            RefillOutcome::Ambiguous(text) => RefillOutcome::Ambiguous(self.shown(&text)),
-        }
-    }
-
-    fn word_without_key(&self, report: RefillReport) -> RefillReport {
-        match report {
-            RefillReport::Unknown(word) => RefillReport::Unknown(self.shown(&word)),
-            known => known,
-        }
-    }
-
-    fn item_without_key(&self, error: ItemError) -> ItemError {
-        match error {
-            ItemError::UnknownOrder(text) => ItemError::UnknownOrder(self.shown(&text)),
-            ItemError::Refused(text) => ItemError::Refused(self.shown(&text)),
-            ItemError::Missing => ItemError::Missing,
-        }
-    }
-
-    fn report_without_key(&self, report: &mut StatusReport) {
-        if let Reported::Failed(word) | Reported::Unknown(word) = &mut report.status {
-            *word = self.shown(word);
-        }
-        report.currency = report.currency.take().map(|currency| self.shown(&currency));
-    }
-
     fn measure(&self, kind: CallKind, outcome: &'static str, started: Instant) {
         let provider = self.provider.as_str().to_owned();
         let labels = [("provider", provider), ("action", kind.action().to_owned())];
@@ -398,6 +353,8 @@ impl Upstream {
 
 #[path = "client_search.rs"]
 mod search;
+#[path = "client_shown.rs"]
+mod shown;
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

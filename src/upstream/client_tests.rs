@@ -7,6 +7,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::domain::outcome::Rejection;
+use crate::upstream::classify::MAX_TEXT;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const LONG: Duration = Duration::from_secs(10_000);

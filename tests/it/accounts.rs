@@ -33,14 +33,17 @@ async fn order(gateway: &Gateway, key: &str, link: &str) -> Value {
     gateway.post(&[("key", key), ("action", "add"), ("service", "1"), ("link", link), ("quantity", "100")]).await
 }
 
-/// Moves every ledger entry of a client to the day before, past the guard of the ledger.
+/// Moves every ledger entry of a client to the day before, past the guard of the ledger, and what is kept of them.
 fn a_day_passes(gateway: &Gateway, client: &str) {
     let store = rusqlite::Connection::open(gateway.store_file()).unwrap();
     store.busy_timeout(Duration::from_secs(30)).unwrap();
     let sql = "SELECT sql FROM sqlite_schema WHERE name = 'ledger_keeps_entries'";
     let guard: String = store.query_row(sql, [], |row| row.get(0)).unwrap();
     let move_back = "UPDATE ledger SET at = at - 86400000 WHERE client = (SELECT id FROM clients WHERE name = ";
-    let batch = format!("BEGIN IMMEDIATE; DROP TRIGGER ledger_keeps_entries; {move_back}'{client}'); {guard}; COMMIT;");
+    let spent = format!("UPDATE clients SET spent_day = spent_day - 86400000 WHERE name = '{client}'");
+    let batch = format!(
+        "BEGIN IMMEDIATE; DROP TRIGGER ledger_keeps_entries; {move_back}'{client}'); {guard}; {spent}; COMMIT;"
+    );
     store.execute_batch(&batch).unwrap();
 }
 

@@ -23,7 +23,7 @@ async fn providers_are_asked_before_the_first_start() {
     let euros = upstream_with(Options { currency: "EUR".into(), ..Options::default() }).await;
     let gateway = Gateway::prepare(&one(&alpha, "").service(2, "routes = [\"alpha:999\", \"alpha:3\"]"));
     let (status, document, _) = check(&gateway, &["--online"]);
-    assert_eq!((status, &document["ok"], &document["diff"]), (Some(0), &json!(true), &json!(null)));
+    assert_eq!((status, &document["ok"], &document["diff"]), (Some(2), &json!(true), &json!(null)));
     let problems = json!(["service 2 has the route alpha:999, which it does not list"]);
     assert_eq!(
         document["online"],
@@ -31,6 +31,9 @@ async fn providers_are_asked_before_the_first_start() {
                 "error": null}])
     );
     assert!(!gateway.store_file().exists(), "it makes no store");
+    gateway.reconfigure(&one(&alpha, "").service(2, "routes = [\"alpha:999\"]\nenabled = false"));
+    let (status, document, _) = check(&gateway, &["--online"]);
+    assert_eq!((status, &document["online"][0]["problems"]), (Some(0), &json!([])), "what is off needs no route");
 
     // One that is in another currency, one that is off, and one that is not there.
     let config = one(&alpha, "mode = \"off\"").provider("euros", &euros, "").provider_at(

@@ -1,6 +1,6 @@
 //! Imports: which of an upstream's services become ours, under which IDs, and what beats them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tollgate::sandbox::{Sandbox, SandboxService, default_services};
 
 use crate::harness::{Config, Gateway, eventually, upstream};
@@ -108,4 +108,44 @@ async fn an_imported_id_is_stable_whatever_the_list_around_it_does() {
     assert!(gateway.stop().await.success());
     gateway.launch().await;
     assert_eq!(listed(&gateway, 1200).await, [524, 518, 1200]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_moves_to_another_provider_is_told_beforehand_and_when_it_moves() {
+    let (alpha, beta) = (upstream(20).await, upstream(20).await);
+    let import =
+        |provider: &str| format!("[[import]]\nprovider = \"{provider}\"\nid_offset = 500\nname = \"Poll Votes\"\n");
+    let config = |first: &str, second: &str| {
+        let providers = Config::new("").provider("alpha", &alpha, "").provider("beta", &beta, "");
+        providers.service(1, "routes = [\"beta:1\"]").text(&import(first)).text(&import(second))
+    };
+    let only_alpha = Config::new("").provider("alpha", &alpha, "").text(&import("alpha"));
+    let gateway = Gateway::start(&only_alpha).await;
+    let id = listed(&gateway, 518).await[0];
+    gateway.reload(&config("alpha", "beta").service(2, "routes = [\"beta:1\"]")).await;
+    // Beta's list is there once its service is; beta's import is a later one.
+    listed(&gateway, 1).await;
+
+    gateway.reconfigure(&config("beta", "alpha"));
+    let document = gateway.cli_json(&["check", "--diff"]);
+    assert!(document["warnings"].to_string().contains("same id_offset (500)"), "{document}");
+    let rerouted = &document["diff"]["rerouted"];
+    assert_eq!((&rerouted[0]["service"], &rerouted[0]["from"]), (&json!(id), &json!(["alpha:18"])), "{document}");
+    assert_eq!((&rerouted[0]["to"], &rerouted[0]["queued"]), (&json!(["beta:18"]), &json!(0)), "{document}");
+    assert_eq!(
+        document["diff"]["clashes"],
+        json!(["alpha:18 is not sold: an earlier import gives its ID 518 to beta:18"])
+    );
+    assert!(!gateway.log().contains("beta:18"), "nothing has moved yet");
+    gateway.reload(&config("beta", "alpha")).await;
+    assert!(gateway.log().contains("goes by beta:18 now; it went by alpha:18"));
+    assert!(gateway.log().contains("1 rerouted"));
+
+    // Beta lets go of it: the later import has it now.
+    beta.set_services(default_services().into_iter().filter(|service| service.id != 18).collect());
+    gateway.cli_json(&["sync", "beta"]);
+    eventually("the word for it", || async {
+        gateway.log().contains("goes by alpha:18 now; it went by beta:18").then_some(())
+    })
+    .await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tollgate::sandbox::{Action, Fault};
 
@@ -145,4 +146,38 @@ async fn routes_in_several_currencies_are_compared_and_accounted_in_ours() {
     assert_eq!(story["order"]["provider"], "gamma", "beta costs more than it was sold for");
     assert_eq!((&story["order"]["charge"], &story["order"]["cost"]), (&json!("0.013"), &json!("0.0108")));
     assert_eq!((alpha.order_count(), beta.order_count(), gamma.order_count()), (0, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upstream_lists_at_nothing_is_not_given_away() {
+    let alpha = upstream(20).await;
+    let config = Config::new("")
+        .provider("alpha", &alpha, "")
+        .service(1, "routes = [\"alpha:1\"]")
+        .service(2, "routes = [\"alpha:1\"]\nrate = \"1.5\"")
+        .service(3, "routes = [\"alpha:3\"]");
+    let gateway = Gateway::start(&config).await;
+    eventually("the list", || async { (gateway.rates().await.len() == 3).then_some(()) }).await;
+    assert!(alpha.set_rate(1, Decimal::ZERO));
+    let synced = gateway.cli_json(&["sync"]);
+    assert_eq!(synced[0]["free"], json!(["1"]), "{synced}");
+    let again = gateway.cli_json(&["sync"]);
+    assert_eq!(again[0]["free"], json!([]));
+    assert_eq!(gateway.log().matches("at a rate of 0 now (1)").count(), 1, "it is told once");
+
+    let sold: Vec<u64> = gateway.rates().await.iter().map(|(service, _)| *service).collect();
+    assert_eq!(sold, [2, 3]);
+    assert!(gateway.add(1, "https://example.com/p/1", 1000).await["error"].is_string());
+    let order = gateway.order(2, "https://example.com/p/2", 1000).await;
+    gateway.until_status(order, "Completed").await;
+    assert_eq!(gateway.story(order)["order"]["charge"], "1.5");
+
+    let document = gateway.cli_json(&["check", "--online", "--diff"]);
+    let free: Vec<(&Value, &Value)> =
+        document["diff"]["free"].as_array().unwrap().iter().map(|s| (&s["service"], &s["sold"])).collect();
+    assert_eq!(free, [(&json!(1), &json!(false)), (&json!(2), &json!(true))]);
+    let problem = document["online"][0]["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("it lists 1 services at a rate of 0 (1)"), "{problem}");
+    let said = String::from_utf8(gateway.cli(&["services"]).stderr).unwrap();
+    assert!(said.contains("service 1 is not sold: its upstream lists it at a rate of 0"), "{said}");
 }

@@ -115,3 +115,20 @@ fn wrong_arguments_are_told_of_before_it_starts() {
     assert_eq!(status, Some(1));
     assert!(said.contains("no/such/journal"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_in_the_readme_fits_a_sandbox() {
+    let (_panel, url) = sandbox(&[]).await;
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let sample = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = TempDir::new().unwrap();
+    let sample = sample
+        .replace("https://alpha.example/api/v2", &url)
+        .replace("sqlite:///var/lib/tollgate/tollgate.db", "sqlite://tollgate.db");
+    std::fs::write(folder.path().join("providers.toml"), sample).unwrap();
+    std::fs::write(folder.path().join("alpha.key"), DEFAULT_KEY).unwrap();
+    let output = program().args(["check", "--online", "--json"]).current_dir(folder.path()).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["online"][0]["problems"]), (Some(0), &serde_json::json!([])));
+    assert!(document["online"][0]["services"].as_u64() > Some(0), "{document}");
+}

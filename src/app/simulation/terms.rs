@@ -140,19 +140,7 @@ fn draw_limit(rng: &mut Rng) -> Limit {
 }
 
 fn service(id: i64, routes: Vec<Route>) -> ServiceDefinition {
-    ServiceDefinition {
-        id: ServiceId::new(id).unwrap(),
-        name: None,
-        category: None,
-        desc: None,
-        kind: None,
-        min: None,
-        max: None,
-        routes,
-        markup: Markup::default(),
-        fixed_rate: None,
-        enabled: true,
-    }
+    ServiceDefinition::new(ServiceId::new(id).unwrap(), routes)
 }
 
 pub(super) fn panels(rng: &mut Rng) -> BTreeMap<ProviderId, Panel> {

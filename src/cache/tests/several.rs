@@ -277,8 +277,8 @@ async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
     // An old copy with a mark, also where that is higher than any it knows: until the store says so.
     let _: String = command(&redis, &["SET", MARK, "7"]).await;
     let _: String = command(&redis, &["SAVE"]).await;
-    redis.kill().await;
-    redis.restart().await;
+    redis.kill();
+    redis.launch().await;
     eventually("the connection is there again", async || {
         assert_eq!(last_known(&cut_off, 1).await, None);
         store.settle(&cut_off).await;

@@ -1,9 +1,9 @@
 //! From the configuration and the providers' lists to a [`Catalogue`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
-    Catalogue, Doubt, ImportDefinition, ImportFilter, Offer, PricingRules, ProviderTerms, RouteProblem, Service,
+    Catalogue, Clash, Doubt, ImportDefinition, ImportFilter, Offer, PricingRules, ProviderTerms, RouteProblem, Service,
     ServiceDefinition, ServiceRoute, UpstreamList, UpstreamService,
 };
 use crate::domain::ids::{ProviderId, Route, ServiceId, UpstreamServiceId};
@@ -34,19 +34,34 @@ impl Catalogue {
         rules: PricingRules,
     ) -> Self {
         let lists = Lists::new(providers, lists);
-        let mut catalogue = Self { rules, services: Vec::new(), by_id: HashMap::new(), routes: HashMap::new() };
+        let mut catalogue =
+            Self { rules, services: Vec::new(), by_id: HashMap::new(), routes: HashMap::new(), clashes: Vec::new() };
         for definition in definitions {
             catalogue.add(definition, Markup::default(), &lists);
         }
+        let by_hand: HashSet<ServiceId> = definitions.iter().map(|definition| definition.id).collect();
         for import in imports {
             let Some(list) = lists.0.get(&import.provider) else { continue };
-            for definition in import.definitions(list.in_order) {
-                if !catalogue.routes.contains_key(&definition.id) {
+            for definition in import.definitions(list.in_order).filter(|definition| !by_hand.contains(&definition.id)) {
+                if catalogue.routes.contains_key(&definition.id) {
+                    catalogue.pass_over(definition);
+                } else {
                     catalogue.add(&definition, import.markup, &lists);
                 }
             }
         }
         catalogue
+    }
+
+    /// Imports may well overlap; that is a clash only where they mean two different services.
+    fn pass_over(&mut self, definition: ServiceDefinition) {
+        let sold = self.routes(definition.id).and_then(|routes| routes.first()).map(|route| &route.route);
+        let passed_over = definition.routes.into_iter().next();
+        if let (Some(sold), Some(passed_over)) = (sold, passed_over)
+            && *sold != passed_over
+        {
+            self.clashes.push(Clash { id: definition.id, sold: sold.clone(), passed_over });
+        }
     }
 
     fn add(&mut self, definition: &ServiceDefinition, import_markup: Markup, lists: &Lists<'_>) {
@@ -101,19 +116,8 @@ impl ImportDefinition {
         list.iter().filter(|service| self.filter.takes(service)).filter_map(|service| {
             let theirs: i64 = service.id.as_str().parse().ok().filter(|id| *id > 0)?;
             let id = ServiceId::new(i64::from(self.id_offset).checked_add(theirs)?).ok()?;
-            Some(ServiceDefinition {
-                id,
-                name: None,
-                category: None,
-                desc: None,
-                kind: None,
-                min: None,
-                max: None,
-                routes: vec![Route { provider: self.provider.clone(), service: service.id.clone() }],
-                markup: Markup::default(),
-                fixed_rate: None,
-                enabled: true,
-            })
+            let route = Route { provider: self.provider.clone(), service: service.id.clone() };
+            Some(ServiceDefinition::new(id, vec![route]))
         })
     }
 }

@@ -8,6 +8,7 @@ mod sale;
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 
 use globset::GlobMatcher;
 
@@ -73,6 +74,26 @@ pub struct ServiceDefinition {
     pub fixed_rate: Option<Rate>,
     /// False: off sale.
     pub enabled: bool,
+}
+
+impl ServiceDefinition {
+    /// One on sale that takes all it can from its first route.
+    #[must_use]
+    pub const fn new(id: ServiceId, routes: Vec<Route>) -> Self {
+        Self {
+            id,
+            name: None,
+            category: None,
+            desc: None,
+            kind: None,
+            min: None,
+            max: None,
+            routes,
+            markup: Markup { percent: None, fixed: None },
+            fixed_rate: None,
+            enabled: true,
+        }
+    }
 }
 
 /// `[[import]]`: many services of one provider at once.
@@ -218,6 +239,24 @@ pub struct Service {
     pub fixed_rate: Option<Rate>,
 }
 
+/// An ID that two imports give to two different services: the earlier one's is sold, the later one's is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// Our ID.
+    pub id: ServiceId,
+    /// What it stands for.
+    pub sold: Route,
+    /// What is passed over.
+    pub passed_over: Route,
+}
+
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, sold, passed_over } = self;
+        write!(f, "{passed_over} is not sold: an earlier import gives its ID {id} to {sold}")
+    }
+}
+
 /// An immutable snapshot of everything that is sold. A sync or a reload builds the next one.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -225,6 +264,7 @@ pub struct Catalogue {
     services: Vec<Service>,
     by_id: HashMap<ServiceId, usize>,
     routes: HashMap<ServiceId, Vec<ServiceRoute>>,
+    clashes: Vec<Clash>,
 }
 
 impl Catalogue {
@@ -244,6 +284,12 @@ impl Catalogue {
     #[must_use]
     pub fn routes(&self, id: ServiceId) -> Option<&[ServiceRoute]> {
         self.routes.get(&id).map(Vec::as_slice)
+    }
+
+    /// What later imports would sell under IDs that an earlier one has given.
+    #[must_use]
+    pub fn clashes(&self) -> &[Clash] {
+        &self.clashes
     }
 
     /// Every configured service's ID with its routes.

@@ -9,6 +9,12 @@ use crate::domain::pricing::{self, Markup, PriceError};
 use crate::domain::service_type::{Billing, ServiceType};
 
 impl Service {
+    /// Whether its upstream lists it at a rate of 0.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.cost.value().is_zero()
+    }
+
     /// What an order of it is checked against.
     #[must_use]
     pub const fn limits(&self) -> Limits {
@@ -29,10 +35,15 @@ impl Catalogue {
         pricing::listed_rate(service.cost, markup, self.rules.rate_decimals)
     }
 
-    /// Whether it is for sale to such a client at all: its rate keeps the margin over its cost.
+    /// Whether it is for sale to such a client at all: its rate keeps the margin over its cost. Over a cost of 0 every
+    /// margin is kept and every percentage is nothing: a list that says so is seldom meant, and nothing is given away
+    /// by it. Who wants to, sets a price of 0.
     #[must_use]
     pub fn is_sold(&self, service: &Service, client_markup: Option<Percent>) -> bool {
         let Ok(rate) = self.rate(service, client_markup) else { return false };
+        if rate.value().is_zero() && service.fixed_rate.is_none() {
+            return false;
+        }
         let Ok(charge) = rate.flat() else { return false };
         pricing::keeps_margin(charge, service.cost.value(), self.rules.min_margin).unwrap_or(false)
     }

@@ -26,19 +26,7 @@ fn route(text: &str) -> Route {
 }
 
 fn by_hand(id: i64, routes: &[&str]) -> ServiceDefinition {
-    ServiceDefinition {
-        id: ServiceId::new(id).unwrap(),
-        name: None,
-        category: None,
-        desc: None,
-        kind: None,
-        min: None,
-        max: None,
-        routes: routes.iter().map(|text| route(text)).collect(),
-        markup: Markup::default(),
-        fixed_rate: None,
-        enabled: true,
-    }
+    ServiceDefinition::new(ServiceId::new(id).unwrap(), routes.iter().map(|text| route(text)).collect())
 }
 
 fn import(provider: &str, id_offset: u32) -> ImportDefinition {
@@ -71,7 +59,12 @@ fn build_with(
         markup,
     };
     let providers = [terms(&alpha, "1", Markup::default()), terms(&beta, "1.08", percent("30"))];
-    let alphas = [theirs("101", "Default", "1"), theirs("102", "Package", "2"), theirs("103", "Quux", "1")];
+    let alphas = [
+        theirs("101", "Default", "1"),
+        theirs("102", "Package", "2"),
+        theirs("103", "Quux", "1"),
+        theirs("104", "Default", "0.00"),
+    ];
     let betas = [theirs("7", "default", "0.9"), theirs("8", "Poll", "1"), theirs("x9", "Default", "1")];
     let lists = [
         UpstreamList { provider: &alpha, fetched_at: Timestamp::default(), services: &alphas, doubts },
@@ -135,6 +128,16 @@ fn imports_keep_their_ids_and_yield_to_services_by_hand() {
     assert_eq!(ids, [100_008, 100_007], "an ID that is no number has none here");
     assert_eq!(rate(&catalogue, 100_007, None), "1.2636", "the earlier import's: none, so the provider's");
     assert_eq!(rate(&catalogue, 100_008, None), "1.2");
+    assert_eq!(catalogue.clashes(), [], "the same service twice is none");
+}
+
+#[test]
+fn two_imports_that_give_one_id_to_two_services_clash() {
+    // Alpha's 101 and beta's 7 and 8, at offsets that make 7 of beta and 101 of alpha one ID.
+    let catalogue = build(&[by_hand(108, &["beta:8"])], &[import("beta", 100), import("alpha", 6)]);
+    assert_eq!(catalogue.routes(ServiceId::new(107).unwrap()).unwrap()[0].route, route("beta:7"));
+    let clash = Clash { id: ServiceId::new(107).unwrap(), sold: route("beta:7"), passed_over: route("alpha:101") };
+    assert_eq!(catalogue.clashes(), [clash], "what is by hand clashes with nothing");
 }
 
 #[test]
@@ -144,6 +147,22 @@ fn under_the_margin_nothing_is_sold() {
     assert!(catalogue.is_sold(service, None));
     assert!(catalogue.is_sold(service, Some("5".parse().unwrap())));
     assert!(!catalogue.is_sold(service, Some("4.99".parse().unwrap())));
+}
+
+#[test]
+fn what_costs_nothing_is_sold_at_a_price_of_its_own_only() {
+    let mut at_a_price = by_hand(2, &["alpha:104"]);
+    at_a_price.fixed_rate = Some("0.5".parse().unwrap());
+    let mut given_away = by_hand(3, &["alpha:104"]);
+    given_away.fixed_rate = Some("0".parse().unwrap());
+    let mut with_a_fixed_part = by_hand(4, &["alpha:104"]);
+    with_a_fixed_part.markup = Markup { percent: None, fixed: Some("0.1".parse().unwrap()) };
+    let mut not_free = by_hand(5, &["alpha:101"]);
+    not_free.fixed_rate = given_away.fixed_rate;
+    let catalogue = build(&[by_hand(1, &["alpha:104"]), at_a_price, given_away, with_a_fixed_part, not_free], &[]);
+    let sold = catalogue.services().iter().filter(|service| catalogue.is_sold(service, None));
+    assert_eq!(sold.map(|service| service.id.get()).collect::<Vec<_>>(), [2, 3, 4]);
+    assert!(!catalogue.is_sold(&catalogue.services()[0], Some("900".parse().unwrap())), "nor to any client");
 }
 
 #[test]

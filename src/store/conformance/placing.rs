@@ -76,6 +76,32 @@ pub(crate) async fn the_daily_limit_counts_charges_less_refunds_of_the_day(store
     step(store, &first, Event::CancelRequested, next_day).await;
     placed(store, at("6", next_day)).await;
     assert!(matches!(store.place(at("0.01", next_day)).await.unwrap(), Placed::DailyLimit));
+    assert_eq!(store.verify().await.unwrap().failures, [""; 0]);
+}
+
+pub(crate) async fn the_daily_limit_holds_when_the_clock_is_set_back_over_midnight(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let at = |charge, now| Placement { now, ..placement(new_order(ann, charge)) };
+    let next_day = after(80_000);
+    let first = placed(store, at("6", NOW)).await;
+    placed(store, at("5", next_day)).await;
+    // What was spent before there was a limit counts.
+    let limit = ClientChange { daily_limit: Some(Some(money("10"))), ..ClientChange::default() };
+    store.change_client("ann", limit).await.unwrap();
+    for _ in 0..2 {
+        for (now, too_much) in [(NOW, "4.01"), (next_day, "5.01")] {
+            assert!(matches!(store.place(at(too_much, now)).await.unwrap(), Placed::DailyLimit), "{now:?}");
+            placed(store, at("0", now)).await;
+            assert_eq!(store.verify().await.unwrap().failures, [""; 0]);
+        }
+    }
+    placed(store, at("4", NOW)).await;
+    step(store, &first, Event::CancelRequested, next_day).await;
+    assert!(matches!(store.place(at("0.01", NOW)).await.unwrap(), Placed::DailyLimit), "it was given back later");
+    placed(store, at("11", next_day)).await;
+    assert!(matches!(store.place(at("0.01", next_day)).await.unwrap(), Placed::DailyLimit));
+    placed(store, at("10", after(2 * 86_400))).await;
+    assert_eq!(store.verify().await.unwrap().failures, [""; 0]);
 }
 
 pub(crate) async fn a_repeated_request_is_known(store: &AnyStore) {

@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-/// Writes an entry and the balance after it, which it gives. `terms` are the client's in this transaction.
+/// Writes an entry that is no charge or refund, and the balance after it, which it gives. `terms` are the client's in this transaction.
 pub(super) async fn post(db: &Session, terms: &Terms, entry: Entry) -> StoreResult<Money> {
     let balance = terms.balance.checked_add(entry.amount).ok_or_else(|| {
         StoreError::Engine(format!(

@@ -35,7 +35,9 @@ impl Placings {
         Self { waiting: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
     }
 
-    fn enter(&self, placement: Placement) -> oneshot::Receiver<StoreResult<Placed>> {
+    /// Whoever asks may go away: what was asked for is placed all the same, as it is in SQLite. An `add` runs to its end
+    /// when its client hangs up.
+    pub(super) fn enter(&self, placement: Placement) -> oneshot::Receiver<StoreResult<Placed>> {
         let (reply, placed) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { placement, reply });
         placed

@@ -5,6 +5,7 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::forms::UNKNOWN_COST;
 use crate::store::records::{ReportBy, ReportFilter, ReportRow};
 
 /// The name of an order's client.
@@ -24,8 +25,8 @@ pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Ve
     };
     let sql = format!(
         "SELECT key, count(*), sum(charge)::bigint, sum(refunded)::bigint, coalesce(sum(cost), 0)::bigint, \
-         count(*) FILTER (WHERE cost IS NULL AND NOT (state = 'closed' AND provider IS NULL)) \
-         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, state, provider FROM orders \
+         count(*) FILTER (WHERE unknown), coalesce(sum(charge) FILTER (WHERE unknown), 0)::bigint \
+         FROM (SELECT {key} AS key, {place} AS place, charge, refunded, cost, {UNKNOWN_COST} AS unknown FROM orders \
          WHERE created_at >= $1 AND created_at < $2) AS sold GROUP BY key, place ORDER BY place NULLS FIRST"
     );
     let from = filter.from.map_or(i64::MIN, Timestamp::millis);
@@ -39,6 +40,7 @@ pub(super) async fn report(db: &Session, filter: ReportFilter) -> StoreResult<Ve
             refunded: columns.money()?,
             cost: columns.money()?,
             unknown_cost: columns.count()?,
+            possible_cost: columns.money()?,
         })
     })
     .await

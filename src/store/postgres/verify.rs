@@ -26,6 +26,10 @@ const CHECKS: &[&str] = &[
                   sum(amount) OVER (PARTITION BY client ORDER BY ledger.id) AS total
            FROM ledger JOIN clients ON clients.id = client) AS sums
      WHERE balance <> total",
+    "SELECT format('client %s: it has spent %s in the day of its last charge or refund, but its ledger sums to %s \
+                   (units of 10^-8)', name, spent, total)
+     FROM (SELECT name, spent, spent_in(id, spent_day) AS total FROM clients WHERE spent_day IS NOT NULL) AS sums
+     WHERE spent <> total",
     "SELECT format('client %s: the charge of order %s left a balance of %s with a credit of %s (units of 10^-8)',
                    name, order_id, ledger.balance, ledger.credit)
      FROM ledger JOIN clients ON clients.id = client

@@ -50,9 +50,10 @@ pub struct ReportRow {
     pub refunded: Money,
     /// What upstreams really charged, as far as that is known.
     pub cost: Money,
-    /// How many may have a cost that is not known: all without one, but those that ended without ever being
-    /// placed.
+    /// How many may have a cost that is not known: all without one, but those that ended and never were placed.
     pub unknown_cost: u64,
+    /// What those were charged, before refunds. None is forwarded for more than that.
+    pub possible_cost: Money,
 }
 
 /// A line of an order's history that somebody had to look at.

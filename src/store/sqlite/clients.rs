@@ -66,7 +66,7 @@ pub(super) fn create(conn: &Connection, new: NewClient, now: Timestamp) -> Store
     let client = ClientId(conn.last_insert_rowid());
     access::insert_key(conn, client, &key, now)?;
     if deposit != Money::ZERO {
-        let present = Terms { balance: Money::ZERO, credit: terms.credit, daily_limit: None, disabled: terms.disabled };
+        let present = Terms::unspent(Money::ZERO, terms.credit, terms.disabled);
         post(conn, &present, Entry::new(client, now, EntryKind::Deposit, deposit))?;
     }
     access::bump(conn)

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("lost attempts", include_str!("migrations/0002_lost_attempts.sql")),
     ("timeline", include_str!("migrations/0003_timeline.sql")),
     ("cancels", include_str!("migrations/0004_cancels.sql")),
+    ("daily spending", include_str!("migrations/0005_daily_spending.sql")),
 ];
 
 /// The schema that this program writes.

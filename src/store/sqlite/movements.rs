@@ -17,20 +17,53 @@ pub(super) struct Terms {
     pub(super) credit: Money,
     pub(super) daily_limit: Option<Money>,
     pub(super) disabled: bool,
+    spent: Option<Spent>,
+}
+
+/// Charges less refunds of one UTC day, each counted when it was made.
+struct Spent {
+    /// Its first moment.
+    day: Timestamp,
+    amount: Money,
+}
+
+impl Terms {
+    /// Of a client that has charges and refunds of no day.
+    pub(super) const fn unspent(balance: Money, credit: Money, disabled: bool) -> Self {
+        Self { balance, credit, daily_limit: None, disabled, spent: None }
+    }
+
+    /// Charges less refunds in the UTC day of `at`. Known for the day of the last of them, whichever that is: the clock may
+    /// have been set back.
+    pub(super) fn spent(&self, conn: &Connection, client: ClientId, at: Timestamp) -> StoreResult<Money> {
+        let day = at.start_of_day();
+        match &self.spent {
+            Some(spent) if spent.day == day => Ok(spent.amount),
+            _ => add_up(conn, client, day),
+        }
+    }
+}
+
+fn add_up(conn: &Connection, client: ClientId, day: Timestamp) -> StoreResult<Money> {
+    let units = conn
+        .prepare_cached(
+            "SELECT -coalesce(sum(amount), 0) FROM ledger \
+             WHERE client = ?1 AND kind IN ('charge', 'refund') AND at >= ?2 AND at < ?2 + 86400000",
+        )?
+        .query_one(params![client.0, day.millis()], |row| row.get(0))?;
+    Ok(Money::from_units(units))
 }
 
 /// A client's [`Terms`]; `None` where there is no such client.
 pub(super) fn terms(conn: &Connection, client: ClientId) -> StoreResult<Option<Terms>> {
-    let mut statement =
-        conn.prepare_cached("SELECT balance, credit, daily_limit, disabled FROM clients WHERE id = ?1")?;
+    let mut statement = conn
+        .prepare_cached("SELECT balance, credit, daily_limit, disabled, spent_day, spent FROM clients WHERE id = ?1")?;
     first(&mut statement, [client.0], |row| {
         let mut columns = Columns::of(row);
-        Ok(Terms {
-            balance: columns.money()?,
-            credit: columns.money()?,
-            daily_limit: columns.maybe_money()?,
-            disabled: columns.take()?,
-        })
+        let (balance, credit, daily_limit) = (columns.money()?, columns.money()?, columns.maybe_money()?);
+        let disabled = columns.take()?;
+        let (day, amount) = (columns.maybe_time()?, columns.money()?);
+        Ok(Terms { balance, credit, daily_limit, disabled, spent: day.map(|day| Spent { day, amount }) })
     })
 }
 
@@ -55,14 +88,22 @@ impl Entry {
 
 /// Writes an entry and the balance after it, which it gives. `terms` are the client's in this transaction.
 pub(super) fn post(conn: &Connection, terms: &Terms, entry: Entry) -> StoreResult<Money> {
-    let balance = terms.balance.checked_add(entry.amount).ok_or_else(|| {
+    let no_room = || {
         StoreError::Engine(format!(
             "the balance of client {} has no room for {}; nothing was written",
             entry.client, entry.amount
         ))
-    })?;
-    conn.prepare_cached("UPDATE clients SET balance = ?2 WHERE id = ?1")?
-        .execute(params![entry.client.0, balance.units()])?;
+    };
+    let balance = terms.balance.checked_add(entry.amount).ok_or_else(no_room)?;
+    if matches!(entry.kind, EntryKind::Charge | EntryKind::Refund) {
+        let spent = terms.spent(conn, entry.client, entry.at)?.checked_sub(entry.amount).ok_or_else(no_room)?;
+        let day = entry.at.start_of_day();
+        conn.prepare_cached("UPDATE clients SET balance = ?2, spent_day = ?3, spent = ?4 WHERE id = ?1")?
+            .execute(params![entry.client.0, balance.units(), day.millis(), spent.units()])?;
+    } else {
+        conn.prepare_cached("UPDATE clients SET balance = ?2 WHERE id = ?1")?
+            .execute(params![entry.client.0, balance.units()])?;
+    }
     conn.prepare_cached(
         "INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id, reference, note) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",

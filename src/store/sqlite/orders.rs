@@ -34,7 +34,7 @@ pub(super) fn place(conn: &Connection, placement: Placement) -> StoreResult<Plac
         return Ok(Placed::NotEnoughFunds);
     }
     if let Some(limit) = terms.daily_limit {
-        let spent = spent_since(conn, order.client, now.start_of_day())?;
+        let spent = terms.spent(conn, order.client, now)?;
         if spent.checked_add(order.charge).is_none_or(|spent| spent > limit) {
             return Ok(Placed::DailyLimit);
         }
@@ -80,17 +80,6 @@ fn keep_request(conn: &Connection, order: &Order, request: &RequestKey) -> Store
         order.created_at.millis()
     ])?;
     Ok(())
-}
-
-/// Charges less refunds, each counted when it was made.
-fn spent_since(conn: &Connection, client: ClientId, since: Timestamp) -> StoreResult<Money> {
-    let units = conn
-        .prepare_cached(
-            "SELECT -coalesce(sum(amount), 0) FROM ledger \
-             WHERE client = ?1 AND kind IN ('charge', 'refund') AND at >= ?2",
-        )?
-        .query_one(params![client.0, since.millis()], |row| row.get(0))?;
-    Ok(Money::from_units(units))
 }
 
 fn next_order_id(conn: &Connection) -> StoreResult<Option<OrderId>> {

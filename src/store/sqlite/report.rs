@@ -5,6 +5,7 @@ use rusqlite::{Connection, named_params};
 use super::rows::{Columns, collect};
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
+use crate::store::forms::UNKNOWN_COST;
 use crate::store::records::{ReportBy, ReportFilter, ReportRow};
 
 /// The name of an order's client.
@@ -21,7 +22,7 @@ pub(super) fn report(conn: &Connection, filter: ReportFilter) -> StoreResult<Vec
     };
     let sql = format!(
         "SELECT {key}, count(*), sum(charge), sum(refunded), coalesce(sum(cost), 0), \
-         count(*) FILTER (WHERE cost IS NULL AND NOT (state = 'closed' AND provider IS NULL)) \
+         count(*) FILTER (WHERE {UNKNOWN_COST}), coalesce(sum(charge) FILTER (WHERE {UNKNOWN_COST}), 0) \
          FROM orders WHERE created_at >= :from AND created_at < :to GROUP BY {order} ORDER BY {order}"
     );
     let params = named_params! {
@@ -37,6 +38,7 @@ pub(super) fn report(conn: &Connection, filter: ReportFilter) -> StoreResult<Vec
             refunded: columns.money()?,
             cost: columns.money()?,
             unknown_cost: columns.count()?,
+            possible_cost: columns.money()?,
         })
     })
 }

@@ -70,6 +70,7 @@ const UNLOCK: &str = "DROP TRIGGER ledger_keeps_entries; DROP TRIGGER ledger_los
 const TAMPERINGS: &[(&str, &str)] = &[
     ("UPDATE clients SET balance = balance + 1 WHERE name = 'ann'", "client ann: its balance is"),
     ("DELETE FROM ledger WHERE kind = 'deposit' AND client = 1", "client ann: its balance is"),
+    ("UPDATE clients SET spent = spent + 1 WHERE name = 'ben'", "client ben: it has spent"),
     ("UPDATE ledger SET amount = amount + 5 WHERE kind = 'withdrawal'", "client ann: ledger entry"),
     ("UPDATE ledger SET balance = balance + 5 WHERE kind = 'withdrawal'", "client ann: ledger entry"),
     ("UPDATE ledger SET balance = -1 WHERE order_id = 1", "client ann: the charge of order 1 left a balance of -1"),
@@ -174,7 +175,8 @@ async fn many_failures_of_one_kind_are_shortened() {
     let path = folder.path().join("t.db");
     build(&path).await;
     let many = "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 349)
-                INSERT INTO clients SELECT i, 'c' || i, NULL, NULL, 0, NULL, '[]', '[]', 0, 1 FROM n";
+                INSERT INTO clients (id, name, markup, rps, credit, daily_limit, allow_ips, allow_services, disabled, balance)
+                SELECT i, 'c' || i, NULL, NULL, 0, NULL, '[]', '[]', 0, 1 FROM n";
     tamper(&path, many);
     let failures = failures(&path).await;
     assert_eq!(failures.len(), 101);

@@ -25,6 +25,13 @@ const CHECKS: &[&str] = &[
                   sum(amount) OVER (PARTITION BY client ORDER BY ledger.id) AS total
            FROM ledger JOIN clients ON clients.id = client)
      WHERE balance <> total",
+    "SELECT format('client %s: it has spent %d in the day of its last charge or refund, but its ledger sums to %d \
+                   (units of 10^-8)', name, spent, total)
+     FROM (SELECT name, spent, (SELECT -coalesce(sum(amount), 0) FROM ledger
+                                WHERE client = clients.id AND kind IN ('charge', 'refund')
+                                AND at >= spent_day AND at < spent_day + 86400000) AS total
+           FROM clients WHERE spent_day IS NOT NULL)
+     WHERE spent <> total",
     "SELECT format('client %s: the charge of order %d left a balance of %d with a credit of %d (units of 10^-8)',
                    name, order_id, ledger.balance, ledger.credit)
      FROM ledger JOIN clients ON clients.id = client

@@ -60,7 +60,11 @@ CREATE TABLE clients (
     disabled boolean NOT NULL,
     -- Always the sum of the client's ledger; kept beside it so that a charge need not add it up.
     -- No CHECK against the credit: lowering the credit below a debt is allowed.
-    balance bigint NOT NULL
+    balance bigint NOT NULL,
+    -- Charges less refunds in the UTC day that begins at `spent_day`, which is the day of the last of them: always the sum of
+    -- those in the ledger. Another day's is added up once, when that day has its first entry.
+    spent_day bigint,
+    spent bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE keys (
@@ -485,6 +489,12 @@ CREATE TABLE given_up (
     at bigint NOT NULL
 );
 
+-- A client's charges less refunds in the UTC day that begins at `day`, each counted when it was made.
+CREATE FUNCTION spent_in(of_client bigint, day bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT (-coalesce(sum(amount), 0))::bigint FROM ledger
+    WHERE client = of_client AND kind IN ('charge', 'refund') AND at >= day AND at < day + 86400000
+$$;
+
 -- Places an order, all or nothing, in one call. The client's row is locked first: each statement after that sees what was
 -- committed before, so balance and daily limit hold at this moment. Its plans are made once: in a store of many orders a
 -- plan for each day's start looks better, and costs a third more than it saves.
@@ -498,6 +508,7 @@ CREATE FUNCTION place_order(
 DECLARE
     account clients%ROWTYPE;
     earlier client_requests%ROWTYPE;
+    spent_today bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(token_lock);
     PERFORM FROM given_up WHERE token = order_token;
@@ -523,15 +534,14 @@ BEGIN
         result := 'funds';
         RETURN;
     END IF;
-    IF account.daily_limit IS NOT NULL AND order_charge - (
-        SELECT coalesce(sum(amount), 0) FROM ledger
-        WHERE client = of_client AND kind IN ('charge', 'refund') AND at >= day_start
-    ) > account.daily_limit THEN
+    spent_today := CASE WHEN account.spent_day = day_start THEN account.spent ELSE spent_in(of_client, day_start) END;
+    IF account.daily_limit IS NOT NULL AND spent_today::numeric + order_charge > account.daily_limit THEN
         result := 'limit';
         RETURN;
     END IF;
     new_id := nextval('order_ids');
-    UPDATE clients SET balance = balance - order_charge WHERE id = of_client;
+    UPDATE clients SET balance = balance - order_charge, spent_day = day_start, spent = spent_today + order_charge
+    WHERE id = of_client;
     INSERT INTO orders (id, version, token, client, service, kind, params, charge, refunded, created_at, queued_at,
         updated_at, state, status, attempts, tried, round, cancel, due_at, holder)
     VALUES (new_id, 1, order_token, of_client, order_service, order_kind, order_params, order_charge, 0, at_time, at_time,
@@ -564,6 +574,8 @@ CREATE FUNCTION apply_step(
 DECLARE
     present record;
     account record;
+    refund_day bigint;
+    spent_then bigint;
 BEGIN
     SELECT ctid, version, client, refunded, cancel, provider, upstream_order INTO present FROM orders WHERE id = of_order
     FOR NO KEY UPDATE;
@@ -606,12 +618,18 @@ BEGIN
         RAISE EXCEPTION 'order % is not where it was locked', of_order;
     END IF;
     IF refund IS NOT NULL THEN
-        UPDATE clients SET balance = balance + refund WHERE id = present.client RETURNING balance, credit INTO account;
+        SELECT balance, credit, spent_day, spent INTO account FROM clients WHERE id = present.client FOR NO KEY UPDATE;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'order % belongs to client %, who is not there', of_order, present.client;
         END IF;
+        refund_day := at_time - at_time % 86400000;
+        -- What others wrote before the lock is seen by a statement of its own.
+        spent_then := CASE WHEN account.spent_day = refund_day THEN account.spent
+            ELSE spent_in(present.client, refund_day) END;
+        UPDATE clients SET balance = balance + refund, spent_day = refund_day, spent = spent_then - refund
+        WHERE id = present.client;
         INSERT INTO ledger (client, at, kind, amount, balance, credit, order_id)
-        VALUES (present.client, at_time, 'refund', refund, account.balance, account.credit, of_order);
+        VALUES (present.client, at_time, 'refund', refund, account.balance + refund, account.credit, of_order);
     END IF;
     IF attempt_outcome IS NOT NULL THEN
         UPDATE attempts SET finished_at = at_time, finished_version = new_version, outcome = attempt_outcome,

@@ -1,5 +1,6 @@
 //! The engine's own promises, and the conformance suite on a real server.
 
+mod breakdown;
 pub(crate) mod cluster;
 mod gateways;
 
@@ -56,6 +57,9 @@ async fn the_ledger_is_append_only_and_a_dropped_guard_is_found() {
     let failures = store.verify().await.unwrap().failures;
     assert!(failures.iter().any(|failure| failure.contains("ledger_keeps_entries")), "{failures:?}");
     assert!(failures.iter().any(|failure| failure.contains("its balance is")), "{failures:?}");
+    raw.batch_execute("UPDATE clients SET spent_day = 0, spent = 1").await.unwrap();
+    let failures = store.verify().await.unwrap().failures;
+    assert!(failures.iter().any(|failure| failure.contains("client anna: it has spent 1")), "{failures:?}");
 }
 
 #[tokio::test]
@@ -186,6 +190,19 @@ async fn an_order_that_was_given_up_does_not_come_any_more() {
     assert!(store.place(late.clone()).await.is_err());
     assert_eq!(store.order_by_token(late.order.token).await.unwrap(), None);
     assert_eq!(store.balance(anna.client.id).await.unwrap(), anna.balance);
+}
+
+#[tokio::test]
+async fn an_order_whose_asker_has_gone_is_placed_all_the_same() {
+    let url = Cluster::shared().new_database().await;
+    let store = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let any: AnyStore = store.clone();
+    let anna = client(&any, "anna", "10").await.client.id;
+    let left = placement(new_order(anna, "1.20"));
+    drop(store.placings.enter(left.clone()));
+    order(&any, anna, "1.20").await;
+    assert!(any.order_by_token(left.order.token).await.unwrap().is_some());
+    assert_eq!(any.balance(anna).await.unwrap().to_string(), "7.6");
 }
 
 #[tokio::test]
