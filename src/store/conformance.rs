@@ -55,6 +55,7 @@ macro_rules! conformance {
             steps::a_refund_is_given_once,
             steps::steps_that_contradict_the_refunds_are_not_written,
             steps::many_steps_stand_each_by_itself,
+            steps::news_of_many_orders_is_written_whole,
             steps::what_the_operator_settles_may_be_sent_again,
             claims::a_queued_order_is_claimed_once,
             claims::the_oldest_are_claimed_first,

@@ -120,6 +120,43 @@ pub(crate) async fn many_steps_stand_each_by_itself(store: &AnyStore) {
     assert_eq!(store.apply_all(vec![]).await.unwrap(), []);
 }
 
+pub(crate) async fn news_of_many_orders_is_written_whole(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let events = [
+        reported("In progress", Some(600)),
+        reported("Quux", None),
+        Event::CancelRequested,
+        reported("Partial", Some(250)),
+        reported("Completed", Some(0)),
+        reported("Canceled", None),
+        reported("Processing", Some(7)),
+    ];
+    let mut steps = Vec::new();
+    for (event, id) in events.into_iter().zip(1..) {
+        let mut order = forwarded(store, ann, "alpha", &id.to_string()).await;
+        if id == 1 {
+            order = step(store, &order, reported("In progress", Some(700)), after(50)).await;
+        }
+        // From the last to the first.
+        steps.insert(0, order.step(event, after(60)).unwrap());
+        if id == 7 {
+            step(store, &order, reported("In progress", None), after(50)).await;
+        }
+    }
+    let mut wanted = vec![Applied::Done; steps.len()];
+    wanted[0] = Applied::Stale;
+    assert_eq!(store.apply_all(steps.clone()).await.unwrap(), wanted);
+    assert_eq!(store.apply_all(steps.clone()).await.unwrap(), vec![Applied::Stale; steps.len()]);
+    for step in &steps[1..] {
+        let story = store.order_story(step.order.id).await.unwrap().unwrap();
+        assert_eq!(story.order, step.order);
+        let told: Vec<_> = story.history.iter().rev().take(step.notes.len()).rev().map(|line| &line.text).collect();
+        assert_eq!(told, step.notes.iter().map(|note| &note.text).collect::<Vec<_>>());
+    }
+    assert!(steps.iter().any(|step| step.notes.is_empty()) && steps.iter().any(|step| !step.notes.is_empty()));
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
 pub(crate) async fn what_the_operator_settles_may_be_sent_again(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     let mut order = order(store, ann, "1.20").await;

@@ -1,9 +1,11 @@
 //! Placing orders and writing their steps: what the ledger, the order and its history say is written together.
 
+use std::collections::HashSet;
+
 use super::order_reads;
 use super::rows::{Columns, count, order_id, state_columns, write_tried};
 use super::session::Session;
-use super::values::{Value, params};
+use super::values::{self, Value, params};
 use crate::domain::ids::{ClientId, OrderToken, Route};
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Order, Step};
@@ -54,21 +56,88 @@ const TOLD_WITHIN: i64 = 35_000;
 /// See [`crate::store::Store::apply_all`]. Rows are locked in one order, by their IDs and orders before clients, so that no
 /// two of these wait for each other.
 pub(super) async fn apply_all(db: &Session, steps: &[Step]) -> StoreResult<Vec<Applied>> {
-    let refunded = steps.iter().filter(|step| step.refund.is_some());
-    let clients: Vec<i64> = refunded.map(|step| step.order.client.0).collect();
-    if !clients.is_empty() && steps.len() > 1 {
-        let ids: Vec<i64> = steps.iter().map(|step| step.order.id.get().into()).collect();
-        db.rows("SELECT id FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![ids]).await?;
-        db.rows("SELECT id FROM clients WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![clients]).await?;
-    }
     let mut numbered: Vec<(usize, &Step)> = steps.iter().enumerate().collect();
     numbered.sort_by_key(|(_, step)| step.order.id);
+    lock(db, &numbered).await?;
+    let written = apply_together(db, &numbered).await?;
     let mut applied = Vec::with_capacity(steps.len());
     for (number, step) in numbered {
-        applied.push((number, apply(db, step).await?));
+        let outcome = if written.contains(&number) { Applied::Done } else { apply(db, step).await? };
+        applied.push((number, outcome));
     }
     applied.sort_unstable_by_key(|(number, _)| *number);
     Ok(applied.into_iter().map(|(_, applied)| applied).collect())
+}
+
+/// Where a client gets something back: its row is not locked between those of orders.
+async fn lock(db: &Session, steps: &[(usize, &Step)]) -> StoreResult<()> {
+    let refunded = steps.iter().filter(|(_, step)| step.refund.is_some());
+    let clients: Vec<i64> = refunded.map(|(_, step)| step.order.client.0).collect();
+    if clients.is_empty() || steps.len() == 1 {
+        return Ok(());
+    }
+    let ids: Vec<i64> = steps.iter().map(|(_, step)| step.order.id.get().into()).collect();
+    db.rows("SELECT id FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![ids]).await?;
+    db.rows("SELECT id FROM clients WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![clients]).await?;
+    Ok(())
+}
+
+/// What `apply_step` does, for many steps of which nothing has to be said but that they are written: no money moves, no
+/// attempt begins or ends, and the upstream's ID stays. Each row is updated where it was locked.
+const TOGETHER: &str = "WITH asked AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], \
+         $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], \
+         $13::text[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::bigint[], $19::bigint[], \
+         $20::bigint[], $21::boolean[], $22::bigint[], $23::text[], $24::bigint[], $25::text[], $26::text[], \
+         $27::bigint[]) WITH ORDINALITY AS asked (of_order, new_version, new_refunded, new_cost, new_queued_at, at_time, \
+         new_state, new_provider, new_service, new_upstream_order, new_closed_at, new_status, new_word, new_start_count, \
+         new_remains, new_first_charge, new_upstream_charge, new_polled_at, new_changed_at, new_silent_since, \
+         new_silence_told, new_attempts, new_tried, new_round, new_cancel, new_refusal, new_due_at, number)), \
+     held AS MATERIALIZED (SELECT asked.*, place FROM asked, LATERAL (SELECT ctid AS place FROM orders \
+         WHERE id = of_order AND version + 1 = new_version AND refunded = new_refunded AND cancel = new_cancel \
+         AND provider = new_provider AND upstream_order = new_upstream_order LIMIT 1 FOR NO KEY UPDATE) AS found), \
+     written AS (UPDATE orders SET version = new_version, cost = new_cost, queued_at = new_queued_at, \
+         updated_at = at_time, state = new_state, upstream_service = new_service, closed_at = new_closed_at, \
+         status = new_status, word = new_word, start_count = new_start_count, remains = new_remains, \
+         first_charge = new_first_charge, upstream_charge = new_upstream_charge, polled_at = new_polled_at, \
+         changed_at = new_changed_at, silent_since = new_silent_since, silence_told = new_silence_told, \
+         attempts = new_attempts, tried = new_tried, round = new_round, refusal = new_refusal, due_at = new_due_at \
+         FROM held WHERE orders.ctid = place RETURNING number, id, version, updated_at), \
+     told AS (INSERT INTO history (order_id, version, line, at, text, alert) \
+         SELECT id, version, line, updated_at, note, note_alert <> 0 FROM written \
+         JOIN unnest($28::bigint[], $29::bigint[], $30::text[], $31::bigint[]) AS notes (of_number, line, note, note_alert) \
+         ON of_number = number) \
+     SELECT number FROM written";
+
+/// Writes by one statement what of some steps can be written so; gives the numbers of those that are. A step that is not
+/// among them may be written by itself, or says then why not.
+async fn apply_together(db: &Session, steps: &[(usize, &Step)]) -> StoreResult<HashSet<usize>> {
+    let quiet = |step: &Step| step.refund.is_none() && step.attempt.is_none();
+    let quiet: Vec<&(usize, &Step)> = steps.iter().filter(|(_, step)| quiet(step)).collect();
+    if quiet.len() < 2 {
+        return Ok(HashSet::new());
+    }
+    let mut rows = Vec::with_capacity(quiet.len());
+    let mut notes = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((_, step), row) in quiet.iter().zip(1_i64..) {
+        let mut columns = step_params(step)?;
+        columns.truncate(27);
+        rows.push(columns);
+        for (note, line) in step.notes.iter().zip(0_i64..) {
+            notes.0.push(row);
+            notes.1.push(line);
+            notes.2.push(note.text.clone());
+            notes.3.push(i64::from(note.alert));
+        }
+    }
+    let mut params = values::lists(&rows);
+    params.extend(params![notes.0, notes.1, notes.2, notes.3]);
+    let written = db.collect(TOGETHER, params, |row| Ok(row.try_get::<_, i64>(0)?)).await?;
+    if !written.is_empty() {
+        db.mark_written();
+    }
+    let number =
+        |row: i64| usize::try_from(row).ok().and_then(|row| quiet.get(row.checked_sub(1)?)).map(|(number, _)| *number);
+    Ok(written.into_iter().filter_map(number).collect())
 }
 
 /// See [`crate::store::Store::apply`]. One call of the schema's function, which writes nothing unless it gives

@@ -24,6 +24,8 @@ pub(super) enum Value {
     Texts(Vec<String>),
     /// `text[]`, with nothing in some places
     MaybeTexts(Vec<Option<String>>),
+    /// `boolean[]`, with nothing in some places
+    MaybeBools(Vec<Option<bool>>),
     /// `bytea[]`, with nothing in some places
     MaybeBytes(Vec<Option<Vec<u8>>>),
 }
@@ -39,6 +41,7 @@ impl ToSql for Value {
             Self::MaybeIntegers(value) => value.to_sql(kind, out),
             Self::Texts(value) => value.to_sql(kind, out),
             Self::MaybeTexts(value) => value.to_sql(kind, out),
+            Self::MaybeBools(value) => value.to_sql(kind, out),
             Self::MaybeBytes(value) => value.to_sql(kind, out),
         }
     }
@@ -86,6 +89,25 @@ from! {
     Vec<String> => |value| Texts(value.iter().map(|value| text(value)).collect());
     Vec<Option<String>> => |value| MaybeTexts(value.iter().map(|value| value.as_deref().map(text)).collect());
     Vec<Option<Vec<u8>>> => |value| MaybeBytes(value);
+}
+
+/// Rows of parameters, each as long as the first and of its types, as one list for each column. None is a list already.
+pub(super) fn lists(rows: &[Vec<Value>]) -> Vec<Value> {
+    let column = |(place, first): (usize, &Value)| {
+        let values = rows.iter().map(|row| row.get(place));
+        match first {
+            Value::Text(_) => Value::MaybeTexts(
+                values.map(|value| if let Some(Value::Text(text)) = value { text.clone() } else { None }).collect(),
+            ),
+            Value::Bool(_) => Value::MaybeBools(
+                values.map(|value| if let Some(Value::Bool(is)) = value { *is } else { None }).collect(),
+            ),
+            _ => Value::MaybeIntegers(
+                values.map(|value| if let Some(Value::Integer(number)) = value { *number } else { None }).collect(),
+            ),
+        }
+    };
+    rows.first().into_iter().flatten().enumerate().map(column).collect()
 }
 
 /// The parameters of a statement.
