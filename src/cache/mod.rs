@@ -28,7 +28,7 @@ pub use trust::{Debt, Sight};
 /// How long an entry is kept. An order that changes takes its entry's place before; this bounds what a lost change can do.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// The same where nobody says what other processes change: two seconds, with what it takes to read the store.
+/// The same where nobody says what other processes change: with what it takes to read the store, two seconds.
 const HEARSAY_KEPT_FOR: Duration = Duration::from_millis(1500);
 
 /// The status of an order as its client is shown it.
@@ -79,7 +79,7 @@ impl Cache {
     }
 
     /// The same for one of several gateways, which hears nothing of what the others change: it believes what it holds for
-    /// two seconds at most.
+    /// a second and a half at most.
     #[must_use]
     pub fn local_of_several(max_bytes: u64) -> Self {
         Self::of(Place::Local(local::Local::new(max_bytes, HEARSAY_KEPT_FOR)))

@@ -63,7 +63,7 @@ fn cache(url: &CacheUrl, several: bool) -> Option<String> {
     let CacheUrl::Redis(secret) = url else {
         return several.then(|| {
             "cache.url is memory:// and store.url a database that several gateways may share: each remembers a status for \
-             2s by itself and asks the database again; with more than one gateway, have them share a Redis"
+             1.5s by itself and asks the database again; with more than one gateway, have them share a Redis"
                 .to_owned()
         });
     };
