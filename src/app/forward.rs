@@ -161,9 +161,6 @@ impl App {
     }
 
     async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), String> {
-        if !self.comes_to_call(patience).await {
-            return Err("this gateway has no place among the others just now".to_owned());
-        }
         let upstream = self.upstream(&route.provider).ok_or("its provider is not called")?;
         tokio::select! {
             biased;

@@ -238,7 +238,7 @@ async fn a_change_that_redis_missed_is_made_up_for() {
 
 /// Sends Redis a command past the cache.
 async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
-    let mut connection = redis::Client::open(url_of(&redis)).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut connection = redis::Client::open(url_of(redis)).unwrap().get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
     command.query_async(&mut connection).await.unwrap()
