@@ -19,8 +19,6 @@ use crate::store::{Store, StoreResult};
 use crate::task::Clock;
 use crate::telemetry::ALERTS;
 
-/// Between two looks whether it may call upstreams.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// For how many times in a row configurations may differ before somebody is told: a reload takes a moment to get around.
 const DIFFERENT_FOR: u32 = 10;
 
@@ -195,18 +193,6 @@ impl App {
     /// Whether this gateway may call upstreams now.
     pub(super) fn may_call(&self) -> bool {
         self.company.attendance.borrow().may_call(self.clock.moment())
-    }
-
-    /// Waits until it may, so long at most; gives whether it may.
-    pub(super) async fn comes_to_call(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        while !self.may_call() {
-            if Instant::now() >= deadline || self.tasks.is_stopping() {
-                return false;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        true
     }
 
     /// Whether work that one gateway does for all is this one's for so long.

@@ -197,14 +197,8 @@ impl App {
 
     async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), Refused> {
         let refused = |why: &str| Refused::Unavailable(why.to_owned());
-        let upstream = || {
-            self.upstream(&route.provider).ok_or_else(|| Refused::Unavailable("its provider is not called".to_owned()))
-        };
-        let place = self.lines.stand(&route.provider, upstream()?.calls_within(patience)).ok_or(Refused::Crowded)?;
-        if !self.comes_to_call(patience).await {
-            return Err(refused("this gateway has no place among the others just now"));
-        }
-        let upstream = upstream()?;
+        let upstream = self.upstream(&route.provider).ok_or_else(|| refused("its provider is not called"))?;
+        let place = self.lines.stand(&route.provider, upstream.calls_within(patience)).ok_or(Refused::Crowded)?;
         let permit = tokio::select! {
             biased;
             permit = upstream.permit(Priority::Orders, patience) => permit.map_err(|why| refused(&why.to_string())),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::council::{Basis, Footing};
+use super::footing::{Basis, Footing};
 use super::link::Took;
 use super::share::ProviderLimits;
 use super::{Inner, locked};

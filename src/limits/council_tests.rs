@@ -205,18 +205,24 @@ impl World {
         }
     }
 
-    /// The store's clock is set forward only now and then, and not while somebody comes: whom that takes out of the store
-    /// the others may never have heard of, or the one who comes not of them.
-    fn all_are_known(&self) -> bool {
-        let known = |since: Instant| self.now >= since + PLACE_LASTS * 2;
-        known(self.set_at) && self.gateways.iter().all(|gateway| gateway.council.here_since.is_some_and(known))
+    /// The store's clock is set forward only while nothing else happens: who comes or changes just then may be taken out of
+    /// the store before any other has heard of it.
+    fn all_is_quiet(&self) -> bool {
+        let long_ago = |since: Instant| self.now >= since + PLACE_LASTS * 2;
+        self.gateways.iter().all(|gateway| {
+            let since = match gateway.council.stance {
+                Stance::Share { known, .. } | Stance::Redis { known, joined: true, .. } => known,
+                _ => None,
+            };
+            since.is_some_and(long_ago) && gateway.council.here_since.is_some_and(long_ago)
+        })
     }
 
     fn trouble(&mut self) {
         let count = u64::try_from(self.gateways.len()).unwrap();
         let index = usize::try_from(self.chance.below(count)).unwrap();
         match self.chance.below(10) {
-            0 if count < 5 && self.now >= self.set_at + PLACE_LASTS * 2 => self.join(),
+            0 if count < 5 => self.join(),
             1 if count > 1 => drop(self.gateways.remove(index)),
             2 => self.era = None,
             // Redis is restarted: every connection breaks.
@@ -228,7 +234,7 @@ impl World {
             5 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = false),
             6 => self.gateways.iter_mut().for_each(|gateway| gateway.sees_redis = true),
             7 => self.gateways[index].sees_redis ^= true,
-            8 if self.all_are_known() => {
+            8 if self.all_is_quiet() => {
                 self.places.clear();
                 self.set_at = self.now;
             }
@@ -274,7 +280,7 @@ impl World {
         let end = self.now + lasts;
         while self.now < end {
             self.now += Duration::from_millis(5);
-            if !self.calm && self.chance.one_in(300) {
+            if !self.calm && self.now >= self.set_at + PLACE_LASTS * 2 && self.chance.one_in(300) {
                 self.trouble();
             }
             for index in 0..self.gateways.len() {

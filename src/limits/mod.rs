@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `council` | by what this gateway lets calls out now: by Redis, by its share, or not at all |
+//! | `footing` | what came of that, for those who let calls out |
 //! | `known` | how many gateways there are, and were a moment ago |
 //! | `word` | what it tells the others of that, through the store |
 //! | `link` | the Redis, and the connection to it |
@@ -17,6 +18,7 @@
 
 mod clients;
 mod council;
+mod footing;
 mod known;
 mod link;
 mod provider;
@@ -36,7 +38,8 @@ use crate::domain::ids::ProviderId;
 use crate::task::Tasks;
 use crate::telemetry::LIMITS_BY;
 use clients::Clients;
-use council::{Basis, Council, Footing, Plan, Trouble};
+use council::{Council, Plan, Trouble};
+use footing::{Basis, Footing};
 use link::Link;
 use word::Word;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::council::{Basis, Footing, PLACE_LASTS};
+use super::council::PLACE_LASTS;
+use super::footing::{Basis, Footing};
 use super::link::{MOST_ENDED, Take, Took};
 use super::share::ProviderLimits;
 use super::{Inner, locked};

@@ -48,6 +48,7 @@ mod resolve;
 mod restart;
 mod sandbox;
 mod service_types;
+mod shared_limits;
 mod spine;
 mod store_file;
 mod unknown_answers;

@@ -67,25 +67,23 @@ async fn goes_through((case, refuse, be_well): (&str, &[&str], &[&str])) {
     under.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_refuses_leaves_each_its_share_until_it_is_well() {
-    let [full, replica, alone, scripts, writes] = REFUSALS.map(goes_through);
-    tokio::join!(full, replica, alone, scripts, writes);
+/// Under a key is something else than belongs there: that is left behind with its era.
+async fn finds_something_else(pattern: &str) {
+    let under = Under::load(Redis::start().await).await;
+    let keys: Vec<String> = under.redis.command(&["KEYS", pattern]).await;
+    let put = "redis.call('DEL', KEYS[1]); return redis.call('LPUSH', KEYS[1], 'x')";
+    let _: u64 = under.redis.command(&["EVAL", put, "1", keys.first().unwrap()]).await;
+    under.all_by("share", pattern).await;
+    under.all_by("redis", pattern).await;
+    under.more(pattern).await;
+    under.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_number_under_a_key_is_left_behind_with_its_era() {
-    let under = Under::load(Redis::start().await).await;
-    for pattern in ["*:rate:alpha", "*:permits:alpha", "*:limits:v1:era"] {
-        let keys: Vec<String> = under.redis.command(&["KEYS", pattern]).await;
-        let key = keys.first().unwrap();
-        let put = "redis.call('DEL', KEYS[1]); return redis.call('LPUSH', KEYS[1], 'x')";
-        let _: u64 = under.redis.command(&["EVAL", put, "1", key]).await;
-        under.all_by("share", pattern).await;
-        under.all_by("redis", pattern).await;
-        under.more(pattern).await;
-    }
-    under.end().await;
+async fn a_redis_that_refuses_leaves_each_its_share_until_it_is_well() {
+    let [full, replica, alone, scripts, writes] = REFUSALS.map(goes_through);
+    let (rate, mark) = (finds_something_else("*:rate:alpha"), finds_something_else("*:limits:v1:era"));
+    tokio::join!(full, replica, alone, scripts, writes, rate, mark);
 }
 
 #[tokio::test(flavor = "multi_thread")]
