@@ -12,7 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("initial", include_str!("migrations/0001_initial.sql")),
     ("lost attempts", include_str!("migrations/0002_lost_attempts.sql")),
     ("timeline", include_str!("migrations/0003_timeline.sql")),
-    ("cancels", include_str!("migrations/0004_cancels.sql")),
+    ("cancels", include_str!("migrations/0005_cancels.sql")),
 ];
 
 /// The schema that this program writes.
