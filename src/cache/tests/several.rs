@@ -239,7 +239,7 @@ const MARK: &str = "tollgate:store:epoch";
 
 #[tokio::test]
 async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
-    let (mut redis, store) = (Redis::start().await, Store::default());
+    let (mut redis, store) = (start_redis().await, Store::default());
     let (cut_off, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&cut_off);
     holds(&store, &other, 1, 1).await;
@@ -299,7 +299,7 @@ async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
 
 #[tokio::test]
 async fn a_mark_is_never_replaced_by_a_lower_one() {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let (slow, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&slow);
     store.raise();
@@ -316,7 +316,7 @@ async fn a_mark_is_never_replaced_by_a_lower_one() {
 
 #[tokio::test]
 async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
-    let (redis, store) = (Redis::start().await, Store::default());
+    let (redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(redis.port), gateway(redis.port));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
