@@ -200,6 +200,10 @@ impl App {
         if !self.store.is_shared() {
             return true;
         }
+        // Its turn would keep those from it that can do it.
+        if provider.and_then(|provider| self.upstream(provider)).is_some_and(|upstream| upstream.is_elsewhere()) {
+            return false;
+        }
         let name = provider.map_or_else(|| work.to_owned(), |provider| format!("{work} {provider}"));
         match self.store.take_turn(&name, lasts).await {
             Ok(taken) => taken,

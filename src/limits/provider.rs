@@ -25,6 +25,8 @@ const ASK_AGAIN_FAILED: Duration = Duration::from_millis(100);
 pub enum Room {
     /// By nothing for now; [`Changes::changed`] tells when that changes.
     None,
+    /// By nothing as long as each goes by its share: there is not enough for all, and other gateways have it.
+    Elsewhere,
     /// By these limits, which are this gateway's part, with a rate that starts empty for each number.
     Share {
         /// The part.
@@ -141,7 +143,7 @@ impl Provider {
                 let mut state = locked(&self.state);
                 match state.share(footing) {
                     Some(share) => Room::Share { share, stint: footing.stint },
-                    None => Room::None,
+                    None => Room::Elsewhere,
                 }
             }
         }

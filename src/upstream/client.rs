@@ -169,6 +169,12 @@ impl Upstream {
         self.gate.enter(Purpose::Call(priority), patience).await
     }
 
+    /// Whether other gateways make all the calls there just now, so that work there is theirs.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.gate.is_elsewhere()
+    }
+
     /// Places an order: `params` are its `add` parameters, `service` included. Sent once, never again from here.
     /// Texts in the outcome are cut to 300 characters and do not hold the key.
     pub async fn add(&self, permit: Permit, params: &[(Cow<'static, str>, String)]) -> Outcome {

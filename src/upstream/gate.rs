@@ -134,6 +134,11 @@ impl Gate {
         }
     }
 
+    /// Whether other gateways have all that this provider allows, for now.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.room() == Room::Elsewhere)
+    }
+
     /// Waits for room, at most `patience`; at once where it is clear that there will be none in time.
     pub(crate) async fn enter(self: &Arc<Self>, purpose: Purpose, patience: Duration) -> Result<Permit, Unavailable> {
         let now = Instant::now();
@@ -187,6 +192,7 @@ impl Gate {
                 let probe = state.standing.begin(now, ticket.purpose);
                 Step::Enter(Permit { gate: Arc::clone(self), purpose: ticket.purpose, probe, settled: false, lease })
             }
+            Turn::Elsewhere => Step::Leave(Unavailable::Elsewhere { until: now + UNKNOWN_WAIT }),
             Turn::At(until) if over(until) => Step::Leave(Unavailable::Deadline { until }),
             Turn::At(until) => Step::Wait(Some(until)),
             Turn::Unknown if now < deadline => Step::Wait(None),
@@ -214,6 +220,7 @@ impl Gate {
         };
         match shared.room() {
             Room::None => Turn::Unknown,
+            Room::Elsewhere => Turn::Elsewhere,
             Room::Ask if state.asking => Turn::Unknown,
             Room::Ask => state.not_before.filter(|until| now < *until).map_or(Turn::Ask, Turn::At),
             Room::Share { share, stint } => {
@@ -259,6 +266,8 @@ enum Turn {
     At(Instant),
     /// Something else has to happen first.
     Unknown,
+    /// Not here.
+    Elsewhere,
     /// Redis knows.
     Ask,
 }

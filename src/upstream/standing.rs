@@ -63,6 +63,12 @@ pub enum Unavailable {
         /// A guess.
         until: Instant,
     },
+    /// The provider allows too little for each gateway to have a share, and others have it.
+    #[error("other gateways make the calls there just now")]
+    Elsewhere {
+        /// A guess.
+        until: Instant,
+    },
     /// The provider's rate limit, or its calls in flight, leave no room in the time given.
     #[error("the provider's limits leave no room in time")]
     Deadline {
