@@ -91,7 +91,8 @@ impl App {
         let Some(upstream) = self.called(&provider) else { return };
         for batch in orders.chunks(MAX_BATCH) {
             let orders: Vec<&Order> = batch.iter().filter_map(|canceling| canceling.order.as_deref()).collect();
-            let answers = self.ask_to_cancel(&upstream, &orders).await;
+            // Who was not asked is no try: it is told when its claim ends, by whichever gateway has room there.
+            let Some(answers) = self.ask_to_cancel(&upstream, &orders).await else { continue };
             for order in orders {
                 let answer = order.binding().and_then(|binding| answers.get(&binding.id));
                 let outcome = self.take_answer(order, answer).await;
@@ -107,36 +108,41 @@ impl App {
         }
     }
 
-    async fn ask_to_cancel(&self, upstream: &Upstream, orders: &[&Order]) -> HashMap<UpstreamOrderId, CancelAnswer> {
+    /// What the upstream said of each; nothing where there was no room to ask it.
+    async fn ask_to_cancel(
+        &self,
+        upstream: &Upstream,
+        orders: &[&Order],
+    ) -> Option<HashMap<UpstreamOrderId, CancelAnswer>> {
         let ids: Vec<UpstreamOrderId> = orders.iter().filter_map(|order| Some(order.binding()?.id.clone())).collect();
-        let (mut answers, batches) = self.ask_at_once(upstream, &ids).await;
+        let (mut answers, batches) = self.ask_at_once(upstream, &ids).await?;
         if !batches && ids.len() > 1 {
             for id in ids {
-                answers.extend(self.ask_at_once(upstream, std::slice::from_ref(&id)).await.0);
+                let Some((answer, _)) = self.ask_at_once(upstream, std::slice::from_ref(&id)).await else { break };
+                answers.extend(answer);
             }
         }
-        answers
+        Some(answers)
     }
 
-    /// What the upstream said of each, and whether it understood that it was asked for many.
+    /// What the upstream said of each, and whether it understood that it was asked for many; nothing without a permit.
     async fn ask_at_once(
         &self,
         upstream: &Upstream,
         ids: &[UpstreamOrderId],
-    ) -> (HashMap<UpstreamOrderId, CancelAnswer>, bool) {
+    ) -> Option<(HashMap<UpstreamOrderId, CancelAnswer>, bool)> {
         let permit = tokio::select! {
             biased;
             permit = upstream.permit(Priority::CancelsAndRefills, PERMIT_WAIT) => permit.ok(),
             () = self.tasks.stopping() => None,
         };
-        let Some(permit) = permit else { return (HashMap::new(), true) };
-        match upstream.cancel(permit, ids).await {
+        Some(match upstream.cancel(permit?, ids).await {
             Ok(answer) => (answer.answers.into_iter().collect(), answer.batches),
             Err(error) => {
                 tracing::debug!(provider = %upstream.provider(), %error, "a cancel was not answered");
                 (HashMap::new(), true)
             }
-        }
+        })
     }
 
     /// Writes what an upstream said to one order's cancel; gives the word for it.

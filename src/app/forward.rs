@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::lines::Comer;
 use super::routes::{Sale, candidates};
 use super::steps::Stepped;
 use super::taken::Taken;
@@ -68,10 +69,14 @@ impl App {
 
     /// Forwards one order until it leaves the queue or is put off. An error leaves it queued: its claim ends by
     /// itself, or, where the store can't write just now, it is tried again until that can.
-    pub(super) async fn forward(self: Arc<Self>, mut order: Order) {
+    pub(super) async fn forward(self: Arc<Self>, order: Order) {
+        self.forward_as(order, Comer::New).await;
+    }
+
+    async fn forward_as(self: Arc<Self>, mut order: Order, comer: Comer) {
         let id = order.id;
         let Some(_taken) = Taken::take(&self.in_hand, [id]) else { return };
-        while let Err(error) = self.try_forward(order).await {
+        while let Err(error) = self.try_forward(order, comer).await {
             warn_of!(error, order.id = %id, "order {id} waits: it could not be moved on");
             if !matches!(error, StoreError::CannotWrite(_) | StoreError::InDoubt(_)) {
                 return;
@@ -87,7 +92,7 @@ impl App {
         if let Ok(order) = self.reread(id).await
             && order.state == State::Queued
         {
-            self.forward(order).await;
+            self.forward_as(order, Comer::OfLine).await;
         }
     }
 
@@ -101,14 +106,16 @@ impl App {
         }
     }
 
-    async fn try_forward(&self, mut order: Order) -> StoreResult<()> {
+    async fn try_forward(&self, mut order: Order, comer: Comer) -> StoreResult<()> {
         let mut busy = HashMap::new();
         let mut crowded = None;
         while order.state == State::Queued && !self.tasks.is_stopping() {
             match (self.turn(&order, &busy), &crowded) {
-                // Its history says so once the wait has become long.
+                // Its history says so once the wait has become long; and where another route was tried in this round, so
+                // that the next one tries it again.
                 (Turn::Step(Event::NoRoute { may_pass: true, .. }), Some(provider))
-                    if order.round > 0 || self.clock.now() < order.queued_at.plus(CLAIM) =>
+                    if !order.tried.iter().any(|tried| tried.round == order.round)
+                        && (order.round > 0 || self.clock.now() < order.queued_at.plus(CLAIM)) =>
                 {
                     self.lines.wait(provider, order.id);
                     return Ok(());
@@ -117,20 +124,22 @@ impl App {
                     Stepped::Stale(newer) => order = newer,
                     _ => return Ok(()),
                 },
-                (Turn::Send(route), _) => match self.permit_for(&route, self.patience(&order, &busy, &route)).await {
-                    // In a box of its own: most of a task is what a call takes, which those that wait don't make.
-                    Ok((upstream, permit)) => {
-                        order = Box::pin(self.send(order, route, &busy, &upstream, permit)).await?;
+                (Turn::Send(route), _) => {
+                    match self.permit_for(&route, self.patience(&order, &busy, &route), comer).await {
+                        // In a box of its own: most of a task is what a call takes, which those that wait don't make.
+                        Ok((upstream, permit)) => {
+                            order = Box::pin(self.send(order, route, &busy, &upstream, permit)).await?;
+                        }
+                        Err(Refused::Crowded) => {
+                            crowded.get_or_insert_with(|| route.provider.clone());
+                            let reason = "as many orders as it takes in good time wait for it already".to_owned();
+                            busy.insert(route.provider, reason);
+                        }
+                        Err(Refused::Unavailable(reason)) => {
+                            busy.insert(route.provider, reason);
+                        }
                     }
-                    Err(Refused::Crowded) => {
-                        crowded.get_or_insert_with(|| route.provider.clone());
-                        let reason = "as many orders as it takes in good time wait for it already".to_owned();
-                        busy.insert(route.provider, reason);
-                    }
-                    Err(Refused::Unavailable(reason)) => {
-                        busy.insert(route.provider, reason);
-                    }
-                },
+                }
             }
         }
         Ok(())
@@ -195,10 +204,16 @@ impl App {
         }
     }
 
-    async fn permit_for(&self, route: &Route, patience: Duration) -> Result<(Arc<Upstream>, Permit), Refused> {
+    async fn permit_for(
+        &self,
+        route: &Route,
+        patience: Duration,
+        comer: Comer,
+    ) -> Result<(Arc<Upstream>, Permit), Refused> {
         let refused = |why: &str| Refused::Unavailable(why.to_owned());
         let upstream = self.upstream(&route.provider).ok_or_else(|| refused("its provider is not called"))?;
-        let place = self.lines.stand(&route.provider, upstream.calls_within(patience)).ok_or(Refused::Crowded)?;
+        let place =
+            self.lines.stand(&route.provider, upstream.calls_within(patience), comer).ok_or(Refused::Crowded)?;
         let permit = tokio::select! {
             biased;
             permit = upstream.permit(Priority::Orders, patience) => permit.map_err(|why| refused(&why.to_string())),

@@ -2,7 +2,7 @@
 //! have a task each, which stands in the queue of the provider's gate; so a slow provider's backlog costs next to no memory.
 //! An order that is forgotten here is no loss: it is queued in the store, and due again when its claim ends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Mutex;
 
 use super::locked;
@@ -10,13 +10,22 @@ use crate::domain::ids::{OrderId, ProviderId};
 
 /// One line for each provider that ever had one.
 #[derive(Default)]
-pub(super) struct Lines(Mutex<HashMap<ProviderId, Line>>);
+pub(super) struct Lines(Mutex<BTreeMap<ProviderId, Line>>);
+
+/// Who asks for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comer {
+    /// Behind those that wait in the line.
+    New,
+    /// One that was let in from it.
+    OfLine,
+}
 
 #[derive(Default)]
 struct Line {
     /// Orders that stand in the gate's queue.
     standing: usize,
-    /// How many may, as whoever was turned away last was told.
+    /// How many may, as the most patient of those that were turned away was told.
     most: usize,
     behind: VecDeque<OrderId>,
     known: HashSet<OrderId>,
@@ -29,12 +38,12 @@ pub(super) struct Place<'a> {
 }
 
 impl Lines {
-    /// A place in the provider's queue; none where `most` stand there.
-    pub(super) fn stand(&self, provider: &ProviderId, most: usize) -> Option<Place<'_>> {
+    /// A place in the provider's queue; none where `most` stand there, or where others wait for it already.
+    pub(super) fn stand(&self, provider: &ProviderId, most: usize, comer: Comer) -> Option<Place<'_>> {
         let mut lines = locked(&self.0);
         let line = lines.entry(provider.clone()).or_default();
-        if line.standing >= most {
-            line.most = most;
+        if line.standing >= most || comer == Comer::New && !line.behind.is_empty() {
+            line.most = line.most.max(most);
             return None;
         }
         line.standing = line.standing.saturating_add(1);
@@ -61,7 +70,7 @@ impl Lines {
                 next.push(order);
             }
             if line.behind.is_empty() {
-                (line.behind, line.known) = Default::default();
+                (line.behind, line.known, line.most) = Default::default();
             }
         }
         next
@@ -93,19 +102,26 @@ mod tests {
     #[test]
     fn who_finds_no_place_waits_until_one_is_free() {
         let (lines, alpha, beta) = (Lines::default(), ProviderId::new("alpha"), ProviderId::new("beta"));
-        let first = lines.stand(&alpha, 2).unwrap();
-        let second = lines.stand(&alpha, 2).unwrap();
-        assert!(lines.stand(&alpha, 2).is_none() && lines.stand(&beta, 2).is_some());
+        let first = lines.stand(&alpha, 2, Comer::New).unwrap();
+        let second = lines.stand(&alpha, 2, Comer::New).unwrap();
+        let stands = |provider, comer| lines.stand(provider, 2, comer).is_some();
+        assert!(!stands(&alpha, Comer::New) && !stands(&alpha, Comer::OfLine) && stands(&beta, Comer::New));
         for id in [3, 4, 3, 5] {
             lines.wait(&alpha, order(id));
         }
         assert!(!lines.are_short(&alpha) && lines.next().is_empty());
         drop(first);
         assert!(lines.are_short(&alpha));
+        assert!(!stands(&alpha, Comer::New), "nobody overtakes those that wait");
         assert_eq!(lines.next(), [order(3)], "each waits once, and in its turn");
+        assert!(stands(&alpha, Comer::OfLine));
         drop(second);
         assert_eq!(lines.next(), [order(4), order(5)]);
+        assert!(stands(&alpha, Comer::New), "nobody waits any more");
+        let held = [(); 2].map(|()| lines.stand(&alpha, 2, Comer::New).unwrap());
+        assert!(!stands(&alpha, Comer::New));
         lines.wait(&alpha, order(3));
-        assert_eq!(lines.next(), [order(3)], "who is let in may come again");
+        drop(held);
+        assert_eq!(lines.next(), [order(3)], "who was let in may come again");
     }
 }

@@ -36,7 +36,7 @@ impl App {
     }
 
     async fn poll_refill_batch(&self, provider: &ProviderId) -> StoreResult<usize> {
-        let Some(upstream) = self.called(provider) else { return Ok(0) };
+        let Some(upstream) = self.called(provider).filter(|upstream| !upstream.is_elsewhere()) else { return Ok(0) };
         let now = self.clock.now();
         let refills = self.store.claim_refills(provider, now, now.plus(CLAIM), MAX_BATCH).await?;
         if refills.is_empty() {

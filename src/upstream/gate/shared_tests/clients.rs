@@ -111,6 +111,7 @@ async fn nothing_that_befalls_redis_or_the_gateways_lets_a_client_in_more_often_
     more(&greedy, "calls when Redis is back").await;
     let _: String = redis.command(&["FLUSHALL"]).await;
     more(&greedy, "calls after a flush").await;
+    all_by(&members[1..], "redis").await;
     // They lose their store and go by what Redis knows.
     members[1..].iter().for_each(Member::lose_store);
     all_by(&members[1..], "nothing").await;
