@@ -8,7 +8,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("task", &["domain"]),
     ("telemetry", &[]),
-    ("redis_link", &[]),
+    ("redis_link", &["task"]),
     ("config", &["domain"]),
     ("store", &["domain", "task", "telemetry"]),
     ("cache", &["domain", "redis_link", "task", "telemetry"]),

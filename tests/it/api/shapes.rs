@@ -114,10 +114,11 @@ async fn the_last_id_still_fits_into_32_bits_and_there_is_none_after_it() {
 async fn what_costs_nothing_is_given_for_nothing() {
     let alpha = upstream(20).await;
     assert!(alpha.set_rate(3, 0.into()));
-    let gateway = Gateway::start(&Config::new("").provider("alpha", &alpha, "").text(super::IMPORT)).await;
+    let given = "routes = [\"alpha:3\"]\nrate = \"0\"";
+    let gateway = Gateway::start(&Config::new("").provider("alpha", &alpha, "").service(9, given)).await;
     let services = gateway.call("services", &[]).await;
-    assert_eq!(services[2]["rate"], "0");
-    let order = gateway.order(1003, "https://example.com/p/1", 100).await;
+    assert_eq!(services[0]["rate"], "0");
+    let order = gateway.order(9, "https://example.com/p/1", 100).await;
     assert_eq!(gateway.until_status(order, "Completed").await["charge"], "0");
     assert_eq!(gateway.balance().await, "1000");
 }
