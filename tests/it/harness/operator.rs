@@ -66,13 +66,19 @@ impl Gateway {
     pub fn polls_are_due(&self) {
         // Due from now on and not from ever: those that wait for their turn already go first, so that asking for this
         // again and again starves none.
-        let now = match self.database() {
-            Some(_) => "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now",
-            None => "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now",
-        };
-        self.edit_store(&format!(
-            "UPDATE orders SET due_at = now FROM ({now}) AS clock WHERE state IN ('placed', 'closed') AND due_at > now"
-        ));
+        self.edit_store(match self.database() {
+            // What a gateway has in hand is not waited for, which might wait for others of these.
+            Some(_) => {
+                "WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now),
+                 later AS (SELECT id AS of, now FROM orders, clock WHERE state IN ('placed', 'closed') AND due_at > now
+                     FOR NO KEY UPDATE OF orders SKIP LOCKED)
+                 UPDATE orders SET due_at = now FROM later WHERE id = of"
+            }
+            None => {
+                "UPDATE orders SET due_at = now FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now) AS clock
+                 WHERE state IN ('placed', 'closed') AND due_at > now"
+            }
+        });
     }
 
     /// Runs a statement in its store, past everything that guards it.

@@ -12,13 +12,16 @@ impl Redis {
         let _: String = self.command(&["FLUSHALL"]).await;
     }
 
-    /// Every key that it holds with its value.
+    /// Every key that holds a plain value, with that.
     pub async fn entries(&self) -> Vec<(String, Vec<u8>)> {
         let keys: Vec<String> = self.command(&["KEYS", "*"]).await;
         let mut entries = Vec::new();
         for key in keys {
-            let value: Option<Vec<u8>> = self.command(&["GET", &key]).await;
-            entries.extend(value.map(|value| (key, value)));
+            let kind: String = self.command(&["TYPE", &key]).await;
+            if kind == "string" {
+                let value: Option<Vec<u8>> = self.command(&["GET", &key]).await;
+                entries.extend(value.map(|value| (key, value)));
+            }
         }
         entries
     }
