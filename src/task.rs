@@ -3,6 +3,8 @@
 mod clock;
 #[cfg(test)]
 pub(crate) mod free_port;
+#[cfg(test)]
+pub(crate) mod path;
 mod steady;
 #[cfg(test)]
 pub(crate) mod turns;

@@ -2,66 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::io::copy_bidirectional;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-
 use super::*;
-
-/// How the way to Redis is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Open,
-    /// Connections stand and nothing passes.
-    Frozen,
-    /// Connections are closed, and so is every new one.
-    Cut,
-}
-
-/// A way to a Redis that can be frozen and cut.
-struct Path {
-    port: u16,
-    way: watch::Sender<Way>,
-    _tasks: JoinSet<()>,
-}
-
-impl Path {
-    async fn to(redis: &Redis) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, target) = (listener.local_addr().unwrap().port(), redis.port);
-        let (way, ways) = watch::channel(Way::Open);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(carry(client, target, ways.clone()));
-            }
-        });
-        Self { port, way, _tasks: tasks }
-    }
-
-    fn be(&self, way: Way) {
-        self.way.send_replace(way);
-    }
-}
-
-async fn carry(mut client: TcpStream, target: u16, mut ways: watch::Receiver<Way>) {
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
-    loop {
-        let way = *ways.borrow_and_update();
-        match way {
-            Way::Cut => return,
-            Way::Frozen => drop(ways.changed().await),
-            Way::Open => tokio::select! {
-                // Both ends are looked at in turns; what was read and not yet written on is lost by a freeze, as it is
-                // by a real one that ends in a lost connection.
-                _ = copy_bidirectional(&mut client, &mut server) => return,
-                _ = ways.changed() => {}
-            },
-        }
-    }
-}
+use crate::task::path::{Path, Way};
 
 /// What a store says of the epoch.
 #[derive(Clone, Default)]
@@ -86,9 +28,8 @@ impl Store {
     }
 }
 
-fn gateway(port: u16) -> Cache {
-    let url = format!("redis://:pass-w0rd@127.0.0.1:{port}/3");
-    Cache::shared_by_several(&url, "store", &SharedOptions { timeout: Duration::from_millis(250) }).unwrap()
+fn gateway(url: &str) -> Cache {
+    Cache::shared_by_several(url, "store", &SharedOptions { timeout: Duration::from_millis(250) }).unwrap()
 }
 
 /// Until `cache` holds this of an order again. Its epoch may be too young at first.
@@ -104,7 +45,7 @@ async fn holds(store: &Store, cache: &Cache, number: i64, entry: u64) {
 #[tokio::test]
 async fn gateways_see_what_the_others_put_and_change() {
     let (redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     put(&one, vec![(id(1), cached(5))]).await;
     assert_eq!(version(&one, 1).await, None, "no epoch is known yet");
     store.attend(&one);
@@ -121,8 +62,9 @@ async fn gateways_see_what_the_others_put_and_change() {
 /// The one that is cut off changes an order; the other goes on reading Redis.
 async fn a_change_of_one_that_is_cut_off(way: Way) {
     let (redis, store) = (start_redis().await, Store::default());
-    let path = Path::to(&redis).await;
-    let (cut_off, other) = (gateway(path.port), gateway(redis.port));
+    let url = url_of(&redis);
+    let path = Path::to(&url).await;
+    let (cut_off, other) = (gateway(&path.url(&url)), gateway(&url));
     store.attend(&cut_off);
     holds(&store, &other, 1, 1).await;
     holds(&store, &other, 2, 1).await;
@@ -173,7 +115,7 @@ async fn a_change_behind_a_frozen_connection_is_seen_by_the_others() {
 #[tokio::test]
 async fn a_short_trouble_is_settled_without_another_epoch() {
     let (redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
     eventually("both are connected", async || version(&one, 1).await == Some(1)).await;
@@ -193,7 +135,7 @@ async fn a_short_trouble_is_settled_without_another_epoch() {
 #[tokio::test]
 async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
     let (redis, store) = (start_redis().await, Store::default());
-    let (stopped, other) = (gateway(redis.port), gateway(redis.port));
+    let (stopped, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&stopped);
     holds(&store, &other, 1, 1).await;
     assert_eq!(version(&stopped, 1).await, Some(1));
@@ -240,7 +182,7 @@ const MARK: &str = "tollgate:store:epoch";
 #[tokio::test]
 async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
     let (mut redis, store) = (start_redis().await, Store::default());
-    let (cut_off, other) = (gateway(redis.port), gateway(redis.port));
+    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&cut_off);
     holds(&store, &other, 1, 1).await;
     assert!(!store.settle(&other).await);
@@ -300,7 +242,7 @@ async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
 #[tokio::test]
 async fn a_mark_is_never_replaced_by_a_lower_one() {
     let (redis, store) = (start_redis().await, Store::default());
-    let (slow, other) = (gateway(redis.port), gateway(redis.port));
+    let (slow, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&slow);
     store.raise();
     store.attend(&other);
@@ -317,7 +259,7 @@ async fn a_mark_is_never_replaced_by_a_lower_one() {
 #[tokio::test]
 async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
     let (redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
     store.attend(&one);
@@ -331,7 +273,7 @@ async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
 #[tokio::test]
 async fn a_restarted_redis_takes_another_epoch() {
     let (mut redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(redis.port), gateway(redis.port));
+    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
     store.attend(&one);
     holds(&store, &other, 1, 1).await;
     let _: String = command(&redis, &["SAVE"]).await;

@@ -53,8 +53,9 @@ pub(super) async fn find_request(db: &Session, client: ClientId, request: &Reque
 /// How long the gateway that took a client's wish has, to tell the upstream of it before others do, in milliseconds.
 const TOLD_WITHIN: i64 = 35_000;
 
-/// See [`crate::store::Store::apply_all`]. Rows are locked in one order, by their IDs and orders before clients, so that no
-/// two of these wait for each other.
+/// See [`crate::store::Store::apply_all`]. Where a client gets something back, rows are locked in one order, by their IDs and
+/// orders before clients, so that no two of these wait for each other. Elsewhere a step whose order has changed meanwhile is
+/// locked after the others; should that meet a lock the other way round, the server ends one, and it is tried again.
 pub(super) async fn apply_all(db: &Session, steps: &[Step]) -> StoreResult<Vec<Applied>> {
     let mut numbered: Vec<(usize, &Step)> = steps.iter().enumerate().collect();
     numbered.sort_by_key(|(_, step)| step.order.id);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::operation;
-use super::rows::{collect, columns, first, order_id, read_order, write_json};
+use super::rows::{collect, columns, first, of_each, order_id, read_order, write_json};
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::Order;
 use crate::domain::time::Timestamp;
@@ -34,11 +34,7 @@ pub(super) fn take_queued(
         "UPDATE orders SET due_at = ?3 WHERE id = ?1 AND due_at <= ?2 AND state = 'queued' RETURNING ",
         columns!()
     ))?;
-    let mut taken = Vec::with_capacity(ids.len());
-    for id in ids {
-        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
-    }
-    Ok(taken)
+    of_each(&mut statement, ids, |id| (id.get(), now.millis(), until.millis()), read_order)
 }
 
 /// What a [`PollClaim`] is for: the polls of a provider that are due, and what may go along.
@@ -93,11 +89,7 @@ pub(super) fn take_polls(conn: &Connection, ids: &[OrderId], claim: &PollClaim) 
         columns!()
     ))?;
     let (now, until, before) = (claim.now.millis(), claim.until.millis(), claim.along_before.millis());
-    let mut taken = Vec::with_capacity(ids.len());
-    for id in ids {
-        taken.extend(first(&mut statement, params![id.get(), now, until, before], read_order)?);
-    }
-    Ok(taken)
+    of_each(&mut statement, ids, |id| (id.get(), now, until, before), read_order)
 }
 
 /// Placed orders whose wish to be canceled is due, oldest first: IDs only.
@@ -121,11 +113,7 @@ pub(super) fn take_cancels(
          AND coalesce(cancel_due, 0) <= ?2 RETURNING ",
         columns!()
     ))?;
-    let mut taken = Vec::with_capacity(ids.len());
-    for id in ids {
-        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read_order)?);
-    }
-    Ok(taken)
+    of_each(&mut statement, ids, |id| (id.get(), now.millis(), until.millis()), read_order)
 }
 
 /// See [`crate::store::Store::put_off_cancel`].

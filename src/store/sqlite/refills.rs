@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::claims::limit_of;
-use super::rows::{Columns, collect, count, first, order_id, write_json};
+use super::rows::{Columns, collect, count, first, of_each, order_id, write_json};
 use crate::domain::ids::{ClientId, MAX_PUBLIC_ID, OrderId, ProviderId, RefillId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::refill::{NewRefill, Refill, RefillState, RefillStatus, RefillStep, UNCERTAIN_IS_OPEN_FOR};
 use crate::domain::time::Timestamp;
@@ -99,11 +99,7 @@ pub(super) fn take(conn: &Connection, ids: &[RefillId], now: Timestamp, until: T
         "UPDATE refills SET due_at = ?3, polled_at = ?2 WHERE id = ?1 AND due_at <= ?2 RETURNING ",
         refill_columns!()
     ))?;
-    let mut taken = Vec::with_capacity(ids.len());
-    for id in ids {
-        taken.extend(first(&mut statement, params![id.get(), now.millis(), until.millis()], read)?);
-    }
-    Ok(taken)
+    of_each(&mut statement, ids, |id| (id.get(), now.millis(), until.millis()), read)
 }
 
 /// See [`crate::store::Store::hasten_refills`].

@@ -108,6 +108,20 @@ pub(super) fn first<T>(
     rows.next()?.map(read).transpose()
 }
 
+/// What a statement that takes one row at a time gives of each of `ids` that it is still for.
+pub(super) fn of_each<I: Copy, P: Params, T>(
+    statement: &mut Statement<'_>,
+    ids: &[I],
+    params: impl Fn(I) -> P,
+    read: impl Fn(&Row<'_>) -> StoreResult<T>,
+) -> StoreResult<Vec<T>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(first(statement, params(*id), &read)?);
+    }
+    Ok(found)
+}
+
 /// An order from a row of [`columns`].
 pub(super) fn read_order(row: &Row<'_>) -> StoreResult<Order> {
     let id = order_id(row.get(0)?)?;

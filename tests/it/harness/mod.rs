@@ -10,6 +10,7 @@ mod free_port;
 pub mod gateway;
 pub mod nginx;
 mod operator;
+#[path = "../../../src/task/path.rs"]
 pub mod path;
 #[path = "../../../src/store/postgres/tests/cluster.rs"]
 pub mod postgres;

@@ -1,4 +1,4 @@
-//! A way to a server that can be frozen and cut.
+//! A way to a server of a test's own that can be frozen and cut. All tests that need one include this file.
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
