@@ -141,15 +141,18 @@ fn document(
     match answer {
         None => OnlineDocument { problems: vec!["it was not asked: its mode is \"off\"".to_owned()], ..empty },
         Some(Err(error)) => OnlineDocument { error: Some(error.clone()), ..empty },
-        Some(Ok(report)) => OnlineDocument {
-            has_dead_routes: !dead_routes(settings, provider, report).is_empty(),
-            balance: Some(report.balance.clone()),
-            currency: report.currency.clone(),
-            services: Some(report.services.len()),
-            problems: problems(settings, provider, report),
-            error: other_currency(provider, report),
-            ..empty
-        },
+        Some(Ok(report)) => {
+            let dead = dead_routes(settings, provider, report);
+            OnlineDocument {
+                has_dead_routes: !dead.is_empty(),
+                balance: Some(report.balance.clone()),
+                currency: report.currency.clone(),
+                services: Some(report.services.len()),
+                problems: problems(report, dead, free(settings, provider, report)),
+                error: other_currency(provider, report),
+                ..empty
+            }
+        }
     }
 }
 
@@ -161,10 +164,12 @@ fn other_currency(provider: &ProviderSettings, report: &OnlineReport) -> Option<
     other.then(|| format!("its account is in {said}, the configuration says {}", provider.currency))
 }
 
-fn problems(settings: &Settings, provider: &ProviderSettings, report: &OnlineReport) -> Vec<String> {
-    let nothing = report.services.is_empty().then(|| "it lists no services".to_owned());
-    let dead = if nothing.is_some() { Vec::new() } else { dead_routes(settings, provider, report) };
-    nothing.into_iter().chain(dead).chain(free(settings, provider, report)).collect()
+/// Where it lists nothing, that says it all.
+fn problems(report: &OnlineReport, dead: Vec<String>, free: Vec<String>) -> Vec<String> {
+    if report.services.is_empty() {
+        return vec!["it lists no services".to_owned()];
+    }
+    dead.into_iter().chain(free).collect()
 }
 
 /// By services that are switched off nobody loses anything.

@@ -22,15 +22,13 @@ impl Timestamp {
     /// This much later; stops at the end of time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(millis_of(duration)))
     }
 
     /// This much earlier; stops at the beginning of time.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_sub(millis))
+        Self(self.0.saturating_sub(millis_of(duration)))
     }
 
     /// How long ago `earlier` was; zero where it lies ahead.
@@ -45,4 +43,9 @@ impl Timestamp {
         const DAY: i64 = 86_400_000;
         Self(self.0.saturating_sub(self.0.rem_euclid(DAY)))
     }
+}
+/// A length of time in whole milliseconds, as points in time and stores count it; the longest that there is where it is longer.
+#[must_use]
+pub fn millis_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::Moment;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, millis_of};
 
 /// The wall clock may be put right by so much at once, in milliseconds, without anybody being told.
 const TOLERATED: i64 = 60_000;
@@ -159,7 +159,7 @@ impl Clock {
                 #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
                 let now = std::time::SystemTime::now();
                 let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+                millis_of(since)
             }
         }
     }

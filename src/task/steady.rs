@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::domain::time::millis_of;
+
 /// A moment of the machine's steady clock that goes on while the machine is suspended. `Instant` stands still then: a
 /// virtual machine that was suspended for an hour would take what it was told before for fresh, and the hour that has
 /// passed for a clock that somebody set.
@@ -38,8 +40,7 @@ impl Moment {
 
     /// Milliseconds from `other` to this one; negative where it is before that.
     pub(super) fn millis_from(self, other: Self) -> i64 {
-        let millis = |passed: Duration| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
-        millis(self.since(other)).saturating_sub(millis(other.since(self)))
+        millis_of(self.since(other)).saturating_sub(millis_of(other.since(self)))
     }
 }
 

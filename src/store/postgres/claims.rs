@@ -8,7 +8,7 @@ use super::session::Session;
 use super::values::params;
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::Order;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, millis_of};
 use crate::store::StoreResult;
 use crate::store::records::PollClaim;
 
@@ -173,7 +173,6 @@ pub(super) async fn put_off_cancel(
     let sql = "UPDATE orders SET cancel_tries = cancel_tries + 1, \
                cancel_due = $2 + least($3::bigint << least(cancel_tries, 16)::integer, $4) \
                WHERE id = $1 AND cancel = 'wished' AND state = 'placed' RETURNING cancel_tries";
-    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    let params = params![i64::from(order.get()), now.millis(), millis(first), millis(longest)];
+    let params = params![i64::from(order.get()), now.millis(), millis_of(first), millis_of(longest)];
     Ok(db.first(sql, params, |row| Columns::of(row).small()).await?.unwrap_or_default())
 }

@@ -11,7 +11,7 @@ use super::address::Address;
 use super::errors::{told, unreachable_server};
 use super::open::random_word;
 use super::rows::Columns;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, millis_of};
 use crate::store::records::{Attendance, LATE_AFTER, PLACE, Versions};
 use crate::store::{StoreError, StoreResult};
 use crate::task::Moment;
@@ -59,8 +59,7 @@ impl Membership {
         let client = connection.as_ref().ok_or_else(|| unreachable_server("no connection"))?;
         let sql = "SELECT rank, words, otherwise, late, epoch, clock, catalogues, configuration, deadlines \
                    FROM attend($1, $2, $3, $4, $5)";
-        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-        let (lasts, late_after) = (millis(PLACE), millis(LATE_AFTER));
+        let (lasts, late_after) = (millis_of(PLACE), millis_of(LATE_AFTER));
         let row = client.query_one(sql, &[&self.id, &serving, &word, &lasts, &late_after]).await;
         let row = row.map_err(|error| unreachable_server(&told(&error)))?;
         let mut columns = Columns::of(&row);

@@ -6,6 +6,7 @@ use super::rows::Columns;
 use super::session::Session;
 use super::values::params;
 use crate::domain::ids::ProviderId;
+use crate::domain::time::millis_of;
 use crate::store::records::CatalogueMark;
 use crate::store::{StoreError, StoreResult};
 
@@ -15,8 +16,7 @@ pub(super) async fn take(db: &Session, gateway: &str, name: &str, lasts: Duratio
                ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends_at = excluded.ends_at \
                WHERE turn.holder = excluded.holder OR turn.ends_at <= clock_ms() \
                OR NOT EXISTS (SELECT FROM gateways WHERE gateways.id = turn.holder AND seen_until > clock_ms())";
-    let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
-    Ok(db.execute(sql, params![name, gateway, lasts]).await? == 1)
+    Ok(db.execute(sql, params![name, gateway, millis_of(lasts)]).await? == 1)
 }
 
 /// See [`crate::store::Store::raise_cache_epoch`].

@@ -11,7 +11,7 @@ use super::operation;
 use super::rows::{collect, columns, first, of_each, order_id, read_order, write_json};
 use crate::domain::ids::{OrderId, ProviderId};
 use crate::domain::order::Order;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, millis_of};
 use crate::store::StoreResult;
 use crate::store::records::PollClaim;
 
@@ -129,8 +129,7 @@ pub(super) fn put_off_cancel(
          cancel_due = ?2 + min(?3 << min(cancel_tries, 16), ?4) \
          WHERE id = ?1 AND cancel = 'wished' AND state = 'placed' RETURNING cancel_tries",
     )?;
-    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    let params = params![order.get(), now.millis(), millis(pause), millis(longest)];
+    let params = params![order.get(), now.millis(), millis_of(pause), millis_of(longest)];
     Ok(first(&mut statement, params, |row| Ok(row.get(0)?))?.unwrap_or_default())
 }
 
