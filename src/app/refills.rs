@@ -76,6 +76,7 @@ impl App {
         let refill = match self.store.open_refill(new, self.clock.now()).await? {
             OpenedRefill::New(refill) => *refill,
             OpenedRefill::Busy => return Err(ApiError::RefillOpen),
+            OpenedRefill::Moved => return Err(ApiError::RefillRefused),
             OpenedRefill::NoMoreIds => {
                 tracing::error!("every refill ID up to 2^31 - 1 is used: this store can take no more refills");
                 return Err(ApiError::Internal);

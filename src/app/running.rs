@@ -210,7 +210,7 @@ pub fn refusals_in_company(
 }
 
 /// Forgets what is not true of a provider on another host, which is another panel: its list, and the IDs of orders
-/// there that have ended.
+/// and refills there.
 ///
 /// # Errors
 /// What the store says.

@@ -79,6 +79,7 @@ macro_rules! conformance {
             money::the_ledger_shows_its_last_entries,
             money::a_balance_that_does_not_fit_is_refused,
             refills::a_refill_is_kept_whole,
+            refills::a_provider_that_moved_knows_no_refill_of_before,
             refills::an_order_has_one_open_refill,
             refills::refill_steps_stand_each_by_itself,
             refills::refills_are_their_clients,

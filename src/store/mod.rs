@@ -156,9 +156,6 @@ pub trait Store: Send + Sync {
     /// Makes every queued order due at `now`, whatever it was put off for.
     async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()>;
 
-    /// Watches no closed order of this provider any more: what its panel says of their IDs is about other orders.
-    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()>;
-
     /// After a start: gives the orders that an earlier run was sending, and makes every queued order due at `now`. Where
     /// several gateways may be at work, only what no other can be sending any more. Where one gateway alone writes the
     /// store, and the clock shows less than when it last took an order, moves the deadlines back by that first: the clock
@@ -319,7 +316,8 @@ pub trait Store: Send + Sync {
     async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
 
     /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze. What
-    /// was sent there up to `now` is neither searched for nor a neighbour of what is.
+    /// was sent there up to `now` is neither searched for nor a neighbour of what is; its closed orders are watched no
+    /// longer and can't be refilled, and its open refills end as `Error`: their IDs are another panel's now.
     async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()>;
 
     /// What each ID of a provider was last believed to stand for, listed at present or not.

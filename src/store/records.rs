@@ -102,6 +102,8 @@ pub enum OpenedRefill {
     New(Box<Refill>),
     /// One of that order is open.
     Busy,
+    /// The order was sent to the provider before that moved to another host, where its ID means nothing.
+    Moved,
     /// Every ID up to 2^31 - 1 is used.
     NoMoreIds,
 }

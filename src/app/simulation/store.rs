@@ -260,7 +260,6 @@ watched! {
         read has_due_polls(provider: &ProviderId, now: Timestamp, count: usize) -> bool;
         write hasten_polls(orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> ();
         write hasten_queued(now: Timestamp) -> ();
-        write stop_watching(provider: &ProviderId) -> ();
         write recover(now: Timestamp) -> Vec<Order>;
         read lost_senders(now: Timestamp) -> Vec<Order>;
         read order(id: OrderId) -> Option<Order>;

@@ -51,7 +51,7 @@ pub(crate) async fn deadlines_are_shifted(store: &AnyStore) {
     let ended = step(store, &ended, reported("Completed", Some(0)), NOW).await;
     let forgotten = forwarded(store, ann, "beta", "3").await;
     let forgotten = step(store, &forgotten, reported("Completed", Some(0)), NOW).await;
-    store.stop_watching(&ProviderId::new("beta")).await.unwrap();
+    store.forget_provider(&ProviderId::new("beta"), NOW).await.unwrap();
 
     let at = |at: Timestamp, by: i64| Timestamp::from_millis(at.millis() + by);
     for by in [86_400_000, -2 * 86_400_000] {
@@ -87,7 +87,7 @@ pub(crate) async fn closed_orders_of_one_provider_are_no_longer_watched(store: &
         let order = forwarded(store, ann, provider, id).await;
         step(store, &order, reported("Completed", Some(0)), NOW).await;
     }
-    store.stop_watching(&alpha).await.unwrap();
+    store.forget_provider(&alpha, NOW).await.unwrap();
     let far = after(20 * 86_400);
     let due: Vec<_> = store
         .claim_polls(&alpha, PollClaim { now: far, until: far, limit: 10, along_before: NOW })

@@ -39,6 +39,38 @@ fn ids(refills: &[Refill]) -> Vec<u32> {
     refills.iter().map(|refill| refill.id.get()).collect()
 }
 
+pub(crate) async fn a_provider_that_moved_knows_no_refill_of_before(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
+    let mut before = Vec::new();
+    for (provider, id) in [("alpha", "1"), ("alpha", "2"), ("beta", "3")] {
+        before.push(forwarded(store, ann, provider, id).await);
+    }
+    let [open, idle, elsewhere] = before.try_into().unwrap();
+    let refill = opened(store, &open, NOW).await;
+    let refill = refill_step(store, &refill, taken("71"), after(1)).await;
+    let other = opened(store, &elsewhere, NOW).await;
+    let other = refill_step(store, &other, taken("72"), after(1)).await;
+
+    store.forget_provider(&alpha, after(2)).await.unwrap();
+    let ended = store.refill(refill.id).await.unwrap().unwrap();
+    assert_eq!(
+        (ended.state, ended.status),
+        (RefillState::Ended(Some(UpstreamRefillId::new("71"))), RefillStatus::Error)
+    );
+    let far = after(86_400);
+    assert!(store.claim_refills(&alpha, far, far, 10).await.unwrap().is_empty());
+    assert_eq!(ids(&store.claim_refills(&beta, far, far, 10).await.unwrap()), [other.id.get()]);
+    for order in [&open, &idle] {
+        let refused = store.open_refill(new_refill(order), after(3)).await.unwrap();
+        assert!(matches!(refused, OpenedRefill::Moved), "{refused:?}");
+    }
+    let order = order(store, ann, "1.20").await;
+    let order = step(store, &order, sent("alpha"), after(3)).await;
+    let order = step(store, &order, answer(1, accepted("4")), after(3)).await;
+    opened(store, &order, after(4)).await;
+}
+
 pub(crate) async fn a_refill_is_kept_whole(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     let order = forwarded(store, ann, "alpha", "77").await;

@@ -171,10 +171,6 @@ impl Store for PostgresStore {
         writing!(self, |db| claims::hasten_queued(&db, now))
     }
 
-    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()> {
-        writing!(self, |db| claims::stop_watching(&db, provider))
-    }
-
     async fn recover(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         reading!(self.reader(), |db| claims::lost_senders(&db, now))
     }

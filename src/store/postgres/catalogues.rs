@@ -1,10 +1,10 @@
 //! The last good catalogue of each provider, and what the gateway last knew of it.
 
-use super::doubts;
 use super::rows::{Columns, count, read_decimal};
 use super::session::Session;
 use super::turns;
 use super::values::params;
+use super::{claims, doubts, refills};
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::time::Timestamp;
@@ -81,13 +81,19 @@ async fn put_services(
 
 /// See [`crate::store::Store::forget_provider`].
 pub(super) async fn forget(db: &Session, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
+    // However many orders of it are watched.
+    db.be_patient().await?;
     put(db, provider, &NewCatalogue::default()).await?;
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         db.execute(&format!("DELETE FROM {table} WHERE provider = $1"), params![provider.as_str()]).await?;
     }
-    let moved = "INSERT INTO provider_moves (provider, moved_at) VALUES ($1, $2) ON CONFLICT (provider) \
+    // A clock that was put back shows again what it showed when some of that was sent.
+    let moved = "INSERT INTO provider_moves (provider, moved_at) \
+                 SELECT $1, greatest($2::bigint, restored_at) FROM store ON CONFLICT (provider) \
                  DO UPDATE SET moved_at = greatest(provider_moves.moved_at, excluded.moved_at)";
     db.execute(moved, params![provider.as_str(), now.millis()]).await?;
+    claims::stop_watching(db, provider).await?;
+    refills::end_all(db, provider, now).await?;
     turns::list_changed(db, provider).await
 }
 

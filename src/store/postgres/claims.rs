@@ -121,7 +121,7 @@ pub(super) async fn hasten_queued(db: &Session, now: Timestamp) -> StoreResult<(
     Ok(())
 }
 
-/// See [`crate::store::Store::stop_watching`].
+/// Watches no closed order of this provider any more.
 pub(super) async fn stop_watching(db: &Session, provider: &ProviderId) -> StoreResult<()> {
     let sql = "WITH watched (watched_id) AS (SELECT id FROM orders \
                WHERE id IN (SELECT order_id FROM polls WHERE provider = $1 AND asked_at IS NULL) \

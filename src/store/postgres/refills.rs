@@ -29,6 +29,11 @@ pub(super) async fn open(db: &Session, new: &NewRefill, now: Timestamp) -> Store
     if db.exists(busy, params![new.order.get(), now.minus(UNCERTAIN_IS_OPEN_FOR).millis()]).await? {
         return Ok(OpenedRefill::Busy);
     }
+    let moved = "SELECT 1 FROM provider_moves WHERE provider = $2 \
+                 AND moved_at >= (SELECT max(started_at) FROM attempts WHERE order_id = $1 AND provider = $2)";
+    if db.exists(moved, params![new.order.get(), new.provider.as_str()]).await? {
+        return Ok(OpenedRefill::Moved);
+    }
     let next = db.first("SELECT nextval('refill_ids')", params![], |row| refill_id(row.try_get(0)?)).await;
     let id = match next {
         Err(StoreError::Engine(said)) if said.contains("(2200H)") => return Ok(OpenedRefill::NoMoreIds),
@@ -126,6 +131,15 @@ pub(super) async fn hasten(
                AND coalesce(polled_at, created_at) < $2 ORDER BY id FOR NO KEY UPDATE) \
                UPDATE refills SET due_at = $3 FROM slow WHERE id = slow_id";
     db.execute(sql, params![id_list(ids, |id| id.get().into()), polled_before.millis(), now.millis()]).await?;
+    Ok(())
+}
+
+/// Ends what is open at a provider that moved: nobody can follow it any more.
+pub(super) async fn end_all(db: &Session, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
+    let sql = "WITH open (open_id) AS (SELECT id FROM refills WHERE due_at IS NOT NULL AND provider = $1 ORDER BY id \
+               FOR NO KEY UPDATE) UPDATE refills SET version = version + 1, state = 'ended', status = $3, \
+               updated_at = $2, due_at = NULL FROM open WHERE id = open_id";
+    db.execute(sql, params![provider.as_str(), now.millis(), RefillStatus::Error.as_str()]).await?;
     Ok(())
 }
 

@@ -106,11 +106,6 @@ impl Store for SqliteStore {
         self.write(move |conn| claims::hasten_queued(conn, now)).await
     }
 
-    async fn stop_watching(&self, provider: &ProviderId) -> StoreResult<()> {
-        let provider = provider.clone();
-        self.write(move |conn| claims::stop_watching(conn, &provider)).await
-    }
-
     async fn lost_senders(&self, now: Timestamp) -> StoreResult<Vec<Order>> {
         self.read(move |conn| claims::lost_senders(conn, now)).await
     }

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::doubts;
 use super::rows::{Columns, collect, count, read_decimal};
+use super::{claims, doubts, refills};
 use crate::domain::catalogue::UpstreamService;
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::time::Timestamp;
@@ -60,12 +60,15 @@ pub(super) fn forget(conn: &Connection, provider: &ProviderId, now: Timestamp) -
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
     }
+    // A clock that was put back shows again what it showed when some of that was sent.
     conn.execute(
-        "INSERT INTO provider_moves (provider, moved_at) VALUES (?1, ?2) \
+        "INSERT INTO provider_moves (provider, moved_at) \
+         SELECT ?1, max(?2, coalesce(restored_at, 0)) FROM store WHERE true \
          ON CONFLICT DO UPDATE SET moved_at = max(moved_at, excluded.moved_at)",
         params![provider.as_str(), now.millis()],
     )?;
-    Ok(())
+    claims::stop_watching(conn, provider)?;
+    refills::end_all(conn, provider, now)
 }
 
 /// Every stored catalogue, by provider.

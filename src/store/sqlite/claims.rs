@@ -182,7 +182,7 @@ pub(super) fn hasten_queued(conn: &Connection, now: Timestamp) -> StoreResult<()
 pub(super) const STOP_WATCHING: &str = "UPDATE orders INDEXED BY orders_polled SET due_at = NULL \
      WHERE provider = ?1 AND state IN ('placed', 'closed') AND due_at IS NOT NULL AND +state = 'closed'";
 
-/// See [`crate::store::Store::stop_watching`].
+/// Watches no closed order of this provider any more.
 pub(super) fn stop_watching(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
     conn.prepare_cached(STOP_WATCHING)?.execute([provider.as_str()])?;
     Ok(())

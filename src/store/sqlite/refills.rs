@@ -29,6 +29,13 @@ pub(super) fn open(conn: &Connection, new: NewRefill, now: Timestamp) -> StoreRe
     if statement.exists(params![new.order.get(), now.minus(UNCERTAIN_IS_OPEN_FOR).millis()])? {
         return Ok(OpenedRefill::Busy);
     }
+    let mut statement = conn.prepare_cached(
+        "SELECT 1 FROM provider_moves WHERE provider = ?2 \
+         AND moved_at >= (SELECT max(started_at) FROM attempts WHERE order_id = ?1 AND provider = ?2)",
+    )?;
+    if statement.exists(params![new.order.get(), new.provider.as_str()])? {
+        return Ok(OpenedRefill::Moved);
+    }
     let Some(id) = next_id(conn)? else { return Ok(OpenedRefill::NoMoreIds) };
     let refill = new.into_refill(id, now);
     insert(conn, &refill)?;
@@ -109,6 +116,16 @@ pub(super) fn hasten(conn: &Connection, ids: &[RefillId], polled_before: Timesta
          AND coalesce(polled_at, created_at) < ?2",
     )?
     .execute(params![id_list(ids)?, polled_before.millis(), now.millis()])?;
+    Ok(())
+}
+
+/// Ends what is open at a provider that moved: nobody can follow it any more.
+pub(super) fn end_all(conn: &Connection, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
+    conn.prepare_cached(
+        "UPDATE refills SET version = version + 1, state = 'ended', status = ?3, updated_at = ?2, due_at = NULL \
+         WHERE provider = ?1 AND due_at IS NOT NULL",
+    )?
+    .execute(params![provider.as_str(), now.millis(), RefillStatus::Error.as_str()])?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What a reload must not change, and a start neither.
 
-use tollgate::sandbox::{OrderChange, Sandbox};
+use tollgate::sandbox::{Action, OrderChange, Sandbox};
 
 use crate::harness::{Config, Gateway, eventually, upstream};
 
@@ -52,6 +52,7 @@ async fn a_provider_with_unfinished_orders_stays_where_it_is_until_it_is_drained
         gateway.orders().iter().all(|order| order["state"] == "closed").then_some(())
     })
     .await;
+    let refill = gateway.call("refill", &[("order", "1")]).await["refill"].as_str().unwrap().to_owned();
     // Another panel has IDs of its own, which must not be the same ones.
     elsewhere.set_faults("alphanumeric-ids@add".parse().unwrap());
     gateway.reload(&at(&elsewhere.url(), &beta, "")).await;
@@ -61,12 +62,23 @@ async fn a_provider_with_unfinished_orders_stays_where_it_is_until_it_is_drained
     .await;
     gateway.until_status(moved, "Completed").await;
     assert_eq!(elsewhere.order_count(), 1);
-    gateway.polls_are_due();
-    gateway.until_status(moved, "Completed").await;
+    let asked = || elsewhere.calls().into_iter().filter(|call| call.action == Action::Status).collect::<Vec<_>>();
+    let before = asked().len();
+    eventually("a later poll there", || async {
+        gateway.polls_are_due();
+        (asked().len() > before).then_some(())
+    })
+    .await;
+    assert!(asked().iter().all(|call| call.ids == 1), "what ended before is not asked for at another panel");
+    let shown = gateway.call("refill_status", &[("refill", &refill)]).await;
+    assert_eq!(shown["status"], "Error", "nobody can follow it any more");
     for ended in [1, 2] {
-        assert_eq!(gateway.status(ended).await["status"], "Completed", "it is not asked for at another panel");
+        let refused = gateway.call("refill", &[("order", &ended.to_string())]).await;
+        assert_eq!(refused["error"], "Refill is not available for this order");
+        assert_eq!(gateway.status(ended).await["status"], "Completed");
         assert!(!gateway.history(ended).iter().any(|line| line.contains("alert")));
     }
+    assert_eq!(elsewhere.call_count(Action::Refill), 0);
     gateway.reload(&without_alpha(&beta)).await;
     gateway.order(2, "https://example.com/p/5", 1000).await;
 }
