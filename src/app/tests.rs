@@ -3,6 +3,7 @@
 mod clock_steps;
 mod late_answers;
 mod lines;
+mod permits;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,7 @@ impl Wire for Script {
     }
 }
 
+/// The core with the provider alpha, and those whose names a test adds; its only service goes by all of them.
 struct Bench {
     app: Arc<App>,
     wire: Arc<Script>,
@@ -65,15 +67,23 @@ struct Bench {
     client: ClientId,
 }
 
-fn route() -> Route {
-    Route { provider: ProviderId::new("alpha"), service: UpstreamServiceId::new("101") }
+fn alpha() -> ProviderId {
+    ProviderId::new("alpha")
 }
 
-fn terms() -> Terms {
-    let definition = ServiceDefinition::new(ServiceId::new(1).unwrap(), vec![route()]);
-    let alpha = ProviderSetup {
-        id: ProviderId::new("alpha"),
-        host: "alpha.test".into(),
+fn route() -> Route {
+    route_to(&alpha())
+}
+
+fn route_to(provider: &ProviderId) -> Route {
+    Route { provider: provider.clone(), service: UpstreamServiceId::new("101") }
+}
+
+fn terms(providers: &[ProviderId]) -> Terms {
+    let definition = ServiceDefinition::new(ServiceId::new(1).unwrap(), providers.iter().map(route_to).collect());
+    let setup = |id: &ProviderId| ProviderSetup {
+        id: id.clone(),
+        host: format!("{id}.test"),
         takes_orders: true,
         is_called: true,
         mode: "on",
@@ -94,7 +104,7 @@ fn terms() -> Terms {
             rate_decimals: 4,
             min_margin: "5".parse().unwrap(),
         },
-        providers: vec![alpha],
+        providers: providers.iter().map(setup).collect(),
         services: vec![definition],
         imports: Vec::new(),
         wait: Duration::ZERO,
@@ -104,12 +114,22 @@ fn terms() -> Terms {
     }
 }
 
+/// A provider that takes so many calls in a second, one at a time after a quiet time.
+fn rate(requests_per_second: &str) -> Limits {
+    Limits { requests_per_second: requests_per_second.parse().unwrap(), burst: 1, max_in_flight: 8 }
+}
+
 async fn bench() -> Bench {
     bench_with(Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 }).await
 }
 
 /// With these limits at its only provider.
 async fn bench_with(limits: Limits) -> Bench {
+    bench_of(&[("alpha", limits)]).await
+}
+
+async fn bench_of(limits: &[(&str, Limits)]) -> Bench {
+    let providers: Vec<ProviderId> = limits.iter().map(|(id, _)| ProviderId::new(*id)).collect();
     let store = Arc::new(SqliteStore::in_memory(1).unwrap());
     let listed = UpstreamService {
         id: UpstreamServiceId::new("101"),
@@ -120,29 +140,34 @@ async fn bench_with(limits: Limits) -> Bench {
         min: 1,
         max: 10_000,
         refill: false,
-        cancel: false,
+        cancel: true,
         dripfeed: false,
         desc: None,
     };
     let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
-    store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
+    for provider in &providers {
+        store.put_catalogue(provider, list.clone()).await.unwrap();
+    }
     let terms_of_client = Client::named("ann");
     let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
     let deposit = "100".parse().unwrap();
     let account = store.create_client(NewClient { terms: terms_of_client, key, deposit }, NOW).await.unwrap();
     let (wire, clock) = (Arc::new(Script::default()), Clock::set_to(NOW));
-    let alpha = Upstream::new(UpstreamOptions {
-        provider: ProviderId::new("alpha"),
-        wire: Arc::clone(&wire) as Arc<dyn Wire>,
-        key: "key".to_owned().into(),
-        limits,
-        shared: None,
-        rejects: Vec::new(),
-        treat_503_as_not_placed: false,
-    });
-    let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
-    let cache = Cache::local(1 << 20);
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms(), alone()).await.unwrap();
+    let upstream = |id: &ProviderId, limits| {
+        let options = UpstreamOptions {
+            provider: id.clone(),
+            wire: Arc::clone(&wire) as Arc<dyn Wire>,
+            key: "key".to_owned().into(),
+            limits,
+            shared: None,
+            rejects: Vec::new(),
+            treat_503_as_not_placed: false,
+        };
+        (id.clone(), Arc::new(Upstream::new(options)))
+    };
+    let upstreams: Upstreams = providers.iter().zip(limits).map(|(id, (_, limits))| upstream(id, *limits)).collect();
+    let (cache, terms) = (Cache::local(1 << 20), terms(&providers));
+    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms, alone()).await.unwrap();
     Bench { app, wire, clock, client: account.client.id }
 }
 
@@ -180,6 +205,12 @@ impl Bench {
     async fn sending(&self, token: u8) -> Order {
         let order = self.place(token).await;
         self.app.decide(order, Event::SendStarted(route())).await.unwrap().into_order()
+    }
+
+    /// An order that alpha has under this ID.
+    async fn placed(&self, token: u8, id: &str) -> Order {
+        let order = self.sending(token).await;
+        self.app.settle(order, Outcome::Accepted(UpstreamOrderId::new(id))).await
     }
 
     async fn state(&self, order: &Order) -> State {

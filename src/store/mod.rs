@@ -265,6 +265,9 @@ pub trait Store: Send + Sync {
     /// Those that are being sent; after a start, those that an earlier run was sending.
     async fn sending_refills(&self) -> StoreResult<Vec<Refill>>;
 
+    /// Whether a provider has a refill whose poll is due.
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool>;
+
     /// Refills of a provider whose poll is due, oldest due first, put off until `until` and marked as polled `now`.
     async fn claim_refills(
         &self,

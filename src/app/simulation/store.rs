@@ -276,6 +276,7 @@ watched! {
         read refill(id: RefillId) -> Option<Refill>;
         read refills_of(client: ClientId, ids: &[RefillId]) -> Vec<Refill>;
         read sending_refills() -> Vec<Refill>;
+        read has_due_refills(provider: &ProviderId, now: Timestamp) -> bool;
         write claim_refills(provider: &ProviderId, now: Timestamp, until: Timestamp, limit: usize) -> Vec<Refill>;
         write hasten_refills(ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> ();
         write create_client(client: NewClient, now: Timestamp) -> Account;

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_takes_few_tasks_and_goes_out_as_fast_as_its_provider_takes_it() {
-    let bench = bench_with(Limits { requests_per_second: Decimal::ONE, burst: 1, max_in_flight: 8 }).await;
+    let bench = bench_with(rate("1")).await;
     for token in 1..=60 {
         bench.place(token).await;
         bench.wire.say(format!(r#"{{"order":{token}}}"#));
@@ -23,7 +23,7 @@ async fn a_backlog_takes_few_tasks_and_goes_out_as_fast_as_its_provider_takes_it
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_long_is_in_the_orders_history() {
-    let bench = bench_with(Limits { requests_per_second: "0.1".parse().unwrap(), burst: 1, max_in_flight: 8 }).await;
+    let bench = bench_with(rate("0.1")).await;
     let orders = [bench.place(1).await, bench.place(2).await, bench.place(3).await, bench.place(4).await];
     let told = async |order: &Order| {
         let story = bench.app.store.order_story(order.id).await.unwrap().unwrap();

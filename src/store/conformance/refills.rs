@@ -120,10 +120,13 @@ pub(crate) async fn refills_are_claimed_and_hastened(store: &AnyStore) {
         refills.push(refill_step(store, &refill, taken(upstream), NOW).await);
     }
     let alpha = ProviderId::new("alpha");
+    let due = async |at| store.has_due_refills(&alpha, after(at)).await.unwrap();
+    assert!(!due(59).await && due(60).await);
     assert!(store.claim_refills(&alpha, after(59), after(99), 9).await.unwrap().is_empty());
     assert_eq!(ids(&store.claim_refills(&alpha, after(60), after(200), 1).await.unwrap()), [1]);
     let rest = store.claim_refills(&alpha, after(60), after(200), 9).await.unwrap();
     assert_eq!(rest, [Refill { due_at: Some(after(200)), polled_at: Some(after(60)), ..refills[1].clone() }]);
+    assert!(!due(199).await && due(200).await);
     // A claim spoils no step.
     refill_step(store, &refills[1], RefillEvent::Reported(RefillReport::read("Completed")), after(61)).await;
     let asked: Vec<RefillId> = refills.iter().map(|refill| refill.id).collect();

@@ -298,6 +298,10 @@ impl Store for PostgresStore {
         reading!(self.reader(), |db| refills::sending(&db))
     }
 
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+        reading!(self.reader(), |db| refills::has_due(&db, provider, now))
+    }
+
     async fn claim_refills(
         &self,
         provider: &ProviderId,

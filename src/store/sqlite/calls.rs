@@ -235,6 +235,11 @@ impl Store for SqliteStore {
         self.read(refills::sending).await
     }
 
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+        let provider = provider.clone();
+        self.read(move |conn| Ok(!refills::due(conn, &provider, now, 1)?.is_empty())).await
+    }
+
     async fn claim_refills(
         &self,
         provider: &ProviderId,
