@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use tokio::time::Instant;
 
 use super::attending::alone;
 use super::taken::Taken;
@@ -24,6 +25,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::params::OrderParams;
 use crate::domain::pricing::Markup;
 use crate::domain::service_type::ServiceType;
+use crate::limits::Others;
 use crate::store::StoreError;
 use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
@@ -129,6 +131,38 @@ async fn bench_with(limits: Limits) -> Bench {
 }
 
 async fn bench_of(limits: &[(&str, Limits)]) -> Bench {
+    bench_among(limits, None).await
+}
+
+/// One gateway of several that go by their shares.
+#[derive(Clone, Copy)]
+struct Seat {
+    gateways: usize,
+    /// How many of them came earlier.
+    rank: u32,
+}
+
+/// The seat of each that holds from then on.
+async fn take(seat: Seat, limits: &SharedLimits, tasks: &Tasks) {
+    let limits_kept = limits.clone();
+    drop(tasks.spawn(async move {
+        loop {
+            let word = limits_kept.word().await;
+            let words = vec![word; seat.gateways - 1];
+            limits_kept.attended(Instant::now(), word, Others { rank: seat.rank, words });
+            limits_kept.due().await;
+        }
+    }));
+    while limits.basis() != "share" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
+    let (tasks, shared) = (Tasks::new(), SharedLimits::new("store", None).unwrap());
+    if let Some(seat) = seat {
+        take(seat, &shared, &tasks).await;
+    }
     let providers: Vec<ProviderId> = limits.iter().map(|(id, _)| ProviderId::new(*id)).collect();
     let store = Arc::new(SqliteStore::in_memory(1).unwrap());
     let listed = UpstreamService {
@@ -159,7 +193,7 @@ async fn bench_of(limits: &[(&str, Limits)]) -> Bench {
             wire: Arc::clone(&wire) as Arc<dyn Wire>,
             key: "key".to_owned().into(),
             limits,
-            shared: None,
+            shared: seat.map(|_| shared.provider(id, LEASE)),
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         };
@@ -167,7 +201,7 @@ async fn bench_of(limits: &[(&str, Limits)]) -> Bench {
     };
     let upstreams: Upstreams = providers.iter().zip(limits).map(|(id, (_, limits))| upstream(id, *limits)).collect();
     let (cache, terms) = (Cache::local(1 << 20), terms(&providers));
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms, alone()).await.unwrap();
+    let app = App::new(store, cache, clock.clone(), tasks, upstreams, terms, alone()).await.unwrap();
     Bench { app, wire, clock, client: account.client.id }
 }
 
