@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::ids::UpstreamRefillId;
+use crate::domain::order::CancelWish;
 use crate::domain::refill::{NewRefill, Refill, RefillEvent, RefillOutcome, RefillStatus};
 use crate::store::records::OpenedRefill;
 use crate::upstream::Priority;
@@ -71,4 +72,31 @@ async fn refills_are_followed_together_and_where_that_is_not_understood_each_alo
     assert_eq!(bench.wire.asked(CallKind::RefillStatus), 5, "no more together");
     let ends = [status(&bench, &first).await, status(&bench, &third).await];
     assert!(ends.contains(&RefillStatus::Rejected) && ends.contains(&RefillStatus::Completed), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_that_may_not_be_told_is_no_try() {
+    let bench = bench_with(rate(SLOWEST)).await;
+    let order = bench.placed(1, "5").await;
+    bench.app.decide(order.clone(), Event::CancelRequested).await.unwrap();
+    // More often, and further apart, than what gives no answer is tried.
+    for _ in 0..25 {
+        bench.later(Duration::from_secs(600));
+        Arc::clone(&bench.app).forward_wishes().await;
+        // Its task ends without waiting: there is no room in time.
+        while !locked(&bench.app.canceling).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(bench.wire.asked(CallKind::Cancel), 0);
+    let now = bench.app.reread(order.id).await.unwrap();
+    assert_eq!(now.cancel, CancelWish::Wished, "it is not given up");
+    bench.wire.say(r#"[{"order":5,"cancel":1}]"#);
+    tokio::time::sleep(IT_TAKES).await;
+    bench.later(IT_TAKES);
+    Arc::clone(&bench.app).forward_wishes().await;
+    while !locked(&bench.app.canceling).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.app.reread(order.id).await.unwrap().cancel, CancelWish::Forwarded);
 }
