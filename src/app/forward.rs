@@ -220,9 +220,6 @@ impl App {
             () = self.tasks.stopping() => Err(refused("the gateway is stopping")),
         };
         drop(place);
-        if self.lines.are_short(&route.provider) {
-            self.forward_nudge.notify_one();
-        }
         permit.map(|permit| (upstream, permit))
     }
 
