@@ -54,7 +54,7 @@ impl App {
             drop(self.tasks.spawn(Arc::clone(&self).forward_again(id)));
         }
         let now = self.clock.now();
-        match self.store.claim_queued(now, now.plus(CLAIM), BATCH).await {
+        match self.store.claim_queued(now, now.plus(CLAIM), BATCH, &self.services_elsewhere()).await {
             Ok(orders) => {
                 if orders.len() == BATCH {
                     self.forward_nudge.notify_one();

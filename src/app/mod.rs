@@ -18,6 +18,7 @@ mod clock_steps;
 pub mod console;
 pub mod documents;
 mod doubts;
+mod elsewhere;
 pub mod error;
 mod forward;
 mod freeze;

@@ -1,6 +1,7 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
 mod clock_steps;
+mod elsewhere;
 mod late_answers;
 mod lines;
 mod permits;
@@ -19,7 +20,7 @@ use super::terms::{ProviderSetup, SearchSetup, Terms};
 use super::*;
 use crate::domain::catalogue::{PricingRules, ServiceDefinition, UpstreamService};
 use crate::domain::client::Client;
-use crate::domain::ids::{ClientId, KeyHash, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
+use crate::domain::ids::{ClientId, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{Event, NewOrder, Order, Resolution, State};
 use crate::domain::outcome::Outcome;
 use crate::domain::params::OrderParams;
@@ -32,6 +33,8 @@ use crate::store::sqlite::SqliteStore;
 use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// The client's.
+const KEY: &str = "ann's key";
 const LEASE: Duration = Duration::from_secs(155);
 
 /// Answers each call with the next line, and hangs where there is none.
@@ -183,7 +186,7 @@ async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
         store.put_catalogue(provider, list.clone()).await.unwrap();
     }
     let terms_of_client = Client::named("ann");
-    let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
+    let key = NewKey { hash: auth::hash_key(KEY), label: String::new(), read_only: false };
     let deposit = "100".parse().unwrap();
     let account = store.create_client(NewClient { terms: terms_of_client, key, deposit }, NOW).await.unwrap();
     let (wire, clock) = (Arc::new(Script::default()), Clock::set_to(NOW));
