@@ -28,6 +28,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// Between two looks whether a commit took place whose acknowledgement was lost.
 const TOKEN_RETRY: Duration = Duration::from_millis(200);
 
+/// Which gateway a new order is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// This one, which holds it until its claim ends.
+    This,
+    /// Whichever claims it first: this one can't send it just now.
+    Others,
+}
+
 impl App {
     /// Places an order. The answer is an ID only once the order, its charge and its ledger entry are durable.
     pub(super) async fn add(self: &Arc<Self>, caller: &Caller, params: &Params) -> Result<OrderId, ApiError> {
@@ -43,11 +52,13 @@ impl App {
             Err(refusal) => return self.earlier_answer(caller.client.id, request, wait).await?.ok_or(refusal),
         };
         let token = order.token;
-        let placement = Placement { order, request, now, claimed_until: now.plus(CLAIM) };
+        let sender = if self.is_sent_elsewhere(order.service) { Sender::Others } else { Sender::This };
+        let claimed_until = if sender == Sender::This { now.plus(CLAIM) } else { now };
+        let placement = Placement { order, request, now, claimed_until };
         match self.store.place(placement).await {
-            Ok(placed) => self.answer_placed(placed, wait).await,
+            Ok(placed) => self.answer_placed(placed, sender, wait).await,
             Err(error @ StoreError::InDoubt(_)) => match self.find_by_token(token).await {
-                Some(order) => self.answer_placed(Placed::New(Box::new(order)), wait).await,
+                Some(order) => self.answer_placed(Placed::New(Box::new(order)), sender, wait).await,
                 None => Err(error.into()),
             },
             Err(error) => Err(error.into()),
@@ -71,8 +82,14 @@ impl App {
         }
     }
 
-    async fn answer_placed(self: &Arc<Self>, placed: Placed, wait: Duration) -> Result<OrderId, ApiError> {
+    async fn answer_placed(
+        self: &Arc<Self>,
+        placed: Placed,
+        sender: Sender,
+        wait: Duration,
+    ) -> Result<OrderId, ApiError> {
         match placed {
+            Placed::New(order) if sender == Sender::Others => self.word_on(order.id, wait).await,
             Placed::New(order) => self.send_and_wait(*order, wait).await,
             Placed::Repeat(id) => self.word_on(id, wait).await,
             Placed::RequestConflict => Err(ApiError::RequestIdConflict),

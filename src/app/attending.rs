@@ -201,7 +201,7 @@ impl App {
             return true;
         }
         // Its turn would keep those from it that can do it.
-        if provider.and_then(|provider| self.upstream(provider)).is_some_and(|upstream| upstream.is_elsewhere()) {
+        if provider.is_some_and(|provider| self.is_elsewhere(provider)) {
             return false;
         }
         let name = provider.map_or_else(|| work.to_owned(), |provider| format!("{work} {provider}"));

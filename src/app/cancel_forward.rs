@@ -55,7 +55,7 @@ impl App {
     /// answer.
     pub(super) async fn forward_wishes(self: Arc<Self>) {
         let now = self.clock.now();
-        match self.store.claim_cancels(now, now.plus(CLAIM), ROUND).await {
+        match self.store.claim_cancels(now, now.plus(CLAIM), ROUND, &self.providers_elsewhere()).await {
             Ok(orders) => self.forward_waiting(orders).await,
             Err(error) => tracing::warn!(%error, "cancels wait: orders could not be read"),
         }

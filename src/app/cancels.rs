@@ -13,6 +13,7 @@ use super::cancel_forward::Canceling;
 use super::error::ApiError;
 use super::id_list::{as_asked, split_ids};
 use super::steps::Stepped;
+use super::trouble::warn_of;
 use crate::domain::ids::{OrderId, ProviderId, Route};
 use crate::domain::order::{CancelWish, Event, Order, State};
 use crate::store::StoreResult;
@@ -107,8 +108,9 @@ impl App {
 
     /// The compare-and-set: where another step was faster, what it left decides.
     async fn wish(self: Arc<Self>, mut order: Order) -> StoreResult<Wished> {
+        let elsewhere = order.binding().is_some_and(|binding| self.is_elsewhere(&binding.route.provider));
         // Held from before the wish is written, so that nobody else tells its upstream of it.
-        let turn = Canceling::take(&self, order.id);
+        let turn = if elsewhere { None } else { Canceling::take(&self, order.id) };
         loop {
             match (&order.state, order.cancel) {
                 (State::Closed { .. }, _) => return Ok(Wished::Refused),
@@ -118,9 +120,21 @@ impl App {
                 _ => {}
             }
             order = match self.decide(order, Event::CancelRequested).await? {
-                Stepped::Done(order) => return Ok(self.wished(order, turn)),
+                Stepped::Done(order) => {
+                    if elsewhere {
+                        self.give_back(&order).await;
+                    }
+                    return Ok(self.wished(order, turn));
+                }
                 changed => changed.into_order(),
             };
+        }
+    }
+
+    /// Others leave a wish to the gateway that wrote it, for a while; here only they can tell its upstream.
+    async fn give_back(&self, order: &Order) {
+        if let Err(error) = self.store.give_back_cancel(order).await {
+            warn_of!(error, order.id = %order.id, "the cancel of order {} is told when its claim ends", order.id);
         }
     }
 
@@ -131,7 +145,7 @@ impl App {
         };
         match turn {
             Some(turn) if self.called(&provider).is_some() => Wished::Forward(provider, turn.with(order)),
-            // Somebody is telling it, or will once it is called again.
+            // Somebody is telling it, another gateway or this one, or will once it is called again.
             _ => Wished::Noted,
         }
     }

@@ -54,7 +54,7 @@ impl App {
             drop(self.tasks.spawn(Arc::clone(&self).forward_again(id)));
         }
         let now = self.clock.now();
-        match self.store.claim_queued(now, now.plus(CLAIM), BATCH).await {
+        match self.store.claim_queued(now, now.plus(CLAIM), BATCH, &self.services_elsewhere()).await {
             Ok(orders) => {
                 if orders.len() == BATCH {
                     self.forward_nudge.notify_one();
@@ -220,9 +220,6 @@ impl App {
             () = self.tasks.stopping() => Err(refused("the gateway is stopping")),
         };
         drop(place);
-        if self.lines.are_short(&route.provider) {
-            self.forward_nudge.notify_one();
-        }
         permit.map(|permit| (upstream, permit))
     }
 

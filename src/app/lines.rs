@@ -3,14 +3,19 @@
 //! An order that is forgotten here is no loss: it is queued in the store, and due again when its claim ends.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
 
 use super::locked;
 use crate::domain::ids::{OrderId, ProviderId};
 
 /// One line for each provider that ever had one.
-#[derive(Default)]
-pub(super) struct Lines(Mutex<BTreeMap<ProviderId, Line>>);
+pub(super) struct Lines {
+    by_provider: Mutex<BTreeMap<ProviderId, Line>>,
+    /// Told when half of those that may stand in a provider's queue are gone, and others wait for that.
+    short: Arc<Notify>,
+}
 
 /// Who asks for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +42,21 @@ pub(super) struct Place<'a> {
     provider: ProviderId,
 }
 
+impl Line {
+    fn is_short(&self) -> bool {
+        !self.behind.is_empty() && self.standing <= self.most / 2
+    }
+}
+
 impl Lines {
+    /// `short` is told when [`Lines::next`] should be asked.
+    pub(super) fn new(short: Arc<Notify>) -> Self {
+        Self { by_provider: Mutex::default(), short }
+    }
+
     /// A place in the provider's queue; none where `most` stand there, or where others wait for it already.
     pub(super) fn stand(&self, provider: &ProviderId, most: usize, comer: Comer) -> Option<Place<'_>> {
-        let mut lines = locked(&self.0);
+        let mut lines = locked(&self.by_provider);
         let line = lines.entry(provider.clone()).or_default();
         if line.standing >= most || comer == Comer::New && !line.behind.is_empty() {
             line.most = line.most.max(most);
@@ -52,7 +68,7 @@ impl Lines {
 
     /// Puts an order that got no place behind the others.
     pub(super) fn wait(&self, provider: &ProviderId, order: OrderId) {
-        let mut lines = locked(&self.0);
+        let mut lines = locked(&self.by_provider);
         let line = lines.entry(provider.clone()).or_default();
         if line.known.insert(order) {
             line.behind.push_back(order);
@@ -61,7 +77,7 @@ impl Lines {
 
     /// Those for whom there is room by now, longest waiting first.
     pub(super) fn next(&self) -> Vec<OrderId> {
-        let mut lines = locked(&self.0);
+        let mut lines = locked(&self.by_provider);
         let mut next = Vec::new();
         for line in lines.values_mut() {
             let room = line.most.saturating_sub(line.standing).min(line.behind.len());
@@ -75,33 +91,36 @@ impl Lines {
         }
         next
     }
-
-    /// Whether half of those that may stand in the provider's queue are gone, and others wait for that.
-    pub(super) fn are_short(&self, provider: &ProviderId) -> bool {
-        let lines = locked(&self.0);
-        lines.get(provider).is_some_and(|line| !line.behind.is_empty() && line.standing <= line.most / 2)
-    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(line) = locked(&self.lines.0).get_mut(&self.provider) {
+        if let Some(line) = locked(&self.lines.by_provider).get_mut(&self.provider) {
             line.standing = line.standing.saturating_sub(1);
+            if line.is_short() {
+                self.lines.short.notify_one();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn order(id: i64) -> OrderId {
         OrderId::new(id).unwrap()
     }
 
-    #[test]
-    fn who_finds_no_place_waits_until_one_is_free() {
-        let (lines, alpha, beta) = (Lines::default(), ProviderId::new("alpha"), ProviderId::new("beta"));
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_place_waits_until_one_is_free() {
+        let short = Arc::<Notify>::default();
+        let (lines, alpha, beta) = (Lines::new(Arc::clone(&short)), ProviderId::new("alpha"), ProviderId::new("beta"));
+        let are_short = async || timeout(Duration::ZERO, short.notified()).await.is_ok();
         let first = lines.stand(&alpha, 2, Comer::New).unwrap();
         let second = lines.stand(&alpha, 2, Comer::New).unwrap();
         let stands = |provider, comer| lines.stand(provider, 2, comer).is_some();
@@ -109,9 +128,9 @@ mod tests {
         for id in [3, 4, 3, 5] {
             lines.wait(&alpha, order(id));
         }
-        assert!(!lines.are_short(&alpha) && lines.next().is_empty());
+        assert!(!are_short().await && lines.next().is_empty());
         drop(first);
-        assert!(lines.are_short(&alpha));
+        assert!(are_short().await);
         assert!(!stands(&alpha, Comer::New), "nobody overtakes those that wait");
         assert_eq!(lines.next(), [order(3)], "each waits once, and in its turn");
         assert!(stands(&alpha, Comer::OfLine));

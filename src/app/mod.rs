@@ -18,6 +18,7 @@ mod clock_steps;
 pub mod console;
 pub mod documents;
 mod doubts;
+mod elsewhere;
 pub mod error;
 mod forward;
 mod freeze;
@@ -169,7 +170,7 @@ impl App {
         for (id, upstream) in &upstreams {
             upstream.set_open(terms.provider(id).is_some_and(|setup| setup.is_called));
         }
-        let started_at = clock.now();
+        let (started_at, forward_nudge) = (clock.now(), Arc::<Notify>::default());
         let app = Arc::new(Self {
             store,
             cache: Arc::new(cache),
@@ -182,13 +183,13 @@ impl App {
             waiters: Waiters::default(),
             asked: Asked::default(),
             asked_refills: Asked::default(),
-            forward_nudge: Arc::default(),
+            forward_nudge: Arc::clone(&forward_nudge),
             poll_nudge: Arc::default(),
             balances: Mutex::default(),
             single_pollers: Mutex::default(),
             single_refill_pollers: Mutex::default(),
             in_hand: Mutex::default(),
-            lines: Lines::default(),
+            lines: Lines::new(Arc::clone(&forward_nudge)),
             polling: Mutex::default(),
             canceling: Mutex::default(),
             answering: Mutex::default(),

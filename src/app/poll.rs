@@ -128,7 +128,8 @@ impl App {
         }
     }
 
-    async fn poll_permit(&self, upstream: &Upstream) -> Option<Permit> {
+    /// Leave to ask for statuses of orders or refills.
+    pub(super) async fn poll_permit(&self, upstream: &Upstream) -> Option<Permit> {
         self.tasks.unless_stopping(upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT)).await?.ok()
     }
 

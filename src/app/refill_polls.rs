@@ -10,12 +10,10 @@ use crate::domain::ids::{ProviderId, UpstreamRefillId};
 use crate::domain::refill::{Refill, RefillEvent, RefillReport, RefillStep};
 use crate::store::StoreResult;
 use crate::store::records::RefillApplied;
-use crate::upstream::{AnswerError, ItemError, MAX_BATCH, Priority, Upstream};
+use crate::upstream::{AnswerError, ItemError, MAX_BATCH, Permit, Upstream};
 
 /// How long a claimed refill is left alone where its poll brought no news.
 const CLAIM: Duration = Duration::from_secs(120);
-/// How long a poll stands in the provider's queue.
-const PERMIT_WAIT: Duration = Duration::from_secs(30);
 
 /// What an upstream said of each refill; nothing where it was not asked or did not answer.
 type News = HashMap<UpstreamRefillId, Result<RefillReport, Option<String>>>;
@@ -25,7 +23,7 @@ impl App {
     pub(super) async fn poll_refills(self: Arc<Self>, provider: ProviderId) {
         loop {
             match self.poll_refill_batch(&provider).await {
-                Ok(MAX_BATCH) if !self.tasks.is_stopping() => {}
+                Ok(true) if !self.tasks.is_stopping() => {}
                 Ok(_) => return,
                 Err(error) => {
                     warn_of!(error, %provider, "refills at {provider} are followed later: the store failed");
@@ -35,44 +33,57 @@ impl App {
         }
     }
 
-    async fn poll_refill_batch(&self, provider: &ProviderId) -> StoreResult<usize> {
-        let Some(upstream) = self.called(provider).filter(|upstream| !upstream.is_elsewhere()) else { return Ok(0) };
-        let now = self.clock.now();
-        let refills = self.store.claim_refills(provider, now, now.plus(CLAIM), MAX_BATCH).await?;
-        if refills.is_empty() {
-            return Ok(0);
+    /// Gives whether more may be due. The permit comes before the claim: what this gateway may not ask for is free for the
+    /// others.
+    async fn poll_refill_batch(&self, provider: &ProviderId) -> StoreResult<bool> {
+        let Some(upstream) = self.called(provider) else { return Ok(false) };
+        if !self.store.has_due_refills(provider, self.clock.now()).await? {
+            return Ok(false);
         }
-        let news = self.ask_for_refills(&upstream, &refills).await;
+        let Some(permit) = self.poll_permit(&upstream).await else { return Ok(false) };
+        // Where each refill costs a call of its own, nothing is gained by taking many.
+        let limit = if locked(&self.single_refill_pollers).contains(provider) { 1 } else { MAX_BATCH };
+        let now = self.clock.now();
+        let refills = self.store.claim_refills(provider, now, now.plus(CLAIM), limit).await?;
+        if refills.is_empty() {
+            return Ok(false);
+        }
+        let news = self.ask_for_refills(&upstream, permit, &refills).await;
         self.take_over_refills(&refills, &news).await?;
-        Ok(refills.len())
+        Ok(refills.len() == limit)
     }
 
-    async fn ask_for_refills(&self, upstream: &Upstream, refills: &[Refill]) -> News {
+    async fn ask_for_refills(&self, upstream: &Upstream, permit: Permit, refills: &[Refill]) -> News {
         let provider = upstream.provider();
         let ids: Vec<UpstreamRefillId> =
             refills.iter().filter_map(|refill| refill.state.upstream_id().cloned()).collect();
-        let singly = locked(&self.single_refill_pollers).contains(provider);
-        if !singly && ids.len() > 1 {
-            match ask_together(upstream, &ids).await {
-                Some((news, true)) => return news,
-                Some((_, false)) => {}
-                None => return News::new(),
-            }
+        if ids.len() <= 1 {
+            return self.ask_for_each(upstream, Some(permit), &ids).await;
         }
-        let news = self.ask_for_each(upstream, &ids).await;
-        if ids.len() > 1 && news.values().any(Result::is_ok) {
+        match ask_together(upstream, permit, &ids).await {
+            Some((news, true)) => return news,
+            Some((_, false)) => {}
+            None => return News::new(),
+        }
+        let news = self.ask_for_each(upstream, None, &ids).await;
+        if news.values().any(Result::is_ok) {
             locked(&self.single_refill_pollers).insert(provider.clone());
         }
         news
     }
 
-    async fn ask_for_each(&self, upstream: &Upstream, ids: &[UpstreamRefillId]) -> News {
+    /// `permit`: for the first of them.
+    async fn ask_for_each(&self, upstream: &Upstream, mut permit: Option<Permit>, ids: &[UpstreamRefillId]) -> News {
         let mut news = News::new();
         for id in ids {
             if self.tasks.is_stopping() {
                 break;
             }
-            let Ok(permit) = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await else { break };
+            let permit = match permit.take() {
+                Some(permit) => Some(permit),
+                None => self.poll_permit(upstream).await,
+            };
+            let Some(permit) = permit else { break };
             match upstream.refill_status(permit, id).await {
                 Ok(report) => drop(news.insert(id.clone(), Ok(report))),
                 Err(AnswerError::UnknownOrder(words) | AnswerError::Refused(words)) => {
@@ -124,8 +135,7 @@ impl App {
 }
 
 /// Gives the news, and whether the upstream understood that it was asked for many; nothing where it did not answer.
-async fn ask_together(upstream: &Upstream, ids: &[UpstreamRefillId]) -> Option<(News, bool)> {
-    let permit = upstream.permit(Priority::BackgroundStatus, PERMIT_WAIT).await.ok()?;
+async fn ask_together(upstream: &Upstream, permit: Permit, ids: &[UpstreamRefillId]) -> Option<(News, bool)> {
     match upstream.refill_statuses(permit, ids).await {
         Ok(answer) => {
             let news = answer.reports.into_iter().map(|(id, item)| (id, item.map_err(words))).collect();

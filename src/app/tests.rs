@@ -1,8 +1,10 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
 mod clock_steps;
+mod elsewhere;
 mod late_answers;
 mod lines;
+mod permits;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use tokio::time::Instant;
 
 use super::attending::alone;
 use super::taken::Taken;
@@ -17,18 +20,21 @@ use super::terms::{ProviderSetup, SearchSetup, Terms};
 use super::*;
 use crate::domain::catalogue::{PricingRules, ServiceDefinition, UpstreamService};
 use crate::domain::client::Client;
-use crate::domain::ids::{ClientId, KeyHash, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
+use crate::domain::ids::{ClientId, OrderToken, Route, ServiceId, UpstreamOrderId, UpstreamServiceId};
 use crate::domain::order::{Event, NewOrder, Order, Resolution, State};
 use crate::domain::outcome::Outcome;
 use crate::domain::params::OrderParams;
 use crate::domain::pricing::Markup;
 use crate::domain::service_type::ServiceType;
+use crate::limits::Others;
 use crate::store::StoreError;
 use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
 use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// The client's.
+const KEY: &str = "ann's key";
 const LEASE: Duration = Duration::from_secs(155);
 
 /// Answers each call with the next line, and hangs where there is none.
@@ -58,6 +64,7 @@ impl Wire for Script {
     }
 }
 
+/// The core with the provider alpha, and those whose names a test adds; its only service goes by all of them.
 struct Bench {
     app: Arc<App>,
     wire: Arc<Script>,
@@ -65,15 +72,23 @@ struct Bench {
     client: ClientId,
 }
 
-fn route() -> Route {
-    Route { provider: ProviderId::new("alpha"), service: UpstreamServiceId::new("101") }
+fn alpha() -> ProviderId {
+    ProviderId::new("alpha")
 }
 
-fn terms() -> Terms {
-    let definition = ServiceDefinition::new(ServiceId::new(1).unwrap(), vec![route()]);
-    let alpha = ProviderSetup {
-        id: ProviderId::new("alpha"),
-        host: "alpha.test".into(),
+fn route() -> Route {
+    route_to(&alpha())
+}
+
+fn route_to(provider: &ProviderId) -> Route {
+    Route { provider: provider.clone(), service: UpstreamServiceId::new("101") }
+}
+
+fn terms(providers: &[ProviderId]) -> Terms {
+    let definition = ServiceDefinition::new(ServiceId::new(1).unwrap(), providers.iter().map(route_to).collect());
+    let setup = |id: &ProviderId| ProviderSetup {
+        id: id.clone(),
+        host: format!("{id}.test"),
         takes_orders: true,
         is_called: true,
         mode: "on",
@@ -94,7 +109,7 @@ fn terms() -> Terms {
             rate_decimals: 4,
             min_margin: "5".parse().unwrap(),
         },
-        providers: vec![alpha],
+        providers: providers.iter().map(setup).collect(),
         services: vec![definition],
         imports: Vec::new(),
         wait: Duration::ZERO,
@@ -104,12 +119,54 @@ fn terms() -> Terms {
     }
 }
 
+/// A provider that takes so many calls in a second, one at a time after a quiet time.
+fn rate(requests_per_second: &str) -> Limits {
+    Limits { requests_per_second: requests_per_second.parse().unwrap(), burst: 1, max_in_flight: 8 }
+}
+
 async fn bench() -> Bench {
     bench_with(Limits { requests_per_second: Decimal::from(1000), burst: 100, max_in_flight: 8 }).await
 }
 
 /// With these limits at its only provider.
 async fn bench_with(limits: Limits) -> Bench {
+    bench_of(&[("alpha", limits)]).await
+}
+
+async fn bench_of(limits: &[(&str, Limits)]) -> Bench {
+    bench_among(limits, None).await
+}
+
+/// One gateway of several that go by their shares.
+#[derive(Clone, Copy)]
+struct Seat {
+    gateways: usize,
+    /// How many of them came earlier.
+    rank: u32,
+}
+
+/// The seat of each that holds from then on.
+async fn take(seat: Seat, limits: &SharedLimits, tasks: &Tasks) {
+    let limits_kept = limits.clone();
+    drop(tasks.spawn(async move {
+        loop {
+            let word = limits_kept.word().await;
+            let words = vec![word; seat.gateways - 1];
+            limits_kept.attended(Instant::now(), word, Others { rank: seat.rank, words });
+            limits_kept.due().await;
+        }
+    }));
+    while limits.basis() != "share" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
+    let (tasks, shared) = (Tasks::new(), SharedLimits::new("store", None).unwrap());
+    if let Some(seat) = seat {
+        take(seat, &shared, &tasks).await;
+    }
+    let providers: Vec<ProviderId> = limits.iter().map(|(id, _)| ProviderId::new(*id)).collect();
     let store = Arc::new(SqliteStore::in_memory(1).unwrap());
     let listed = UpstreamService {
         id: UpstreamServiceId::new("101"),
@@ -120,29 +177,34 @@ async fn bench_with(limits: Limits) -> Bench {
         min: 1,
         max: 10_000,
         refill: false,
-        cancel: false,
+        cancel: true,
         dripfeed: false,
         desc: None,
     };
     let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
-    store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
+    for provider in &providers {
+        store.put_catalogue(provider, list.clone()).await.unwrap();
+    }
     let terms_of_client = Client::named("ann");
-    let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
+    let key = NewKey { hash: auth::hash_key(KEY), label: String::new(), read_only: false };
     let deposit = "100".parse().unwrap();
     let account = store.create_client(NewClient { terms: terms_of_client, key, deposit }, NOW).await.unwrap();
     let (wire, clock) = (Arc::new(Script::default()), Clock::set_to(NOW));
-    let alpha = Upstream::new(UpstreamOptions {
-        provider: ProviderId::new("alpha"),
-        wire: Arc::clone(&wire) as Arc<dyn Wire>,
-        key: "key".to_owned().into(),
-        limits,
-        shared: None,
-        rejects: Vec::new(),
-        treat_503_as_not_placed: false,
-    });
-    let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
-    let cache = Cache::local(1 << 20);
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms(), alone()).await.unwrap();
+    let upstream = |id: &ProviderId, limits| {
+        let options = UpstreamOptions {
+            provider: id.clone(),
+            wire: Arc::clone(&wire) as Arc<dyn Wire>,
+            key: "key".to_owned().into(),
+            limits,
+            shared: seat.map(|_| shared.provider(id, LEASE)),
+            rejects: Vec::new(),
+            treat_503_as_not_placed: false,
+        };
+        (id.clone(), Arc::new(Upstream::new(options)))
+    };
+    let upstreams: Upstreams = providers.iter().zip(limits).map(|(id, (_, limits))| upstream(id, *limits)).collect();
+    let (cache, terms) = (Cache::local(1 << 20), terms(&providers));
+    let app = App::new(store, cache, clock.clone(), tasks, upstreams, terms, alone()).await.unwrap();
     Bench { app, wire, clock, client: account.client.id }
 }
 
@@ -180,6 +242,12 @@ impl Bench {
     async fn sending(&self, token: u8) -> Order {
         let order = self.place(token).await;
         self.app.decide(order, Event::SendStarted(route())).await.unwrap().into_order()
+    }
+
+    /// An order that alpha has under this ID.
+    async fn placed(&self, token: u8, id: &str) -> Order {
+        let order = self.sending(token).await;
+        self.app.settle(order, Outcome::Accepted(UpstreamOrderId::new(id))).await
     }
 
     async fn state(&self, order: &Order) -> State {

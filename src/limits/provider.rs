@@ -132,6 +132,12 @@ impl Provider {
         Changes(self.inner.footing.subscribe())
     }
 
+    /// How many gateways may let calls out; at least 1.
+    #[must_use]
+    pub fn gateways(&self) -> u32 {
+        self.inner.present().gateways
+    }
+
     /// By what the next call is let out. Costs no round trip.
     #[must_use]
     pub fn room(&self) -> Room {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
-    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamOrderId, UpstreamServiceId,
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
@@ -138,8 +138,15 @@ pub trait Store: Send + Sync {
     /// fails, none is written.
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>>;
 
-    /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them.
-    async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
+    /// Queued orders that are due, oldest first, put off until `until` so that nobody else takes them. Not those of the
+    /// services that are left to other gateways.
+    async fn claim_queued(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ServiceId],
+    ) -> StoreResult<Vec<Order>>;
 
     /// Whether a provider has at least so many placed or watched orders whose poll is due.
     async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool>;
@@ -191,8 +198,19 @@ pub trait Store: Send + Sync {
     async fn report(&self, filter: ReportFilter) -> StoreResult<Vec<ReportRow>>;
 
     /// Placed orders whose client wants them canceled and whose upstream has not taken that yet, oldest first: those that
-    /// none has in hand and that are not put off, put off until `until`.
-    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>>;
+    /// none has in hand and that are not put off, put off until `until`. Not those at the providers that are left to other
+    /// gateways.
+    async fn claim_cancels(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ProviderId],
+    ) -> StoreResult<Vec<Order>>;
+
+    /// Lets other gateways tell the upstream at once of the wish that was written with this version of the order, where
+    /// nobody has claimed it since.
+    async fn give_back_cancel(&self, order: &Order) -> StoreResult<()>;
 
     /// An upstream gave no answer to an order's cancel: puts that off by `first`, by twice that the next time, and so on,
     /// by `longest` at most. Gives how often that was so since the client's wish; 0 where the wish is settled.
@@ -261,6 +279,9 @@ pub trait Store: Send + Sync {
 
     /// Those that are being sent; after a start, those that an earlier run was sending.
     async fn sending_refills(&self) -> StoreResult<Vec<Refill>>;
+
+    /// Whether a provider has a refill whose poll is due.
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool>;
 
     /// Refills of a provider whose poll is due, oldest due first, put off until `until` and marked as polled `now`.
     async fn claim_refills(

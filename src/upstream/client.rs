@@ -123,13 +123,15 @@ impl Upstream {
         self.gate.max_in_flight()
     }
 
-    /// How many calls its rate lets out in such a time; at least 1.
+    /// How many calls its rate lets out in such a time, as far as this gateway can count on them: an equal part where there
+    /// are several; at least 1.
     #[must_use]
     pub fn calls_within(&self, time: Duration) -> usize {
-        let seconds = Decimal::from(time.as_secs());
-        let calls = self.limits.requests_per_second.checked_mul(seconds).and_then(|calls| calls.ceil().to_usize());
-        let burst = usize::try_from(self.limits.burst.max(1)).unwrap_or(usize::MAX);
-        calls.unwrap_or(usize::MAX).saturating_add(burst)
+        let gateways = self.gate.gateways();
+        let part = Decimal::from(time.as_secs()).checked_div(Decimal::from(gateways));
+        let calls = part.and_then(|seconds| self.limits.requests_per_second.checked_mul(seconds));
+        let burst = usize::try_from((self.limits.burst / gateways).max(1)).unwrap_or(usize::MAX);
+        calls.and_then(|calls| calls.ceil().to_usize()).unwrap_or(usize::MAX).saturating_add(burst)
     }
 
     /// Lets calls in, or none any more: who waits for a permit is sent away, calls under way go on.

@@ -134,6 +134,11 @@ impl Gate {
         }
     }
 
+    /// How many gateways make calls there; at least 1.
+    pub(crate) fn gateways(&self) -> u32 {
+        self.shared.as_ref().map_or(1, |shared| shared.gateways())
+    }
+
     /// Whether other gateways have all that this provider allows, for now.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.shared.as_ref().is_some_and(|shared| shared.room() == Room::Elsewhere)

@@ -13,7 +13,8 @@ use crate::app::App;
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::client::EntryKind;
 use crate::domain::ids::{
-    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, Route, UpstreamOrderId, UpstreamServiceId,
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, Route, ServiceId, UpstreamOrderId,
+    UpstreamServiceId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Order, Step};
@@ -268,13 +269,15 @@ watched! {
         read count_orders() -> Vec<(&'static str, Option<ProviderId>, u64)>;
         read alerts(limit: usize) -> Vec<AlertRecord>;
         read report(filter: ReportFilter) -> Vec<ReportRow>;
-        write claim_cancels(now: Timestamp, until: Timestamp, limit: usize) -> Vec<Order>;
+        write claim_cancels(now: Timestamp, until: Timestamp, limit: usize, left: &[ProviderId]) -> Vec<Order>;
+        write give_back_cancel(order: &Order) -> ();
         write put_off_cancel(order: OrderId, now: Timestamp, first: Duration, longest: Duration) -> u32;
         write open_refill(refill: NewRefill, now: Timestamp) -> OpenedRefill;
         write apply_refills(steps: Vec<RefillStep>) -> Vec<RefillApplied>;
         read refill(id: RefillId) -> Option<Refill>;
         read refills_of(client: ClientId, ids: &[RefillId]) -> Vec<Refill>;
         read sending_refills() -> Vec<Refill>;
+        read has_due_refills(provider: &ProviderId, now: Timestamp) -> bool;
         write claim_refills(provider: &ProviderId, now: Timestamp, until: Timestamp, limit: usize) -> Vec<Refill>;
         write hasten_refills(ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> ();
         write create_client(client: NewClient, now: Timestamp) -> Account;
@@ -360,11 +363,17 @@ watched! {
             self.write("apply_all", self.do_apply_all(steps)).await
         }
 
-        async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
+        async fn claim_queued(
+            &self,
+            now: Timestamp,
+            until: Timestamp,
+            limit: usize,
+            left: &[ServiceId],
+        ) -> StoreResult<Vec<Order>> {
             if self.world.is_mutated(Mutation::ForgetQueued) {
                 return Ok(Vec::new());
             }
-            self.write("claim_queued", self.inner.claim_queued(now, until, limit)).await
+            self.write("claim_queued", self.inner.claim_queued(now, until, limit, left)).await
         }
 
         async fn claim_polls(&self, provider: &ProviderId, claim: PollClaim) -> StoreResult<Vec<Order>> {

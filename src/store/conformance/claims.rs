@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{OrderId, ServiceId};
 use crate::domain::order::State;
 use crate::store::records::PollClaim;
 
@@ -25,25 +25,40 @@ pub(crate) async fn a_queued_order_is_claimed_once(store: &AnyStore) {
         all.insert(order(store, ann, "1").await.id);
     }
     // Until then they are their senders'.
-    assert!(store.claim_queued(after(9), after(60), 100).await.unwrap().is_empty());
+    assert!(store.claim_queued(after(9), after(60), 100, &[]).await.unwrap().is_empty());
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
         let store = Arc::clone(store);
-        tasks.spawn(async move { store.claim_queued(after(10), after(60), 7).await.unwrap() });
+        tasks.spawn(async move { store.claim_queued(after(10), after(60), 7, &[]).await.unwrap() });
     }
     let mut claimed = Vec::new();
     while let Some(orders) = tasks.join_next().await {
         claimed.extend(ids(&orders.unwrap()));
     }
     while let Some(more) =
-        Some(store.claim_queued(after(10), after(60), 7).await.unwrap()).filter(|more| !more.is_empty())
+        Some(store.claim_queued(after(10), after(60), 7, &[]).await.unwrap()).filter(|more| !more.is_empty())
     {
         assert!(more.iter().all(|order| order.due_at == Some(after(60)) && order.version == 1));
         claimed.extend(ids(&more));
     }
     assert_eq!(claimed.len(), all.len());
     assert_eq!(claimed.into_iter().collect::<HashSet<_>>(), all);
-    assert_eq!(store.claim_queued(after(60), after(90), 100).await.unwrap().len(), 40);
+    assert_eq!(store.claim_queued(after(60), after(90), 100, &[]).await.unwrap().len(), 40);
+}
+
+pub(crate) async fn what_is_left_to_others_is_not_claimed(store: &AnyStore) {
+    let ann = client(store, "ann", "100").await.client.id;
+    let queued = order(store, ann, "1").await;
+    let (service, other) = (queued.service, ServiceId::new(77).unwrap());
+    let claim = async |left: &[ServiceId]| ids(&store.claim_queued(after(10), after(60), 9, left).await.unwrap());
+    assert_eq!(claim(&[other, service]).await, []);
+    assert_eq!(claim(&[other]).await, [queued.id]);
+    let placed = forwarded(store, ann, "alpha", "1").await;
+    step(store, &placed, Event::CancelRequested, NOW).await;
+    let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
+    let claim = async |left: &[ProviderId]| ids(&store.claim_cancels(after(60), after(70), 9, left).await.unwrap());
+    assert_eq!(claim(&[beta.clone(), alpha]).await, []);
+    assert_eq!(claim(&[beta]).await, [placed.id]);
 }
 
 pub(crate) async fn the_oldest_are_claimed_first(store: &AnyStore) {
@@ -51,8 +66,8 @@ pub(crate) async fn the_oldest_are_claimed_first(store: &AnyStore) {
     let (old, young) = (order(store, ann, "1").await, order(store, ann, "1").await);
     let held = step(store, &old, Event::NoRoute { may_pass: true, reason: "paused".into() }, after(20)).await;
     assert!(held.due_at > young.due_at);
-    assert_eq!(ids(&store.claim_queued(after(30), after(60), 1).await.unwrap()), [old.id]);
-    assert_eq!(ids(&store.claim_queued(after(30), after(60), 9).await.unwrap()), [young.id]);
+    assert_eq!(ids(&store.claim_queued(after(30), after(60), 1, &[]).await.unwrap()), [old.id]);
+    assert_eq!(ids(&store.claim_queued(after(30), after(60), 9, &[]).await.unwrap()), [young.id]);
 }
 
 pub(crate) async fn polls_are_claimed_by_provider(store: &AnyStore) {
@@ -109,9 +124,9 @@ pub(crate) async fn a_claim_does_not_spoil_a_step(store: &AnyStore) {
     let ann = client(store, "ann", "100").await.client.id;
     let order = order(store, ann, "1").await;
     let start = order.step(sent("alpha"), after(11)).unwrap();
-    assert_eq!(store.claim_queued(after(10), after(60), 9).await.unwrap().len(), 1);
+    assert_eq!(store.claim_queued(after(10), after(60), 9, &[]).await.unwrap().len(), 1);
     assert_eq!(store.apply(start).await.unwrap(), Applied::Done);
-    assert!(store.claim_queued(after(999), after(1000), 9).await.unwrap().is_empty());
+    assert!(store.claim_queued(after(999), after(1000), 9, &[]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn polls_are_hastened_unless_they_were_fresh(store: &AnyStore) {
@@ -147,11 +162,14 @@ pub(crate) async fn a_restart_finds_what_was_left(store: &AnyStore) {
     let left = store.recover(after(1)).await.unwrap();
     if store.is_shared() {
         assert_eq!(left, [], "another gateway may be sending it");
-        assert!(store.claim_queued(after(1), after(60), 9).await.unwrap().is_empty(), "another may have it in hand");
+        assert!(
+            store.claim_queued(after(1), after(60), 9, &[]).await.unwrap().is_empty(),
+            "another may have it in hand"
+        );
         assert_eq!(store.recover(after(3600)).await.unwrap(), std::slice::from_ref(&sending));
     } else {
         assert_eq!(left, std::slice::from_ref(&sending));
-        assert_eq!(ids(&store.claim_queued(after(1), after(60), 9).await.unwrap()), [queued.id]);
+        assert_eq!(ids(&store.claim_queued(after(1), after(60), 9, &[]).await.unwrap()), [queued.id]);
     }
     assert_eq!(store.lost_senders(after(3599)).await.unwrap(), []);
     assert_eq!(store.lost_senders(after(3600)).await.unwrap(), std::slice::from_ref(&sending));

@@ -36,9 +36,9 @@ pub(crate) async fn queued_orders_are_hastened(store: &AnyStore) {
     let ann = client(store, "ann", "10").await.client.id;
     let held = order(store, ann, "1").await;
     let held = step(store, &held, Event::NoRoute { may_pass: true, reason: "paused".into() }, after(20)).await;
-    assert!(store.claim_queued(after(20), after(30), 10).await.unwrap().is_empty());
+    assert!(store.claim_queued(after(20), after(30), 10, &[]).await.unwrap().is_empty());
     store.hasten_queued(after(20)).await.unwrap();
-    let due = store.claim_queued(after(20), after(30), 10).await.unwrap();
+    let due = store.claim_queued(after(20), after(30), 10, &[]).await.unwrap();
     assert_eq!(due.iter().map(|order| (order.id, order.version)).collect::<Vec<_>>(), [(held.id, held.version)]);
 }
 

@@ -152,10 +152,13 @@ pub(crate) async fn refills_are_claimed_and_hastened(store: &AnyStore) {
         refills.push(refill_step(store, &refill, taken(upstream), NOW).await);
     }
     let alpha = ProviderId::new("alpha");
+    let due = async |at| store.has_due_refills(&alpha, after(at)).await.unwrap();
+    assert!(!due(59).await && due(60).await);
     assert!(store.claim_refills(&alpha, after(59), after(99), 9).await.unwrap().is_empty());
     assert_eq!(ids(&store.claim_refills(&alpha, after(60), after(200), 1).await.unwrap()), [1]);
     let rest = store.claim_refills(&alpha, after(60), after(200), 9).await.unwrap();
     assert_eq!(rest, [Refill { due_at: Some(after(200)), polled_at: Some(after(60)), ..refills[1].clone() }]);
+    assert!(!due(199).await && due(200).await);
     // A claim spoils no step.
     refill_step(store, &refills[1], RefillEvent::Reported(RefillReport::read("Completed")), after(61)).await;
     let asked: Vec<RefillId> = refills.iter().map(|refill| refill.id).collect();
@@ -176,14 +179,25 @@ pub(crate) async fn wishes_that_wait_for_an_upstream_are_found(store: &AnyStore)
     let sending = step(store, &sending, sent("alpha"), NOW).await;
     let sending = step(store, &sending, Event::CancelRequested, NOW).await;
     forwarded(store, ann, "alpha", "9").await;
-    assert_eq!(store.claim_cancels(after(60), after(60), 9).await.unwrap(), orders);
-    assert_eq!(store.claim_cancels(after(60), after(60), 1).await.unwrap(), orders[..1]);
+    assert_eq!(store.claim_cancels(after(60), after(60), 9, &[]).await.unwrap(), orders);
+    assert_eq!(store.claim_cancels(after(60), after(60), 1, &[]).await.unwrap(), orders[..1]);
     let forwarded = step(store, &orders[0], Event::CancelForwarded, NOW).await;
     let refused = step(store, &orders[1], Event::CancelRefused("too late".into()), NOW).await;
     step(store, &orders[2], reported("Canceled", None), NOW).await;
     assert_eq!((forwarded.cancel, refused.cancel), (CancelWish::Forwarded, CancelWish::None));
     let bound = step(store, &sending, answer(1, accepted("4")), NOW).await;
-    assert_eq!(store.claim_cancels(after(60), after(60), 9).await.unwrap(), [bound]);
+    assert_eq!(store.claim_cancels(after(60), after(60), 9, &[]).await.unwrap(), [bound]);
+}
+
+pub(crate) async fn a_wish_that_is_given_back_is_anybodys_unless_somebody_has_claimed_it(store: &AnyStore) {
+    let ann = client(store, "ann", "10").await.client.id;
+    let order = forwarded(store, ann, "alpha", "1").await;
+    let order = step(store, &order, Event::CancelRequested, NOW).await;
+    let claim = async |at: u64| store.claim_cancels(after(at), after(at + 10), 9, &[]).await.unwrap().len();
+    store.give_back_cancel(&order).await.unwrap();
+    assert_eq!(claim(1).await, 1);
+    store.give_back_cancel(&order).await.unwrap();
+    assert_eq!((claim(2).await, claim(11).await), (0, 1));
 }
 
 pub(crate) async fn a_cancel_without_an_answer_is_put_off_for_everybody(store: &AnyStore) {
@@ -192,7 +206,7 @@ pub(crate) async fn a_cancel_without_an_answer_is_put_off_for_everybody(store: &
     let order = forwarded(store, ann, "alpha", "1").await;
     assert_eq!(store.put_off_cancel(order.id, NOW, pause, longest).await.unwrap(), 0, "nobody wishes it");
     let order = step(store, &order, Event::CancelRequested, NOW).await;
-    let due = async |at: u64| store.claim_cancels(after(at), after(at), 9).await.unwrap();
+    let due = async |at: u64| store.claim_cancels(after(at), after(at), 9, &[]).await.unwrap();
     for (tries, from, until) in [(1, 60, 65), (2, 70, 80), (3, 80, 100), (4, 100, 130), (5, 130, 160)] {
         assert_eq!(store.put_off_cancel(order.id, after(from), pause, longest).await.unwrap(), tries);
         assert!(due(until - 1).await.is_empty(), "try {tries}");

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
-    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamOrderId, UpstreamServiceId,
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
@@ -148,8 +148,14 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        writing!(self, |db| claims::claim_queued(&db, self.gateway(), now, until, limit))
+    async fn claim_queued(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ServiceId],
+    ) -> StoreResult<Vec<Order>> {
+        writing!(self, |db| claims::claim_queued(&db, self.gateway(), now, until, limit, left))
     }
 
     async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool> {
@@ -221,8 +227,18 @@ impl Store for PostgresStore {
         reading!(self.snapshot(), |db| report::report(&db, filter))
     }
 
-    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        writing!(self, |db| claims::claim_cancels(&db, now, until, limit))
+    async fn claim_cancels(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ProviderId],
+    ) -> StoreResult<Vec<Order>> {
+        writing!(self, |db| claims::claim_cancels(&db, now, until, limit, left))
+    }
+
+    async fn give_back_cancel(&self, order: &Order) -> StoreResult<()> {
+        writing!(self, |db| orders::give_back_cancel(&db, order))
     }
 
     async fn put_off_cancel(
@@ -292,6 +308,10 @@ impl Store for PostgresStore {
 
     async fn sending_refills(&self) -> StoreResult<Vec<Refill>> {
         reading!(self.reader(), |db| refills::sending(&db))
+    }
+
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+        reading!(self.reader(), |db| refills::has_due(&db, provider, now))
     }
 
     async fn claim_refills(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rows::{Columns, columns, id_list, limit_of, read_order};
 use super::session::Session;
 use super::values::params;
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::{OrderId, ProviderId, ServiceId};
 use crate::domain::order::Order;
 use crate::domain::time::{Timestamp, millis_of};
 use crate::store::StoreResult;
@@ -19,15 +19,17 @@ pub(super) async fn claim_queued(
     now: Timestamp,
     until: Timestamp,
     limit: usize,
+    left: &[ServiceId],
 ) -> StoreResult<Vec<Order>> {
     let sql = concat!(
-        "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND queue_due <= $1 ORDER BY id LIMIT $3 \
-         FOR NO KEY UPDATE SKIP LOCKED) \
+        "WITH due (due_id) AS (SELECT id FROM orders WHERE state = 'queued' AND queue_due <= $1 AND service <> ALL ($5) \
+         ORDER BY id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) \
          UPDATE orders SET due_at = $2, holder = $4 FROM due WHERE id = due_id RETURNING ",
         columns!()
     );
-    let mut taken =
-        db.collect(sql, params![now.millis(), until.millis(), limit_of(limit), gateway], read_order).await?;
+    let left = id_list(left, |service| service.get().into());
+    let params = params![now.millis(), until.millis(), limit_of(limit), gateway, left];
+    let mut taken = db.collect(sql, params, read_order).await?;
     taken.sort_by_key(|order| order.id);
     Ok(taken)
 }
@@ -150,14 +152,16 @@ pub(super) async fn claim_cancels(
     now: Timestamp,
     until: Timestamp,
     limit: usize,
+    left: &[ProviderId],
 ) -> StoreResult<Vec<Order>> {
     let sql = concat!(
         "WITH wished (wished_id) AS (SELECT id FROM orders WHERE cancel = 'wished' AND state = 'placed' \
-         AND coalesce(cancel_due, 0) <= $1 ORDER BY id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) \
+         AND coalesce(cancel_due, 0) <= $1 AND provider <> ALL ($4) ORDER BY id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED) \
          UPDATE orders SET cancel_due = $2 FROM wished WHERE id = wished_id RETURNING ",
         columns!()
     );
-    let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit)], read_order).await?;
+    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+    let mut taken = db.collect(sql, params![now.millis(), until.millis(), limit_of(limit), left], read_order).await?;
     taken.sort_by_key(|order| order.id);
     Ok(taken)
 }

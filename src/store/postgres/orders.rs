@@ -53,6 +53,14 @@ pub(super) async fn find_request(db: &Session, client: ClientId, request: &Reque
 /// How long the gateway that took a client's wish has, to tell the upstream of it before others do, in milliseconds.
 const TOLD_WITHIN: i64 = 35_000;
 
+/// See [`crate::store::Store::give_back_cancel`].
+pub(super) async fn give_back_cancel(db: &Session, order: &Order) -> StoreResult<()> {
+    let sql = "UPDATE orders SET cancel_due = updated_at \
+               WHERE id = $1 AND version = $2 AND cancel = 'wished' AND cancel_due = updated_at + $3";
+    db.execute(sql, params![order.id.get(), count(order.version), TOLD_WITHIN]).await?;
+    Ok(())
+}
+
 /// See [`crate::store::Store::apply_all`]. Where a client gets something back, rows are locked in one order, by their IDs and
 /// orders before clients, so that no two of these wait for each other. Elsewhere a step whose order has changed meanwhile is
 /// locked after the others; should that meet a lock the other way round, the server ends one, and it is tried again.

@@ -102,6 +102,12 @@ async fn apply(db: &Session, step: &RefillStep) -> StoreResult<RefillApplied> {
     Ok(if rows.await? == 1 { RefillApplied::Done } else { RefillApplied::Stale })
 }
 
+/// See [`crate::store::Store::has_due_refills`].
+pub(super) async fn has_due(db: &Session, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+    let sql = "SELECT 1 FROM refills WHERE due_at IS NOT NULL AND provider = $1 AND due_at <= $2 LIMIT 1";
+    db.exists(sql, params![provider.as_str(), now.millis()]).await
+}
+
 /// See [`crate::store::Store::claim_refills`]. One statement.
 pub(super) async fn claim(
     db: &Session,

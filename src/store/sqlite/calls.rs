@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
-    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, UpstreamOrderId, UpstreamServiceId,
+    AttemptNumber, ClientId, OrderId, OrderToken, ProviderId, RefillId, ServiceId, UpstreamOrderId, UpstreamServiceId,
 };
 use crate::domain::money::Money;
 use crate::domain::order::{Order, Step};
@@ -71,8 +71,15 @@ impl Store for SqliteStore {
         self.write(move |conn| steps.iter().map(|step| orders::apply(conn, step)).collect()).await
     }
 
-    async fn claim_queued(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        let due = self.read(move |conn| claims::due_queued(conn, now, limit)).await?;
+    async fn claim_queued(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ServiceId],
+    ) -> StoreResult<Vec<Order>> {
+        let left = left.to_vec();
+        let due = self.read(move |conn| claims::due_queued(conn, now, limit, &left)).await?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
@@ -147,12 +154,24 @@ impl Store for SqliteStore {
         self.read(move |conn| report::report(conn, filter)).await
     }
 
-    async fn claim_cancels(&self, now: Timestamp, until: Timestamp, limit: usize) -> StoreResult<Vec<Order>> {
-        let due = self.read(move |conn| claims::due_cancels(conn, now, limit)).await?;
+    async fn claim_cancels(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        left: &[ProviderId],
+    ) -> StoreResult<Vec<Order>> {
+        let left = left.to_vec();
+        let due = self.read(move |conn| claims::due_cancels(conn, now, limit, &left)).await?;
         if due.is_empty() {
             return Ok(Vec::new());
         }
         self.write(move |conn| claims::take_cancels(conn, &due, now, until)).await
+    }
+
+    /// There is no other gateway.
+    async fn give_back_cancel(&self, _: &Order) -> StoreResult<()> {
+        Ok(())
     }
 
     async fn put_off_cancel(
@@ -228,6 +247,11 @@ impl Store for SqliteStore {
 
     async fn sending_refills(&self) -> StoreResult<Vec<Refill>> {
         self.read(refills::sending).await
+    }
+
+    async fn has_due_refills(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<bool> {
+        let provider = provider.clone();
+        self.read(move |conn| Ok(!refills::due(conn, &provider, now, 1)?.is_empty())).await
     }
 
     async fn claim_refills(

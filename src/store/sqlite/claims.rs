@@ -9,18 +9,25 @@ use rusqlite::{Connection, params};
 
 use super::operation;
 use super::rows::{collect, columns, first, of_each, order_id, read_order, write_json};
-use crate::domain::ids::{OrderId, ProviderId};
+use crate::domain::ids::{OrderId, ProviderId, ServiceId};
 use crate::domain::order::Order;
 use crate::domain::time::{Timestamp, millis_of};
 use crate::store::StoreResult;
 use crate::store::records::PollClaim;
 
 /// Queued orders that are due, oldest first.
-pub(super) fn due_queued(conn: &Connection, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderId>> {
+pub(super) fn due_queued(
+    conn: &Connection,
+    now: Timestamp,
+    limit: usize,
+    left: &[ServiceId],
+) -> StoreResult<Vec<OrderId>> {
     let mut statement = conn.prepare_cached(
-        "SELECT id FROM orders INDEXED BY orders_queued WHERE state = 'queued' AND due_at <= ?1 ORDER BY id LIMIT ?2",
+        "SELECT id FROM orders INDEXED BY orders_queued WHERE state = 'queued' AND due_at <= ?1 \
+         AND service NOT IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2",
     )?;
-    collect(&mut statement, params![now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
+    let left = write_json(&left.iter().map(|service| service.get()).collect::<Vec<_>>())?;
+    collect(&mut statement, params![now.millis(), limit_of(limit), left], |row| order_id(row.get(0)?))
 }
 
 /// Takes those of `ids` that are still queued and due.
@@ -93,12 +100,18 @@ pub(super) fn take_polls(conn: &Connection, ids: &[OrderId], claim: &PollClaim) 
 }
 
 /// Placed orders whose wish to be canceled is due, oldest first: IDs only.
-pub(super) fn due_cancels(conn: &Connection, now: Timestamp, limit: usize) -> StoreResult<Vec<OrderId>> {
+pub(super) fn due_cancels(
+    conn: &Connection,
+    now: Timestamp,
+    limit: usize,
+    left: &[ProviderId],
+) -> StoreResult<Vec<OrderId>> {
     let mut statement = conn.prepare_cached(
         "SELECT id FROM orders INDEXED BY orders_to_cancel WHERE cancel = 'wished' AND state = 'placed' \
-         AND coalesce(cancel_due, 0) <= ?1 ORDER BY id LIMIT ?2",
+         AND coalesce(cancel_due, 0) <= ?1 AND provider NOT IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2",
     )?;
-    collect(&mut statement, params![now.millis(), limit_of(limit)], |row| order_id(row.get(0)?))
+    let left = write_json(&left.iter().map(ProviderId::as_str).collect::<Vec<_>>())?;
+    collect(&mut statement, params![now.millis(), limit_of(limit), left], |row| order_id(row.get(0)?))
 }
 
 /// Takes those of `ids` that are still due.

@@ -89,13 +89,13 @@ async fn what_a_gateway_had_in_hand_is_due_when_its_place_is_over() {
     new.order.token.0[0] ^= 1;
     let Placed::New(other) = second.place(new).await.unwrap() else { panic!("it was refused") };
     let soon = clock.plus(Duration::from_secs(30));
-    assert!(second.claim_queued(soon, until, 9).await.unwrap().is_empty());
+    assert!(second.claim_queued(soon, until, 9, &[]).await.unwrap().is_empty());
     first.leave().await.unwrap();
-    let freed = second.claim_queued(soon, until, 9).await.unwrap();
+    let freed = second.claim_queued(soon, until, 9, &[]).await.unwrap();
     assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id]);
     end_places(&url).await;
     attend(&first).await;
-    let freed = first.claim_queued(soon, until, 9).await.unwrap();
+    let freed = first.claim_queued(soon, until, 9, &[]).await.unwrap();
     assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id, other.id]);
 }
 
@@ -114,7 +114,7 @@ async fn the_same_step_of_another_gateway_is_not_taken_for_ones_own() {
     let started = placed.step(Event::SendStarted(route("alpha")), clock).unwrap();
     end_places(&url).await;
     attend(&other).await;
-    let taken = other.claim_queued(clock.plus(Duration::from_secs(5)), clock.plus(Duration::from_secs(60)), 9);
+    let taken = other.claim_queued(clock.plus(Duration::from_secs(5)), clock.plus(Duration::from_secs(60)), 9, &[]);
     assert_eq!(taken.await.unwrap().len(), 1, "the first one's place is over");
     assert_eq!(other.apply(started.clone()).await.unwrap(), Applied::Done);
     assert_eq!(first.look_for(std::slice::from_ref(&started)).await.unwrap(), None);
@@ -161,10 +161,14 @@ async fn a_wish_is_told_by_one_gateway_at_a_time() {
     let anna = client(&first, "anna", "10").await.client.id;
     let order = forwarded(&first, anna, "alpha", "1").await;
     let order = step(&first, &order, Event::CancelRequested, NOW).await;
-    assert_eq!(second.claim_cancels(after(5), after(15), 9).await.unwrap(), [], "whoever took the wish tells it first");
-    assert_eq!(second.claim_cancels(after(60), after(70), 9).await.unwrap(), std::slice::from_ref(&order));
-    assert_eq!(first.claim_cancels(after(65), after(75), 9).await.unwrap(), []);
-    assert_eq!(first.claim_cancels(after(70), after(80), 9).await.unwrap(), [order]);
+    assert_eq!(
+        second.claim_cancels(after(5), after(15), 9, &[]).await.unwrap(),
+        [],
+        "whoever took the wish tells it first"
+    );
+    assert_eq!(second.claim_cancels(after(60), after(70), 9, &[]).await.unwrap(), std::slice::from_ref(&order));
+    assert_eq!(first.claim_cancels(after(65), after(75), 9, &[]).await.unwrap(), []);
+    assert_eq!(first.claim_cancels(after(70), after(80), 9, &[]).await.unwrap(), [order]);
 }
 
 #[tokio::test]
