@@ -133,15 +133,15 @@ impl SharedLimits {
         self.0.tell_ended().await;
     }
 
-    /// A provider's limits over all gateways; the same for the same one. No call there lasts longer than `call_lasts`.
+    /// A provider over all gateways; the same for the same one. One that is new here starts with these limits, and no call
+    /// there lasts longer than `call_lasts`; one that is in use is left as it is, since who asks may yet be refused.
     #[must_use]
-    pub fn provider(&self, id: &ProviderId, call_lasts: Duration) -> Arc<Provider> {
+    pub fn provider(&self, id: &ProviderId, limits: ProviderLimits, call_lasts: Duration) -> Arc<Provider> {
         let mut providers = locked(&self.0.providers);
         if let Some(provider) = providers.get(id).and_then(Weak::upgrade) {
-            provider.set_call_lasts(call_lasts);
             return provider;
         }
-        let provider = Arc::new(Provider::new(Arc::clone(&self.0), id, call_lasts));
+        let provider = Arc::new(Provider::new(Arc::clone(&self.0), id, limits, call_lasts));
         providers.insert(id.clone(), Arc::downgrade(&provider));
         provider
     }

@@ -102,8 +102,7 @@ impl Changes {
 }
 
 impl Provider {
-    pub(super) fn new(inner: Arc<Inner>, id: &ProviderId, call_lasts: Duration) -> Self {
-        let limits = ProviderLimits { period: Duration::MAX, burst: 1, max_in_flight: 1 };
+    pub(super) fn new(inner: Arc<Inner>, id: &ProviderId, limits: ProviderLimits, call_lasts: Duration) -> Self {
         let state = State {
             limits,
             starts_empty: false,
@@ -118,12 +117,20 @@ impl Provider {
     /// The provider's limits over all gateways from now on; other ones start empty.
     pub fn set_limits(&self, limits: ProviderLimits) {
         let mut state = locked(&self.state);
-        state.starts_empty |= state.limits != limits && state.limits.period != Duration::MAX;
+        state.starts_empty |= state.limits != limits;
         state.limits = limits;
     }
 
-    pub(super) fn set_call_lasts(&self, call_lasts: Duration) {
+    /// No call that begins from now on lasts longer.
+    pub fn set_call_lasts(&self, call_lasts: Duration) {
         locked(&self.state).call_lasts = call_lasts;
+    }
+
+    /// What is in force, and how long a call lasts at most.
+    #[cfg(test)]
+    pub(crate) fn in_force(&self) -> (ProviderLimits, Duration) {
+        let state = locked(&self.state);
+        (state.limits, state.call_lasts)
     }
 
     /// Tells of changes from now on.

@@ -26,7 +26,7 @@ use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
 use crate::domain::refill::{RefillOutcome, RefillReport};
 use crate::domain::status::StatusReport;
-use crate::limits::Provider;
+use crate::limits::SharedLimits;
 use crate::telemetry;
 
 /// How long a probe waits for the rate limiter.
@@ -42,12 +42,20 @@ pub struct UpstreamOptions {
     pub key: SecretString,
     /// How often it may be called.
     pub limits: Limits,
-    /// The same over all gateways, where there are several.
-    pub shared: Option<Arc<Provider>>,
+    /// Where there may be other gateways, over all of which the limits hold then.
+    pub shared: Option<InCompany>,
     /// Error texts of its own, in lower case, and what they mean.
     pub rejects: Vec<(String, RejectKind)>,
     /// Whether its 503 to an `add` says that nothing was created, where its body does not say otherwise.
     pub treat_503_as_not_placed: bool,
+}
+
+/// What an [`Upstream`] needs to share its limits with those of other gateways.
+pub struct InCompany {
+    /// What holds over all of them.
+    pub limits: SharedLimits,
+    /// No call lasts longer, from its permit to its end.
+    pub call_lasts: Duration,
 }
 
 /// One provider's panel. All calls to it go through here.
@@ -58,6 +66,8 @@ pub struct Upstream {
     rejects: Vec<(String, RejectKind)>,
     treat_503_as_not_placed: bool,
     limits: Limits,
+    /// Where there may be other gateways.
+    call_lasts: Option<Duration>,
     gate: Arc<Gate>,
     /// The gate's number of the key.
     key_number: u64,
@@ -81,10 +91,14 @@ pub struct Health {
 }
 
 impl Upstream {
-    /// Makes no call. The rate limiter starts empty: the first call waits its turn.
+    /// Makes no call. The rate limiter starts empty: the first call waits its turn. What holds for this provider over all
+    /// gateways stays as it is, where it is in use already, until [`Upstream::take_over`].
     #[must_use]
     pub fn new(options: UpstreamOptions) -> Self {
-        let gate = Gate::new(options.limits, options.shared.clone());
+        let over_all = |company: &InCompany| {
+            company.limits.provider(&options.provider, options.limits.over_all(), company.call_lasts)
+        };
+        let gate = Gate::new(options.limits, options.shared.as_ref().map(over_all));
         Self::behind(gate, 0, options)
     }
 
@@ -96,6 +110,7 @@ impl Upstream {
             rejects: options.rejects,
             treat_503_as_not_placed: options.treat_503_as_not_placed,
             limits: options.limits,
+            call_lasts: options.shared.map(|company| company.call_lasts),
             gate,
             key_number,
         }
@@ -114,6 +129,9 @@ impl Upstream {
     /// tried once where it was not.
     pub fn take_over(&self) {
         self.gate.set_limits(self.limits);
+        if let Some(call_lasts) = self.call_lasts {
+            self.gate.set_call_lasts(call_lasts);
+        }
         self.gate.use_key(self.key_number);
     }
 
