@@ -119,7 +119,7 @@ impl SharedLimits {
         })))
     }
 
-    /// Starts what tells Redis of calls that have ended.
+    /// Starts what tells Redis of calls as soon as they have ended, until the tasks are to end.
     pub fn start(&self, tasks: &Tasks) {
         let inner = Arc::clone(&self.0);
         tasks.every(EVERY, Arc::clone(&self.0.ended), move || {
@@ -162,13 +162,14 @@ impl SharedLimits {
         }
     }
 
-    /// What the store is to be told now, after a look at Redis; takes no longer than a second.
+    /// What the store is to be told now, after a look at Redis; takes no longer than a second. Tells Redis of calls that have
+    /// ended too: a gateway that is told to stop has calls under way for longer than what is started for that.
     pub async fn word(&self) -> i64 {
         let inner = &self.0;
         let now = Instant::now();
         let era = getrandom::u64().unwrap_or_default() % word::ERAS;
         let plan = inner.with_council(|council| council.plan(now, era));
-        let done = inner.carry_out(plan).await;
+        let (done, _) = tokio::join!(inner.carry_out(plan), tokio::time::timeout(EVERY, inner.tell_ended()));
         inner.with_council(|council| council.carried_out(Instant::now(), plan, done));
         let footing = locked(&inner.council).footing(Instant::now());
         let over = inner.providers().iter().any(|provider| provider.is_over(footing.gateways, footing.rank));

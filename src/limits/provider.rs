@@ -238,11 +238,19 @@ impl Provider {
         }
     }
 
-    pub(super) async fn tell_ended(&self) {
+    /// Tells Redis of permits that nobody has any more. Where it fails or is not waited for, they are told again.
+    pub(super) async fn tell_ended(self: &Arc<Self>) {
         let ended = std::mem::take(&mut locked(&self.state).ended);
         // Where Redis does not count, it is told of what is under way when it does again.
         let (Some(era), Some(link)) = (locked(&self.inner.council).era(), &self.inner.link) else { return };
-        if !ended.is_empty() && link.release(era, &self.id, &ended).await.is_err() {
+        if ended.is_empty() {
+            return;
+        }
+        let mut unsure = Unsure { provider: self, permit: None, starts_empty: false, ended };
+        let told = link.release(era, &self.id, &unsure.ended).await;
+        // Not at once: that one failed.
+        let ended = std::mem::take(&mut unsure.ended);
+        if told.is_err() {
             locked(&self.state).ended.extend(ended);
         }
     }
