@@ -74,6 +74,17 @@ struct State {
 pub struct Lease {
     provider: Arc<Provider>,
     permit: u64,
+    begun: Instant,
+}
+
+impl Lease {
+    /// Whether the call may still leave: where this gateway has lost its place in the store meanwhile, the others may have
+    /// taken the room that it had, also when it has one again.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let footing = *self.provider.inner.footing.borrow();
+        Instant::now() < footing.until && footing.here_since.is_some_and(|since| since <= self.begun)
+    }
 }
 
 impl Drop for Lease {
@@ -208,8 +219,9 @@ impl Provider {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, permit: u64) -> Lease {
-        state.under_way.insert(permit, Instant::now() + state.call_lasts);
-        Lease { provider: Arc::clone(self), permit }
+        let begun = Instant::now();
+        state.under_way.insert(permit, begun + state.call_lasts);
+        Lease { provider: Arc::clone(self), permit, begun }
     }
 
     fn end(&self, permit: u64) {

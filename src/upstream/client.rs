@@ -32,6 +32,9 @@ use crate::telemetry;
 /// How long a probe waits for the rate limiter.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Why a call was not made though it had a permit.
+const LAPSED: &str = "the gateway could not reach its store, before it could send";
+
 /// What an [`Upstream`] is made of.
 pub struct UpstreamOptions {
     /// Its `id`, for metrics.
@@ -58,7 +61,8 @@ pub struct InCompany {
     pub call_lasts: Duration,
 }
 
-/// One provider's panel. All calls to it go through here.
+/// One provider's panel. All calls to it go through here. None is sent by a permit from before this gateway lost its place
+/// among others; that shows nothing of the upstream.
 pub struct Upstream {
     provider: ProviderId,
     wire: Arc<dyn Wire>,
@@ -196,6 +200,9 @@ impl Upstream {
     /// Places an order: `params` are its `add` parameters, `service` included. Sent once, never again from here.
     /// Texts in the outcome are cut to 300 characters and do not hold the key.
     pub async fn add(&self, permit: Permit, params: &[(Cow<'static, str>, String)]) -> Outcome {
+        if !permit.holds() {
+            return Outcome::NotSent(LAPSED.to_owned());
+        }
         let form = request::form(&self.key, CallKind::Add, params);
         let (result, started) = self.send(form, CallKind::Add).await;
         let Judgement { outcome, account_blocked } = judge_add(&result, self.dialect());
@@ -236,6 +243,9 @@ impl Upstream {
     /// Asks for a refill of an order. Sent once, never again from here. Texts in the outcome are cut to 300
     /// characters and do not hold the key.
     pub async fn refill(&self, permit: Permit, order: &UpstreamOrderId) -> RefillOutcome {
+        if !permit.holds() {
+            return RefillOutcome::NotTaken(LAPSED.to_owned());
+        }
         let form = request::form(&self.key, CallKind::Refill, &[("order".into(), order.as_str().to_owned())]);
         let (result, started) = self.send(form, CallKind::Refill).await;
         let (outcome, error) = judge_refill(&result, &self.rejects);
@@ -345,6 +355,9 @@ impl Upstream {
         params: &[(Cow<'static, str>, String)],
         read: impl FnOnce(Result<Value, AnswerError>) -> Result<T, AnswerError>,
     ) -> Result<T, AnswerError> {
+        if !permit.holds() {
+            return Err(AnswerError::Transport(TransportError::NotSent(LAPSED.to_owned())));
+        }
         let (result, started) = self.send(request::form(&self.key, kind, params), kind).await;
         let answer = match &result {
             Ok(reply) => read_reply(reply, &self.rejects),

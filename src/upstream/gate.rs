@@ -347,6 +347,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whether the call may still leave; with several gateways not, once this one has lost its place among them.
+    pub(crate) fn holds(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
+    }
+
     /// The call, made with the key of this number, ended; what it showed counts before the next call is let out.
     pub(crate) fn settle(mut self, finding: Finding, key_number: u64) {
         {
