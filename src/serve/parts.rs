@@ -66,7 +66,8 @@ fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
 #[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let url = settings.read_store_url().ok().flatten();
-    url.as_ref().and_then(PostgresStore::warning).into_iter().collect()
+    let store = url.as_ref().and_then(PostgresStore::warning);
+    settings.cache_warning().into_iter().chain(store).collect()
 }
 
 /// Joins the gateways that serve this store; `limits` for one that others may join.
