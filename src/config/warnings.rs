@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 use rust_decimal::Decimal;
+use secrecy::ExposeSecret;
 
 use super::redis_url;
 use super::settings::{CacheUrl, ProviderSettings, Settings};
@@ -14,6 +15,32 @@ use crate::domain::pricing::Markup;
 
 /// Reseller scripts give up on an answer after about ten to thirty seconds.
 const PATIENCE_OF_SCRIPTS: Duration = Duration::from_secs(10);
+
+/// The address of a cache in memory.
+const MEMORY: &str = "memory://";
+
+impl Settings {
+    /// What is to be thought of where `cache.url` only names the place of its address (`file:`, …), beside
+    /// [`Settings::warnings`]. Reads it; one that can't be read is told of by [`Settings::read_secrets`].
+    #[must_use]
+    pub fn cache_warning(&self) -> Option<String> {
+        let CacheUrl::Redis(secret) = &self.cache.url else { return None };
+        if secret.literal().is_some() {
+            return None;
+        }
+        let url = secret.read(self.folder()).ok()?;
+        cache(url.expose_secret(), self.store.is_shared())
+    }
+}
+
+impl CacheUrl {
+    fn in_the_file(&self) -> Option<&str> {
+        match self {
+            Self::Memory => Some(MEMORY),
+            Self::Redis(secret) => secret.literal(),
+        }
+    }
+}
 
 /// One sentence for each risk, in the file's usual order.
 pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String> {
@@ -30,7 +57,7 @@ pub(super) fn warnings(settings: &Settings, readable_by_all: bool) -> Vec<String
                 .to_owned(),
         );
     }
-    found.extend(cache(&settings.cache.url, settings.store.is_shared()));
+    found.extend(settings.cache.url.in_the_file().and_then(|url| cache(url, settings.store.is_shared())));
     if settings.dispatch.wait > PATIENCE_OF_SCRIPTS {
         found.push(format!(
             "dispatch.wait is {}: many scripts give up on an answer after 10s and may place the order again",
@@ -59,15 +86,15 @@ fn holds_literal_secret(settings: &Settings) -> bool {
     cache_password || keys.chain(&settings.server.ops_token).any(|secret| secret.literal().is_some())
 }
 
-fn cache(url: &CacheUrl, several: bool) -> Option<String> {
-    let CacheUrl::Redis(secret) = url else {
+fn cache(url: &str, several: bool) -> Option<String> {
+    if url == MEMORY {
         return several.then(|| {
             "cache.url is memory:// and store.url a database that several gateways may share: each remembers a status for \
              1.5s by itself and asks the database again; with more than one gateway, have them share a Redis"
                 .to_owned()
         });
-    };
-    let url = redis_url::read(secret.literal()?).ok()?;
+    }
+    let url = redis_url::read(url).ok()?;
     if values::is_loopback(&url) {
         return None;
     }
@@ -186,7 +213,34 @@ mod tests {
 
     #[test]
     fn a_memory_of_ones_own_is_warned_of_where_others_change_orders() {
-        assert_eq!(cache(&CacheUrl::Memory, false), None);
-        assert!(cache(&CacheUrl::Memory, true).is_some_and(|warning| warning.contains("share a Redis")));
+        assert_eq!(cache(MEMORY, false), None);
+        assert!(cache(MEMORY, true).is_some_and(|warning| warning.contains("share a Redis")));
+    }
+
+    #[test]
+    fn an_address_in_a_file_of_its_own_is_warned_of_as_one_in_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("providers.toml");
+        let warning = |cache: &str| {
+            std::fs::write(folder.path().join("cache"), format!("{cache}\n")).unwrap();
+            let text = "store.url = \"postgres://u@127.0.0.1/d\"\ncache.url = \"file:cache\"\n";
+            std::fs::write(&path, text).unwrap();
+            let settings = crate::config::load(&path).unwrap();
+            assert!(!settings.warnings.iter().any(|warning| warning.contains("cache.url")), "{:?}", settings.warnings);
+            settings.cache_warning().unwrap_or_default()
+        };
+        for (cache, expected) in [
+            (MEMORY, "share a Redis"),
+            ("redis://redis.example", "without a password"),
+            ("redis://:topsecret@redis.example", "use rediss://"),
+        ] {
+            let found = warning(cache);
+            assert!(found.contains(expected) && !found.contains("topsecret"), "{cache}: {found}");
+        }
+        for harmless in ["rediss://:topsecret@redis.example", "redis://127.0.0.1", "no address"] {
+            assert_eq!(warning(harmless), "", "{harmless}");
+        }
+        std::fs::write(&path, "cache.url = \"redis://redis.example\"").unwrap();
+        assert_eq!(crate::config::load(&path).unwrap().cache_warning(), None, "the file's own are told of already");
     }
 }

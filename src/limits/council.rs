@@ -118,7 +118,8 @@ impl Council {
     pub(super) fn footing(&self, now: Instant) -> Footing {
         let until = self.view.as_ref().map_or(now, |view| view.asked + PLACE_LASTS);
         let (gateways, rank) = self.known.at_most();
-        Footing { basis: self.basis(now), gateways: gateways.max(1), rank, begun: now, stint: self.stint, until }
+        let (basis, gateways, here_since) = (self.basis(now), gateways.max(1), self.here_since);
+        Footing { basis, gateways, rank, begun: now, stint: self.stint, here_since, until }
     }
 
     fn basis(&self, now: Instant) -> Basis {

@@ -43,6 +43,8 @@ pub(super) struct Footing {
     pub(super) begun: Instant,
     /// Another number for each time on one basis.
     pub(super) stint: u64,
+    /// Since when this gateway has its place in the store without a break.
+    pub(super) here_since: Option<Instant>,
     /// The basis is nothing from then on.
     pub(super) until: Instant,
 }

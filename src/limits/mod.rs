@@ -119,7 +119,7 @@ impl SharedLimits {
         })))
     }
 
-    /// Starts what tells Redis of calls that have ended.
+    /// Starts what tells Redis of calls as soon as they have ended, until the tasks are to end.
     pub fn start(&self, tasks: &Tasks) {
         let inner = Arc::clone(&self.0);
         tasks.every(EVERY, Arc::clone(&self.0.ended), move || {
@@ -133,15 +133,15 @@ impl SharedLimits {
         self.0.tell_ended().await;
     }
 
-    /// A provider's limits over all gateways; the same for the same one. No call there lasts longer than `call_lasts`.
+    /// A provider over all gateways; the same for the same one. One that is new here starts with these limits, and no call
+    /// there lasts longer than `call_lasts`; one that is in use is left as it is, since who asks may yet be refused.
     #[must_use]
-    pub fn provider(&self, id: &ProviderId, call_lasts: Duration) -> Arc<Provider> {
+    pub fn provider(&self, id: &ProviderId, limits: ProviderLimits, call_lasts: Duration) -> Arc<Provider> {
         let mut providers = locked(&self.0.providers);
         if let Some(provider) = providers.get(id).and_then(Weak::upgrade) {
-            provider.set_call_lasts(call_lasts);
             return provider;
         }
-        let provider = Arc::new(Provider::new(Arc::clone(&self.0), id, call_lasts));
+        let provider = Arc::new(Provider::new(Arc::clone(&self.0), id, limits, call_lasts));
         providers.insert(id.clone(), Arc::downgrade(&provider));
         provider
     }
@@ -162,13 +162,14 @@ impl SharedLimits {
         }
     }
 
-    /// What the store is to be told now, after a look at Redis; takes no longer than a second.
+    /// What the store is to be told now, after a look at Redis; takes no longer than a second. Tells Redis of calls that have
+    /// ended too: a gateway that is told to stop has calls under way for longer than what is started for that.
     pub async fn word(&self) -> i64 {
         let inner = &self.0;
         let now = Instant::now();
         let era = getrandom::u64().unwrap_or_default() % word::ERAS;
         let plan = inner.with_council(|council| council.plan(now, era));
-        let done = inner.carry_out(plan).await;
+        let (done, _) = tokio::join!(inner.carry_out(plan), tokio::time::timeout(EVERY, inner.tell_ended()));
         inner.with_council(|council| council.carried_out(Instant::now(), plan, done));
         let footing = locked(&inner.council).footing(Instant::now());
         let over = inner.providers().iter().any(|provider| provider.is_over(footing.gateways, footing.rank));

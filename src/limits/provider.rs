@@ -74,6 +74,17 @@ struct State {
 pub struct Lease {
     provider: Arc<Provider>,
     permit: u64,
+    begun: Instant,
+}
+
+impl Lease {
+    /// Whether the call may still leave: where this gateway has lost its place in the store meanwhile, the others may have
+    /// taken the room that it had, also when it has one again.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let footing = *self.provider.inner.footing.borrow();
+        Instant::now() < footing.until && footing.here_since.is_some_and(|since| since <= self.begun)
+    }
 }
 
 impl Drop for Lease {
@@ -102,8 +113,7 @@ impl Changes {
 }
 
 impl Provider {
-    pub(super) fn new(inner: Arc<Inner>, id: &ProviderId, call_lasts: Duration) -> Self {
-        let limits = ProviderLimits { period: Duration::MAX, burst: 1, max_in_flight: 1 };
+    pub(super) fn new(inner: Arc<Inner>, id: &ProviderId, limits: ProviderLimits, call_lasts: Duration) -> Self {
         let state = State {
             limits,
             starts_empty: false,
@@ -118,12 +128,20 @@ impl Provider {
     /// The provider's limits over all gateways from now on; other ones start empty.
     pub fn set_limits(&self, limits: ProviderLimits) {
         let mut state = locked(&self.state);
-        state.starts_empty |= state.limits != limits && state.limits.period != Duration::MAX;
+        state.starts_empty |= state.limits != limits;
         state.limits = limits;
     }
 
-    pub(super) fn set_call_lasts(&self, call_lasts: Duration) {
+    /// No call that begins from now on lasts longer.
+    pub fn set_call_lasts(&self, call_lasts: Duration) {
         locked(&self.state).call_lasts = call_lasts;
+    }
+
+    /// What is in force, and how long a call lasts at most.
+    #[cfg(test)]
+    pub(crate) fn in_force(&self) -> (ProviderLimits, Duration) {
+        let state = locked(&self.state);
+        (state.limits, state.call_lasts)
     }
 
     /// Tells of changes from now on.
@@ -207,8 +225,9 @@ impl Provider {
     }
 
     fn begin(self: &Arc<Self>, state: &mut State, permit: u64) -> Lease {
-        state.under_way.insert(permit, Instant::now() + state.call_lasts);
-        Lease { provider: Arc::clone(self), permit }
+        let begun = Instant::now();
+        state.under_way.insert(permit, begun + state.call_lasts);
+        Lease { provider: Arc::clone(self), permit, begun }
     }
 
     fn end(&self, permit: u64) {
@@ -237,11 +256,19 @@ impl Provider {
         }
     }
 
-    pub(super) async fn tell_ended(&self) {
+    /// Tells Redis of permits that nobody has any more. Where it fails or is not waited for, they are told again.
+    pub(super) async fn tell_ended(self: &Arc<Self>) {
         let ended = std::mem::take(&mut locked(&self.state).ended);
         // Where Redis does not count, it is told of what is under way when it does again.
         let (Some(era), Some(link)) = (locked(&self.inner.council).era(), &self.inner.link) else { return };
-        if !ended.is_empty() && link.release(era, &self.id, &ended).await.is_err() {
+        if ended.is_empty() {
+            return;
+        }
+        let mut unsure = Unsure { provider: self, permit: None, starts_empty: false, ended };
+        let told = link.release(era, &self.id, &unsure.ended).await;
+        // Not at once: that one failed.
+        let ended = std::mem::take(&mut unsure.ended);
+        if told.is_err() {
             locked(&self.state).ended.extend(ended);
         }
     }

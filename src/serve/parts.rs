@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::task::Tasks;
-use crate::upstream::{HttpWire, HttpWireOptions, Limits, Upstream, UpstreamOptions, Wire};
+use crate::upstream::{HttpWire, HttpWireOptions, InCompany, Limits, Upstream, UpstreamOptions, Wire};
 
 /// What rendered statuses may take up in memory.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -66,7 +66,8 @@ fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
 #[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let url = settings.read_store_url().ok().flatten();
-    url.as_ref().and_then(PostgresStore::warning).into_iter().collect()
+    let store = url.as_ref().and_then(PostgresStore::warning);
+    settings.cache_warning().into_iter().chain(store).collect()
 }
 
 /// Joins the gateways that serve this store; `limits` for one that others may join.
@@ -145,7 +146,7 @@ fn upstreams(settings: &Settings, secrets: &Secrets, limits: Option<&SharedLimit
 
 /// The clients after a reload: the present one where its provider is called as before; where it is called in
 /// another way, its successor, which keeps limits and connections as far as they are the same; a new one for a new
-/// provider, and for one on another host.
+/// provider, and for one on another host. Nothing of what is in force changes: the reload may yet be refused.
 pub(super) fn next_upstreams(
     present: &Upstreams,
     before: (&Settings, &Secrets),
@@ -184,7 +185,7 @@ fn upstream_options(
         wire,
         key: key(secrets, provider),
         limits: limits(provider),
-        shared: shared.map(|shared| shared.provider(&provider.id, call_lasts(provider))),
+        shared: shared.map(|limits| InCompany { limits: limits.clone(), call_lasts: call_lasts(provider) }),
         rejects: provider.rejects.clone(),
         treat_503_as_not_placed: provider.treat_503_as == Treat503::NotPlaced,
     }
@@ -287,6 +288,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::domain::ids::ProviderId;
+    use crate::limits::ProviderLimits;
 
     /// Lines of alpha's, whose host and key are given.
     fn read(host: &str, key: &str, lines: &str) -> (Settings, Secrets) {
@@ -334,5 +336,33 @@ mod tests {
         assert_eq!(next(read("a.test/api", "first-key", "timeout = \"9s\"")), (false, false, true));
         assert_eq!(next(read("a.test/v2", "first-key", "")), (false, false, true), "another path");
         assert_eq!(next(read("b.test/api", "first-key", "")), (false, false, false), "another host");
+    }
+
+    #[tokio::test]
+    async fn clients_of_a_reload_change_nothing_over_all_gateways_until_they_take_over() {
+        let shared = SharedLimits::new("store", None).unwrap();
+        let alpha = ProviderId::new("alpha");
+        let before = read("a.test/api", "first-key", "requests_per_second = 10");
+        let present = upstreams(&before.0, &before.1, Some(&shared)).unwrap();
+        let in_force = || {
+            let other = ProviderLimits { period: Duration::MAX, burst: 1, max_in_flight: 1 };
+            shared.provider(&alpha, other, Duration::ZERO).in_force()
+        };
+        let first = in_force();
+        assert_eq!((first.0.period.as_millis(), first.1.as_secs()), (100, 155));
+        for host in ["a.test/api", "b.test/api"] {
+            let lines = "requests_per_second = 100\nmax_in_flight = 3\nadd_timeout = \"40s\"";
+            let after = read(host, "first-key", lines);
+            let next =
+                || next_upstreams(&present, (&before.0, &before.1), (&after.0, &after.1), Some(&shared)).unwrap();
+            drop(next());
+            assert_eq!(in_force(), first, "a refused one, at {host}");
+            next()[&alpha].take_over();
+            let (limits, call_lasts) = in_force();
+            let found = (limits.period.as_millis(), limits.max_in_flight, call_lasts.as_secs());
+            assert_eq!(found, (10, 3, 75), "{host}");
+            present[&alpha].take_over();
+            assert_eq!(in_force(), first, "back from {host}");
+        }
     }
 }

@@ -113,8 +113,8 @@ impl Reloader {
         })?;
         self.proxies.set(settings.server.trusted_proxies.clone());
         self.longest_add = self.longest_add.max(longest_add(&settings));
-        for warning in settings.warnings.iter().chain(&later((&self.started.0, &self.started.1), (&settings, &secrets)))
-        {
+        let later = later((&self.started.0, &self.started.1), (&settings, &secrets));
+        for warning in settings.warnings.iter().chain(&parts::warnings(&settings)).chain(&later) {
             tracing::warn!("{}: {warning}", settings.file.display());
         }
         let summary = summary(&changes, &changed(&before, &self.app.upstreams(), &self.present.0, &settings));

@@ -26,11 +26,14 @@ use crate::domain::ids::{ProviderId, UpstreamOrderId, UpstreamRefillId};
 use crate::domain::outcome::{Outcome, RejectKind};
 use crate::domain::refill::{RefillOutcome, RefillReport};
 use crate::domain::status::StatusReport;
-use crate::limits::Provider;
+use crate::limits::SharedLimits;
 use crate::telemetry;
 
 /// How long a probe waits for the rate limiter.
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a call was not made though it had a permit.
+const LAPSED: &str = "the gateway could not reach its store, before it could send";
 
 /// What an [`Upstream`] is made of.
 pub struct UpstreamOptions {
@@ -42,15 +45,24 @@ pub struct UpstreamOptions {
     pub key: SecretString,
     /// How often it may be called.
     pub limits: Limits,
-    /// The same over all gateways, where there are several.
-    pub shared: Option<Arc<Provider>>,
+    /// Where there may be other gateways, over all of which the limits hold then.
+    pub shared: Option<InCompany>,
     /// Error texts of its own, in lower case, and what they mean.
     pub rejects: Vec<(String, RejectKind)>,
     /// Whether its 503 to an `add` says that nothing was created, where its body does not say otherwise.
     pub treat_503_as_not_placed: bool,
 }
 
-/// One provider's panel. All calls to it go through here.
+/// What an [`Upstream`] needs to share its limits with those of other gateways.
+pub struct InCompany {
+    /// What holds over all of them.
+    pub limits: SharedLimits,
+    /// No call lasts longer, from its permit to its end.
+    pub call_lasts: Duration,
+}
+
+/// One provider's panel. All calls to it go through here. None is sent by a permit from before this gateway lost its place
+/// among others; that shows nothing of the upstream.
 pub struct Upstream {
     provider: ProviderId,
     wire: Arc<dyn Wire>,
@@ -58,6 +70,8 @@ pub struct Upstream {
     rejects: Vec<(String, RejectKind)>,
     treat_503_as_not_placed: bool,
     limits: Limits,
+    /// Where there may be other gateways.
+    call_lasts: Option<Duration>,
     gate: Arc<Gate>,
     /// The gate's number of the key.
     key_number: u64,
@@ -81,10 +95,14 @@ pub struct Health {
 }
 
 impl Upstream {
-    /// Makes no call. The rate limiter starts empty: the first call waits its turn.
+    /// Makes no call. The rate limiter starts empty: the first call waits its turn. What holds for this provider over all
+    /// gateways stays as it is, where it is in use already, until [`Upstream::take_over`].
     #[must_use]
     pub fn new(options: UpstreamOptions) -> Self {
-        let gate = Gate::new(options.limits, options.shared.clone());
+        let over_all = |company: &InCompany| {
+            company.limits.provider(&options.provider, options.limits.over_all(), company.call_lasts)
+        };
+        let gate = Gate::new(options.limits, options.shared.as_ref().map(over_all));
         Self::behind(gate, 0, options)
     }
 
@@ -96,6 +114,7 @@ impl Upstream {
             rejects: options.rejects,
             treat_503_as_not_placed: options.treat_503_as_not_placed,
             limits: options.limits,
+            call_lasts: options.shared.map(|company| company.call_lasts),
             gate,
             key_number,
         }
@@ -114,6 +133,9 @@ impl Upstream {
     /// tried once where it was not.
     pub fn take_over(&self) {
         self.gate.set_limits(self.limits);
+        if let Some(call_lasts) = self.call_lasts {
+            self.gate.set_call_lasts(call_lasts);
+        }
         self.gate.use_key(self.key_number);
     }
 
@@ -180,6 +202,9 @@ impl Upstream {
     /// Places an order: `params` are its `add` parameters, `service` included. Sent once, never again from here.
     /// Texts in the outcome are cut to 300 characters and do not hold the key.
     pub async fn add(&self, permit: Permit, params: &[(Cow<'static, str>, String)]) -> Outcome {
+        if !permit.holds() {
+            return Outcome::NotSent(LAPSED.to_owned());
+        }
         let form = request::form(&self.key, CallKind::Add, params);
         let (result, started) = self.send(form, CallKind::Add).await;
         let Judgement { outcome, account_blocked } = judge_add(&result, self.dialect());
@@ -220,6 +245,9 @@ impl Upstream {
     /// Asks for a refill of an order. Sent once, never again from here. Texts in the outcome are cut to 300
     /// characters and do not hold the key.
     pub async fn refill(&self, permit: Permit, order: &UpstreamOrderId) -> RefillOutcome {
+        if !permit.holds() {
+            return RefillOutcome::NotTaken(LAPSED.to_owned());
+        }
         let form = request::form(&self.key, CallKind::Refill, &[("order".into(), order.as_str().to_owned())]);
         let (result, started) = self.send(form, CallKind::Refill).await;
         let (outcome, error) = judge_refill(&result, &self.rejects);
@@ -329,6 +357,9 @@ impl Upstream {
         params: &[(Cow<'static, str>, String)],
         read: impl FnOnce(Result<Value, AnswerError>) -> Result<T, AnswerError>,
     ) -> Result<T, AnswerError> {
+        if !permit.holds() {
+            return Err(AnswerError::Transport(TransportError::NotSent(LAPSED.to_owned())));
+        }
         let (result, started) = self.send(request::form(&self.key, kind, params), kind).await;
         let answer = match &result {
             Ok(reply) => read_reply(reply, &self.rejects),

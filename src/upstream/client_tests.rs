@@ -7,6 +7,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::domain::outcome::Rejection;
+use crate::limits::{Others, PLACE_LASTS};
 use crate::upstream::classify::MAX_TEXT;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -255,6 +256,45 @@ async fn a_call_that_is_dropped_half_way_gives_its_place_back() {
     assert!(tokio::time::timeout(Duration::from_secs(1), call).await.is_err());
     assert_eq!(upstream.health().in_flight, 0);
     assert!(upstream.permit(Priority::Orders, Duration::from_secs(1)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_leaves_by_a_permit_from_before_its_gateway_lost_its_place() {
+    let (alone, wire) = upstream([reply(200, "{\"balance\":\"1\"}"), reply(200, "{\"balance\":\"1\"}")]);
+    let limits = SharedLimits::new("store", None).unwrap();
+    let attend = async || {
+        for _ in 0..2 {
+            let word = limits.word().await;
+            limits.attended(Instant::now(), word, Others { rank: 0, words: Vec::new() });
+        }
+    };
+    let upstream = Upstream::new(UpstreamOptions {
+        provider: alone.provider.clone(),
+        wire: alone.wire(),
+        key: KEY.to_owned().into(),
+        limits: alone.limits,
+        shared: Some(InCompany { limits: limits.clone(), call_lasts: LONG }),
+        rejects: vec![],
+        treat_503_as_not_placed: false,
+    });
+    attend().await;
+    let permit = || upstream.permit(Priority::BackgroundStatus, LONG);
+    let id = UpstreamOrderId::new("7");
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(permit().await.unwrap());
+    }
+    let mut held = || held.pop().unwrap();
+    assert!(upstream.balance(held()).await.is_ok());
+    advance(PLACE_LASTS).await;
+    assert!(matches!(upstream.add(held(), &[]).await, Outcome::NotSent(_)));
+    attend().await;
+    assert!(matches!(upstream.add(held(), &[]).await, Outcome::NotSent(_)), "others may have had its room");
+    assert!(matches!(upstream.refill(held(), &id).await, RefillOutcome::NotTaken(_)));
+    let status = upstream.status(held(), &id).await;
+    assert!(matches!(status, Err(AnswerError::Transport(TransportError::NotSent(_)))), "{status:?}");
+    assert!(upstream.balance(permit().await.unwrap()).await.is_ok());
+    assert_eq!((wire.sent.lock().unwrap().len(), upstream.health().failures), (2, 0));
 }
 
 /// The successor with this key, and the same wire and limits.

@@ -76,12 +76,8 @@ enum Step {
 impl Gate {
     pub(crate) fn new(limits: Limits, shared: Option<Arc<Provider>>) -> Arc<Self> {
         let clock = TokioClock { origin: Instant::now() };
-        let pace = Pace::new(limits, &clock);
-        if let Some(shared) = &shared {
-            shared.set_limits(pace.shared());
-        }
         let state = State {
-            pace,
+            pace: Pace::new(limits, &clock),
             share_pace: None,
             asking: false,
             not_before: None,
@@ -95,16 +91,24 @@ impl Gate {
         Arc::new(Self { clock, shared, state: Mutex::new(state) })
     }
 
-    /// Other limits from now on. Calls under way stay counted, and who waits keeps the place.
+    /// These limits from now on. Calls under way stay counted, and who waits keeps the place.
     pub(crate) fn set_limits(&self, limits: Limits) {
         let mut state = self.lock();
+        // Over all gateways others may hold though these were this gate's from its beginning: those of the one before it.
+        if let Some(shared) = &self.shared {
+            shared.set_limits(limits.over_all());
+        }
         if state.pace.limits != limits {
             state.pace = Pace::new(limits, &self.clock);
-            if let Some(shared) = &self.shared {
-                shared.set_limits(state.pace.shared());
-                (state.share_pace, state.not_before) = (None, None);
-            }
+            (state.share_pace, state.not_before) = (None, None);
             state.wake_first();
+        }
+    }
+
+    /// No call that begins from now on lasts longer; of no matter without other gateways.
+    pub(crate) fn set_call_lasts(&self, call_lasts: Duration) {
+        if let Some(shared) = &self.shared {
+            shared.set_call_lasts(call_lasts);
         }
     }
 
@@ -348,6 +352,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Whether the call may still leave; with several gateways not, once this one has lost its place among them.
+    pub(crate) fn holds(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
+    }
+
     /// The call, made with the key of this number, ended; what it showed counts before the next call is let out.
     pub(crate) fn settle(mut self, finding: Finding, key_number: u64) {
         {

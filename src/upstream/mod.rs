@@ -44,7 +44,7 @@ pub use answers::{AnswerError, Balance, MultiStatus, decode_balance, decode_stat
 pub use cancels::{CancelAnswer, MultiCancel};
 pub use catalogue::{ServiceList, decode_services};
 pub use classify::classify_add;
-pub use client::{Health, Upstream, UpstreamOptions};
+pub use client::{Health, InCompany, Upstream, UpstreamOptions};
 pub use gate::{Limits, Permit};
 pub use listing::{LookUp, decode_listing};
 pub use many::ItemError;

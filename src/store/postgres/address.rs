@@ -15,7 +15,6 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::errors::told;
 use crate::store::{StoreError, StoreResult};
 
 /// How long making a connection may take.
@@ -57,12 +56,9 @@ impl Address {
     /// the message.
     pub(super) fn read(url: &str) -> StoreResult<Self> {
         let (plain, words) = split(url);
-        let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
-            StoreError::Engine(format!(
-                "store.url can't be used ({}): write postgres://USER:PASSWORD@HOST:PORT/DATABASE",
-                told(&error)
-            ))
-        })?;
+        let config: Option<Config> = plain.parse().ok();
+        // What the library finds wrong may be named by a piece of the password; so may a host, after the first @.
+        let mut config = config.filter(|config| !config.get_hosts().iter().any(is_no_name)).ok_or_else(unusable)?;
         let (mode, proof) = mode(&words)?;
         config.ssl_mode(mode);
         let options = match config.get_options() {
@@ -89,6 +85,18 @@ impl Address {
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
         format!("postgres://{host}:{port}/{}", self.config.get_dbname().unwrap_or_default())
     }
+}
+
+fn is_no_name(host: &Host) -> bool {
+    matches!(host, Host::Tcp(name) if name.contains('@'))
+}
+
+fn unusable() -> StoreError {
+    StoreError::Engine(
+        "store.url can't be used: write postgres://USER:PASSWORD@HOST:PORT/DATABASE (in a user name or password, write % as \
+         %25, : as %3A, / as %2F, ? as %3F, # as %23, @ as %40), and after a ? only options such as sslmode=verify-full"
+            .into(),
+    )
 }
 
 /// What an operator should know of a `postgres://…` before it is used; `None` where nothing is amiss.
@@ -274,6 +282,21 @@ mod tests {
         ] {
             assert_eq!(split(url), (plain.to_owned(), found), "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_a_piece_of_the_address() {
+        for url in [
+            "postgres://u:a@b?topsecret=x@h/d",
+            "postgres://u:a@topsecret@h/d",
+            "postgres://u:a/b@c:topsecret@h/d",
+            "postgres://u:topsecret?x@h/d",
+            "postgres://u@h/d?connect_timeout=topsecret",
+        ] {
+            let error = Address::read(url).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("@ as %40") && !error.contains("secret"), "{url}: {error}");
+        }
+        assert!(Address::read("postgres://u:a%40topsecret@h,i:5433/d?connect_timeout=3").is_ok());
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub struct Limits {
     pub max_in_flight: u32,
 }
 
+impl Limits {
+    /// In the words of what holds over all gateways.
+    pub(crate) fn over_all(self) -> ProviderLimits {
+        ProviderLimits {
+            period: period(self.requests_per_second),
+            burst: self.burst.max(1),
+            max_in_flight: self.max_in_flight.max(1),
+        }
+    }
+}
+
 /// Tokio's clock for the rate limiter, so that a test can stop it.
 #[derive(Debug, Clone)]
 pub(super) struct TokioClock {
@@ -62,10 +73,6 @@ impl Pace {
     pub(super) fn new(limits: Limits, clock: &TokioClock) -> Self {
         let period = period(limits.requests_per_second);
         Self { limits, limiter: empty_limiter(period, limits.burst, clock), period }
-    }
-
-    pub(super) fn shared(&self) -> ProviderLimits {
-        ProviderLimits { period: self.period, burst: self.limits.burst.max(1), max_in_flight: self.max_in_flight() }
     }
 
     pub(super) fn max_in_flight(&self) -> u32 {

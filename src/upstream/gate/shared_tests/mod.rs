@@ -77,7 +77,7 @@ impl Setting {
             redis.map(|redis| SharedRedis { client: redis::Client::open(redis.url()).unwrap(), timeout: self.timeout });
         let (limits, tasks) = (SharedLimits::new(self.store, shared).unwrap(), Tasks::new());
         limits.start(&tasks);
-        let provider = limits.provider(&ProviderId::new("alpha"), self.call_lasts);
+        let provider = limits.provider(&ProviderId::new("alpha"), self.limits.over_all(), self.call_lasts);
         let gate = Gate::new(self.limits, Some(provider));
         let (places, rounds) = (Arc::clone(&self.places), Mutex::default());
         let member = Member { limits, gate, tasks, rounds, places, number };

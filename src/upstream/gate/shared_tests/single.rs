@@ -70,6 +70,20 @@ async fn no_more_calls_are_under_way_than_allowed_and_an_end_makes_room_elsewher
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_a_call_is_free_for_others_while_its_gateway_waits_for_its_last_one() {
+    let redis = Redis::start().await;
+    let members = Setting::new("1000", 100, 2).join_all(Some(&redis), 0..2).await;
+    let (last, ends) = (members[0].enter(LONG).await.unwrap(), members[0].enter(LONG).await.unwrap());
+    members[0].tasks.stop();
+    drop(ends);
+    let began = Instant::now();
+    let other = members[1].enter(LONG).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(members[1].enter(SHORT).await.is_err(), "the last one is counted");
+    drop((last, other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_calls_of_a_dead_gateway_end_by_themselves() {
     let redis = Redis::start().await;
     let setting = Setting { call_lasts: Duration::from_secs(4), ..Setting::new("1000", 100, 2) };
