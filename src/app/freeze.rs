@@ -30,8 +30,33 @@ const TRUSTED: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Freezes(BTreeMap<ProviderId, Freeze>);
 
-/// What the store could not be told yet: that a provider is frozen, or that it is no longer.
-pub(super) type Unwritten = BTreeMap<ProviderId, Option<Freeze>>;
+/// What the store could not be told yet.
+pub(super) type Unwritten = BTreeMap<ProviderId, Finding>;
+
+/// What this gateway found out about a provider. It stands against what was found before it; another gateway may have
+/// found something newer meanwhile.
+#[derive(Debug, Clone)]
+pub(super) enum Finding {
+    Frozen(Freeze),
+    /// The freeze since then is over.
+    Thawed(Timestamp),
+}
+
+impl Finding {
+    fn since(&self) -> Timestamp {
+        match self {
+            Self::Frozen(freeze) => freeze.since,
+            Self::Thawed(since) => *since,
+        }
+    }
+
+    fn freeze(&self) -> Option<Freeze> {
+        match self {
+            Self::Frozen(freeze) => Some(freeze.clone()),
+            Self::Thawed(_) => None,
+        }
+    }
+}
 
 impl Freezes {
     /// As the store has them.
@@ -166,9 +191,9 @@ impl App {
             None => Err(format!("{} is not frozen", setup.id)),
             Some(cause @ FreezeCause::Currency(_)) => Err(format!("{}: {}", setup.id, cause.describe(&setup.id))),
             Some(FreezeCause::UnknownOrders) => {
-                let now = self.clock.now();
+                let (since, lifted_at) = (self.after_what_is_known(&setup.id), Some(self.clock.now()));
                 let cause = FreezeCause::UnknownOrders;
-                let freeze = Freeze { provider: setup.id.clone(), cause, since: now, lifted_at: Some(now) };
+                let freeze = Freeze { provider: setup.id.clone(), cause, since, lifted_at };
                 self.lift(freeze).await.map_err(|error| error.to_string())?;
                 tracing::info!(provider = %setup.id, "{} is no longer frozen, by the operator's word", setup.id);
                 self.hasten_waiting().await;
@@ -188,14 +213,24 @@ impl App {
             %provider,
             "{provider} is frozen, no order goes there and none changes: {}", cause.describe(provider)
         );
-        let freeze = Freeze { provider: provider.clone(), cause, since: self.clock.now(), lifted_at: None };
-        self.change_freezes(provider, Some(freeze)).await;
+        let since = self.after_what_is_known(provider);
+        let freeze = Freeze { provider: provider.clone(), cause, since, lifted_at: None };
+        self.change_freezes(provider, Finding::Frozen(freeze)).await;
     }
 
     async fn thaw(&self, provider: &ProviderId) {
+        let Some(since) = self.freezes.load().get(provider).map(|freeze| freeze.since) else { return };
         tracing::info!(%provider, "{provider} is the account that it was: it is no longer frozen");
-        self.change_freezes(provider, None).await;
+        self.change_freezes(provider, Finding::Thawed(since)).await;
         self.hasten_waiting().await;
+    }
+
+    /// The present, and later than all that was found out about a provider: also where the clock was put back since.
+    fn after_what_is_known(&self, provider: &ProviderId) -> Timestamp {
+        let known = self.freezes.load().get(provider).map(|freeze| freeze.since);
+        let found = locked(&self.unwritten_freezes).get(provider).map(Finding::since);
+        let next = known.max(found).map(|since| since.plus(Duration::from_millis(1)));
+        next.map_or_else(|| self.clock.now(), |next| next.max(self.clock.now()))
     }
 
     /// What waited for a provider need not wait any longer.
@@ -206,10 +241,10 @@ impl App {
         self.forward_nudge.notify_one();
     }
 
-    async fn change_freezes(&self, provider: &ProviderId, freeze: Option<Freeze>) {
+    async fn change_freezes(&self, provider: &ProviderId, finding: Finding) {
         let _building = self.building.lock().await;
-        self.set_freeze(provider, freeze.clone());
-        locked(&self.unwritten_freezes).insert(provider.clone(), freeze);
+        self.set_freeze(provider, finding.freeze());
+        locked(&self.unwritten_freezes).insert(provider.clone(), finding);
         self.try_to_write_freezes().await;
     }
 
@@ -229,11 +264,13 @@ impl App {
         self.freezes.store(Arc::new(next));
     }
 
-    /// Takes over what the store has, but for what it could not be told yet; under `building`.
+    /// Takes over what the store has, but for what it could not be told yet and has nothing newer of; under `building`.
     pub(super) fn follow_freezes(&self, stored: Vec<Freeze>) {
         let mut freezes = Freezes::of(stored);
-        for (provider, freeze) in &*locked(&self.unwritten_freezes) {
-            freezes.set(provider, freeze.clone());
+        for (provider, finding) in &*locked(&self.unwritten_freezes) {
+            if freezes.get(provider).is_none_or(|stored| stored.since <= finding.since()) {
+                freezes.set(provider, finding.freeze());
+            }
         }
         self.freezes.store(Arc::new(freezes));
     }
@@ -250,10 +287,10 @@ impl App {
     /// Under `building`.
     async fn try_to_write_freezes(&self) {
         let unwritten = locked(&self.unwritten_freezes).clone();
-        for (provider, freeze) in unwritten {
-            let written = match freeze {
-                Some(freeze) => self.store.put_freeze(freeze).await,
-                None => self.store.remove_freeze(&provider).await,
+        for (provider, finding) in unwritten {
+            let written = match finding {
+                Finding::Frozen(freeze) => self.store.put_freeze(freeze).await,
+                Finding::Thawed(since) => self.store.remove_freeze(&provider, since).await,
             };
             match written {
                 Ok(()) => drop(locked(&self.unwritten_freezes).remove(&provider)),

@@ -100,6 +100,7 @@ macro_rules! conformance {
             doubts::what_an_id_stood_for_is_remembered_until_it_is_confirmed,
             doubts::a_loss_stands_until_it_is_mended,
             doubts::freezes_are_remembered,
+            doubts::a_late_word_changes_no_newer_freeze,
             doubts::a_provider_that_moved_is_forgotten_whole,
             searches::what_is_lost_is_due_until_it_is_settled,
             searches::what_was_in_doubt_stays_so_unless_its_outcome_is_known,

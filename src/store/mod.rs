@@ -350,11 +350,11 @@ pub trait Store: Send + Sync {
     /// Remembers that an order by this service cost more than it may; the first such order stays.
     async fn put_loss(&self, provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> StoreResult<()>;
 
-    /// Remembers that a provider is frozen, or that it was.
+    /// Remembers that a provider is frozen, or that it was, unless something newer is remembered.
     async fn put_freeze(&self, freeze: Freeze) -> StoreResult<()>;
 
-    /// Forgets it.
-    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()>;
+    /// Forgets what is remembered of a provider, where it is from `since` or older.
+    async fn remove_freeze(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<()>;
 
     /// Every freeze that is remembered, also where it was lifted.
     async fn freezes(&self) -> StoreResult<Vec<Freeze>>;

@@ -297,7 +297,7 @@ watched! {
         write confirm_services(provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> ();
         write put_loss(provider: &ProviderId, service: &UpstreamServiceId, loss: Loss) -> ();
         write put_freeze(freeze: Freeze) -> ();
-        write remove_freeze(provider: &ProviderId) -> ();
+        write remove_freeze(provider: &ProviderId, since: Timestamp) -> ();
         read freezes() -> Vec<Freeze>;
         read catalogues() -> Vec<StoredCatalogue>;
         write put_provider(provider: ProviderRecord) -> ();

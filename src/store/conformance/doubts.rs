@@ -101,8 +101,25 @@ pub(crate) async fn freezes_are_remembered(store: &AnyStore) {
     let lifted = freeze(&beta, FreezeCause::UnknownOrders, Some(after(2)));
     store.put_freeze(lifted.clone()).await.unwrap();
     assert_eq!(store.freezes().await.unwrap(), [foreign, lifted.clone()]);
-    store.remove_freeze(&alpha).await.unwrap();
+    store.remove_freeze(&alpha, after(1)).await.unwrap();
     assert_eq!(store.freezes().await.unwrap(), [lifted]);
+}
+
+pub(crate) async fn a_late_word_changes_no_newer_freeze(store: &AnyStore) {
+    let alpha = ProviderId::new("alpha");
+    let freeze =
+        |since, lifted_at| Freeze { provider: alpha.clone(), cause: FreezeCause::UnknownOrders, since, lifted_at };
+    let (old, lifted, newest) = (freeze(after(1), None), freeze(after(2), Some(after(2))), freeze(after(3), None));
+    for newer in [lifted, newest] {
+        store.put_freeze(newer.clone()).await.unwrap();
+        store.put_freeze(old.clone()).await.unwrap();
+        store.remove_freeze(&alpha, old.since).await.unwrap();
+        assert_eq!(store.freezes().await.unwrap(), [newer]);
+    }
+    store.remove_freeze(&alpha, after(3)).await.unwrap();
+    store.put_freeze(old.clone()).await.unwrap();
+    store.remove_freeze(&alpha, after(2)).await.unwrap();
+    assert_eq!(store.freezes().await.unwrap(), [], "an older one is over too");
 }
 
 pub(crate) async fn a_provider_that_moved_is_forgotten_whole(store: &AnyStore) {

@@ -400,8 +400,8 @@ impl Store for PostgresStore {
         writing!(self, |db| doubts::put_freeze(&db, &freeze))
     }
 
-    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()> {
-        writing!(self, |db| doubts::remove_freeze(&db, provider))
+    async fn remove_freeze(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<()> {
+        writing!(self, |db| doubts::remove_freeze(&db, provider, since))
     }
 
     async fn freezes(&self) -> StoreResult<Vec<Freeze>> {

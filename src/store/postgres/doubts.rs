@@ -136,7 +136,8 @@ pub(super) async fn put_freeze(db: &Session, freeze: &Freeze) -> StoreResult<()>
     db.execute(
         "INSERT INTO freezes (provider, currency, since, lifted_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (provider) DO UPDATE \
-         SET currency = excluded.currency, since = excluded.since, lifted_at = excluded.lifted_at",
+         SET currency = excluded.currency, since = excluded.since, lifted_at = excluded.lifted_at \
+         WHERE freezes.since <= excluded.since",
         params![freeze.provider.as_str(), currency, freeze.since.millis(), freeze.lifted_at.map(Timestamp::millis)],
     )
     .await?;
@@ -144,8 +145,10 @@ pub(super) async fn put_freeze(db: &Session, freeze: &Freeze) -> StoreResult<()>
 }
 
 /// See [`crate::store::Store::remove_freeze`].
-pub(super) async fn remove_freeze(db: &Session, provider: &ProviderId) -> StoreResult<()> {
-    db.execute("DELETE FROM freezes WHERE provider = $1", params![provider.as_str()]).await?;
+pub(super) async fn remove_freeze(db: &Session, provider: &ProviderId, since: Timestamp) -> StoreResult<()> {
+    let sql = "DELETE FROM freezes WHERE provider = $1 AND since <= $2";
+    db.execute(sql, params![provider.as_str(), since.millis()]).await?;
+    // Also where something newer stands: who wanted this has yet to read it.
     turns::lists_changed(db).await
 }
 

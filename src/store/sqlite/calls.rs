@@ -357,9 +357,9 @@ impl Store for SqliteStore {
         self.write(move |conn| doubts::put_freeze(conn, &freeze)).await
     }
 
-    async fn remove_freeze(&self, provider: &ProviderId) -> StoreResult<()> {
+    async fn remove_freeze(&self, provider: &ProviderId, since: Timestamp) -> StoreResult<()> {
         let provider = provider.clone();
-        self.write(move |conn| doubts::remove_freeze(conn, &provider)).await
+        self.write(move |conn| doubts::remove_freeze(conn, &provider, since)).await
     }
 
     async fn freezes(&self) -> StoreResult<Vec<Freeze>> {

@@ -124,7 +124,8 @@ pub(super) fn put_freeze(conn: &Connection, freeze: &Freeze) -> StoreResult<()> 
     };
     conn.prepare_cached(
         "INSERT INTO freezes (provider, currency, since, lifted_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
-         SET currency = excluded.currency, since = excluded.since, lifted_at = excluded.lifted_at",
+         SET currency = excluded.currency, since = excluded.since, lifted_at = excluded.lifted_at \
+         WHERE freezes.since <= excluded.since",
     )?
     .execute(params![
         freeze.provider.as_str(),
@@ -136,8 +137,9 @@ pub(super) fn put_freeze(conn: &Connection, freeze: &Freeze) -> StoreResult<()> 
 }
 
 /// See [`crate::store::Store::remove_freeze`].
-pub(super) fn remove_freeze(conn: &Connection, provider: &ProviderId) -> StoreResult<()> {
-    conn.prepare_cached("DELETE FROM freezes WHERE provider = ?1")?.execute([provider.as_str()])?;
+pub(super) fn remove_freeze(conn: &Connection, provider: &ProviderId, since: Timestamp) -> StoreResult<()> {
+    let mut statement = conn.prepare_cached("DELETE FROM freezes WHERE provider = ?1 AND since <= ?2")?;
+    statement.execute(params![provider.as_str(), since.millis()])?;
     Ok(())
 }
 

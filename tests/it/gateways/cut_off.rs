@@ -55,15 +55,11 @@ async fn until_may_order(gateway: &Gateway) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_freeze_that_could_not_be_written_stays_until_it_is() {
+async fn a_freeze_that_could_not_be_written_stays_until_it_is_and_undoes_nothing_newer() {
     let alpha = upstream(1).await;
     let (first, second) = pair(&config_with(&alpha, 20, "")).await;
     let url = first.database().unwrap();
-    database::execute(
-        url,
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
-         CREATE TRIGGER refuse BEFORE INSERT ON freezes FOR EACH ROW EXECUTE FUNCTION refuse();",
-    );
+    refuse_freezes(url, "INSERT");
     alpha.set_currency("INR");
     assert_eq!(first.cli(&["sync", "alpha"]).status.code(), Some(1));
     let (gateway, other) = if first.log().contains("alpha is frozen") { (&first, &second) } else { (&second, &first) };
@@ -73,12 +69,42 @@ async fn a_freeze_that_could_not_be_written_stays_until_it_is() {
     assert!(refuses(gateway).await && !refuses(other).await);
     // It reads all freezes again, as it does where another list has changed.
     database::execute(url, "UPDATE store SET catalogues_version = catalogues_version + 1");
-    let tries = gateway.log().matches("was not written down").count();
-    eventually("it to be tried again", || async {
-        (gateway.log().matches("was not written down").count() >= tries + 3).then_some(())
-    })
-    .await;
+    until_tried_again(gateway).await;
     assert!(refuses(gateway).await, "it has read what the store has");
     database::execute(url, "DROP FUNCTION refuse CASCADE");
     soon("a freeze that can be written", &[other, gateway], refuses).await;
+
+    refuse_freezes(url, "DELETE");
+    alpha.set_currency("USD");
+    first.cli_json(&["sync", "alpha"]);
+    let thawed = if first.log().contains("no longer frozen") { &first } else { &second };
+    until_tried_again(thawed).await;
+    assert!(!refuses(thawed).await);
+    // As another gateway that froze it anew; that it is over could not be written yet, and is not about this one.
+    database::execute(
+        url,
+        "UPDATE freezes SET currency = NULL, since = clock_ms(); \
+         UPDATE store SET catalogues_version = catalogues_version + 1",
+    );
+    soon("a newer freeze", &[&first, &second], refuses).await;
+    let version = || database::query(url, "SELECT catalogues_version::text FROM store");
+    let before = version();
+    database::execute(url, "DROP FUNCTION refuse CASCADE");
+    eventually("the old word to be written", || async { (version() != before).then_some(()) }).await;
+    assert_eq!(database::query(url, "SELECT count(*)::text FROM freezes"), [Some("1".to_owned())]);
+    assert!(refuses(&first).await && refuses(&second).await);
+}
+
+/// Has no freeze written any more, or none taken away.
+fn refuse_freezes(url: &str, writing: &str) {
+    let function =
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;";
+    let trigger = format!("CREATE TRIGGER refuse BEFORE {writing} ON freezes FOR EACH ROW EXECUTE FUNCTION refuse();");
+    database::execute(url, &format!("{function} {trigger}"));
+}
+
+async fn until_tried_again(gateway: &Gateway) {
+    let tries = || gateway.log().matches("whether alpha is frozen was not written down").count();
+    let before = tries();
+    eventually("it to be tried again", || async { (tries() >= before + 3).then_some(()) }).await;
 }

@@ -1,6 +1,7 @@
 //! Several gateways on one PostgreSQL database: any of them takes any request, one does for all what must be done once,
 //! and what one leaves behind goes on at the others.
 
+mod begun;
 mod cancels;
 mod cut_off;
 mod news;

@@ -195,7 +195,7 @@ async fn what_one_gateway_learns_of_a_provider_the_others_are_told() {
     first.confirm_services(&alpha, vec![]).await.unwrap();
     assert!(seen().await.1.unwrap().1 > now.1);
     let before = seen().await.0;
-    first.remove_freeze(&alpha).await.unwrap();
+    first.remove_freeze(&alpha, NOW).await.unwrap();
     assert!(seen().await.0 > before);
     let number = first.raise_configuration().await.unwrap();
     assert_eq!(attend(&second).await.versions.configuration, number);
