@@ -2,6 +2,7 @@
 
 mod clock_steps;
 mod late_answers;
+mod late_lists;
 mod lines;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use tokio::sync::oneshot;
 
 use super::attending::alone;
 use super::taken::Taken;
@@ -31,16 +33,22 @@ use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOpt
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const LEASE: Duration = Duration::from_secs(155);
 
-/// Answers each call with the next line, and hangs where there is none.
+/// Answers each call with the next line, as soon as that may be said, and hangs where there is none.
 #[derive(Default)]
 struct Script {
-    lines: Mutex<VecDeque<String>>,
+    lines: Mutex<VecDeque<(String, Option<oneshot::Receiver<()>>)>>,
     asked: Mutex<Vec<CallKind>>,
 }
 
 impl Script {
     fn say(&self, body: impl Into<String>) {
-        locked(&self.lines).push_back(body.into());
+        locked(&self.lines).push_back((body.into(), None));
+    }
+
+    fn say_when_told(&self, body: impl Into<String>) -> oneshot::Sender<()> {
+        let (tell, told) = oneshot::channel();
+        locked(&self.lines).push_back((body.into(), Some(told)));
+        tell
     }
 
     fn asked(&self, kind: CallKind) -> usize {
@@ -53,7 +61,10 @@ impl Wire for Script {
     async fn send(&self, _: Form, kind: CallKind) -> Result<Reply, TransportError> {
         locked(&self.asked).push(kind);
         let line = locked(&self.lines).pop_front();
-        let Some(body) = line else { return std::future::pending().await };
+        let Some((body, told)) = line else { return std::future::pending().await };
+        if let Some(told) = told {
+            told.await.unwrap();
+        }
         Ok(Reply { status: 200, body: body.into(), ..Reply::default() })
     }
 }
@@ -125,7 +136,7 @@ async fn bench_with(limits: Limits) -> Bench {
         desc: None,
     };
     let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
-    store.put_catalogue(&ProviderId::new("alpha"), list).await.unwrap();
+    store.put_catalogue(&ProviderId::new("alpha"), list, NOW).await.unwrap();
     let terms_of_client = Client::named("ann");
     let key = NewKey { hash: KeyHash([1; 32]), label: String::new(), read_only: false };
     let deposit = "100".parse().unwrap();
