@@ -226,7 +226,7 @@ impl App {
         }
     }
 
-    async fn read_lists(&self) -> StoreResult<()> {
+    pub(super) async fn read_lists(&self) -> StoreResult<()> {
         let _building = self.building.lock().await;
         let freezes = self.store.freezes().await?;
         for CatalogueMark { provider, fetched_at, version } in self.store.catalogue_marks().await? {

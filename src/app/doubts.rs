@@ -13,6 +13,7 @@ use crate::domain::order::Order;
 use crate::domain::pricing;
 use crate::store::StoreResult;
 use crate::store::records::NewCatalogue;
+use crate::task::Moment;
 use crate::telemetry;
 
 /// The word that confirms everything that is in doubt at a provider.
@@ -57,13 +58,14 @@ impl Comparison {
 }
 
 impl App {
-    /// Takes a fetched list over, where it can be true.
+    /// Takes a list over that was asked for at that moment, where it can be true and no newer one is in force.
     pub(super) async fn take_list(
         &self,
         provider: &ProviderId,
         services: Vec<UpstreamService>,
+        asked: Moment,
     ) -> Result<SyncReport, SyncError> {
-        let _building = self.building.lock().await;
+        let building = self.building.lock().await;
         let snapshot = self.snapshot.load_full();
         let list = snapshot.lists.get(provider);
         let before = list.map_or(&[][..], |list| list.services.as_slice());
@@ -77,10 +79,18 @@ impl App {
         doubts.extend(losses);
         report.renamed = comparison.renamed;
         report.doubted = doubts.iter().map(|(id, doubt)| Doubted::new(id, doubt)).collect();
-        let fetched_at = self.clock.now();
+        let now = self.clock.now();
+        // By the steady clock: the other one may have been set meanwhile, and the stored times moved with it.
+        let fetched_at = now.minus(self.clock.moment().since(asked));
         let (learnt, stored) = (comparison.learnt, services.clone());
         let catalogue = NewCatalogue { fetched_at, services: stored, learnt, mended };
-        self.store.put_catalogue(provider, catalogue).await?;
+        if !self.store.put_catalogue(provider, catalogue, now).await? {
+            drop(building);
+            if self.store.is_shared() {
+                self.read_lists().await?;
+            }
+            return Err(SyncError::Overtaken);
+        }
         let next = snapshot.with_list(provider, List { fetched_at, services, doubts });
         tell_of_doubts(provider, &snapshot, &next);
         tell_of_free(provider, &report.free, &next);

@@ -136,8 +136,9 @@ impl App {
     fn cost_then(&self, provider: &ProviderId, lost: &LostAttempt) -> Option<Decimal> {
         let fetched_at = self.snapshot.load().lists.get(provider)?.fetched_at;
         let repriced = locked(&self.search.repriced).get(&(provider.clone(), lost.service.clone())).copied();
-        let watched = self.search.since <= lost.started_at && repriced.is_none_or(|at| at < lost.started_at);
-        (fetched_at <= lost.started_at || watched)
+        // A list shows what was so when it was answered, some time after it was asked for.
+        let moved_since = repriced.is_some_and(|at| at >= lost.started_at);
+        (!moved_since && (fetched_at <= lost.started_at || self.search.since <= lost.started_at))
             .then(|| self.listed_cost(provider, &lost.service, &lost.order))
             .flatten()
     }

@@ -13,6 +13,7 @@ use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::records::FreezeCause;
+use crate::task::Moment;
 use crate::telemetry;
 use crate::upstream::{AnswerError, Balance, Priority, ServiceList, Unavailable, Upstream};
 
@@ -98,6 +99,9 @@ pub enum SyncError {
     /// It seems to be another account's.
     #[error("it is frozen: {0}; the last good list stays in force")]
     Frozen(String),
+    /// Its answer came after that to a later question, or the provider moved to another host meanwhile.
+    #[error("its list is older than what is known of it by now, which stays in force")]
+    Overtaken,
     /// The gateway stops.
     #[error("the gateway is stopping")]
     Stopping,
@@ -161,7 +165,9 @@ impl App {
         let snapshot = self.snapshot.load();
         let Some(setup) = snapshot.terms.provider(provider).filter(|setup| setup.is_called) else { return false };
         let now = self.clock.now();
-        let young = snapshot.lists.get(provider).is_some_and(|list| now.since(list.fetched_at) < setup.sync_every);
+        // One from after now is from before the clock was put back.
+        let is_young = |at: Timestamp| at <= now && now.since(at) < setup.sync_every;
+        let young = snapshot.lists.get(provider).is_some_and(|list| is_young(list.fetched_at));
         // Its next balance may say that it is the right account again.
         let foreign = matches!(self.frozen(setup), Some(FreezeCause::Currency(_)));
         let resting = locked(&self.syncs)
@@ -199,7 +205,7 @@ impl App {
     async fn try_sync(&self, provider: &ProviderId) -> Result<SyncReport, SyncError> {
         let not_called = || SyncError::NotCalled(provider.clone());
         let upstream = self.upstream(provider).ok_or_else(not_called)?;
-        let fetch = async { tokio::join!(fetch_services(&upstream), fetch_balance(&upstream)) };
+        let fetch = async { tokio::join!(self.fetch_services(&upstream), fetch_balance(&upstream)) };
         let (list, balance) = self.tasks.unless_stopping(fetch).await.ok_or(SyncError::Stopping)?;
         // A reload may have moved the provider meanwhile: then this is another panel's list.
         if !self.upstream(provider).is_some_and(|present| present.is_same(&upstream)) {
@@ -211,12 +217,19 @@ impl App {
             Ok(balance) => self.took_balance(setup, &balance).await,
             Err(error) => tracing::warn!(%provider, %error, "the balance at {provider} was not read"),
         }
-        let list = list?;
+        let (asked, list) = list?;
         if let Some(cause @ FreezeCause::Currency(_)) = self.frozen(setup) {
             return Err(SyncError::Frozen(cause.describe(provider)));
         }
-        let report = self.take_list(provider, list.services).await?;
+        let report = self.take_list(provider, list.services, asked).await?;
         Ok(SyncReport { skipped: list.skipped, ..report })
+    }
+
+    /// With the moment when it was asked for: it says nothing of what has changed since, however late it is read.
+    async fn fetch_services(&self, upstream: &Upstream) -> Result<(Moment, ServiceList), SyncError> {
+        let permit = upstream.permit(Priority::Sync, PERMIT_WAIT).await?;
+        let asked = self.clock.moment();
+        Ok((asked, upstream.services(permit).await?))
     }
 
     /// Takes note of a balance that was read.
@@ -225,10 +238,6 @@ impl App {
         self.hint_by_balance(setup, balance.amount).await;
         self.judge_balance(setup, balance).await;
     }
-}
-
-async fn fetch_services(upstream: &Upstream) -> Result<ServiceList, SyncError> {
-    Ok(upstream.services(upstream.permit(Priority::Sync, PERMIT_WAIT).await?).await?)
 }
 
 async fn fetch_balance(upstream: &Upstream) -> Result<Balance, SyncError> {

@@ -3,6 +3,7 @@
 mod clock_steps;
 mod elsewhere;
 mod late_answers;
+mod late_lists;
 mod lines;
 mod permits;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rust_decimal::Decimal;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::attending::alone;
@@ -37,16 +39,22 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const KEY: &str = "ann's key";
 const LEASE: Duration = Duration::from_secs(155);
 
-/// Answers each call with the next line, and hangs where there is none.
+/// Answers each call with the next line, as soon as that may be said, and hangs where there is none.
 #[derive(Default)]
 struct Script {
-    lines: Mutex<VecDeque<String>>,
+    lines: Mutex<VecDeque<(String, Option<oneshot::Receiver<()>>)>>,
     asked: Mutex<Vec<CallKind>>,
 }
 
 impl Script {
     fn say(&self, body: impl Into<String>) {
-        locked(&self.lines).push_back(body.into());
+        locked(&self.lines).push_back((body.into(), None));
+    }
+
+    fn say_when_told(&self, body: impl Into<String>) -> oneshot::Sender<()> {
+        let (tell, told) = oneshot::channel();
+        locked(&self.lines).push_back((body.into(), Some(told)));
+        tell
     }
 
     fn asked(&self, kind: CallKind) -> usize {
@@ -59,7 +67,10 @@ impl Wire for Script {
     async fn send(&self, _: Form, kind: CallKind) -> Result<Reply, TransportError> {
         locked(&self.asked).push(kind);
         let line = locked(&self.lines).pop_front();
-        let Some(body) = line else { return std::future::pending().await };
+        let Some((body, told)) = line else { return std::future::pending().await };
+        if let Some(told) = told {
+            told.await.unwrap();
+        }
         Ok(Reply { status: 200, body: body.into(), ..Reply::default() })
     }
 }
@@ -183,7 +194,7 @@ async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
     };
     let list = NewCatalogue { fetched_at: NOW, services: vec![listed], ..NewCatalogue::default() };
     for provider in &providers {
-        store.put_catalogue(provider, list.clone()).await.unwrap();
+        store.put_catalogue(provider, list.clone(), NOW).await.unwrap();
     }
     let terms_of_client = Client::named("ann");
     let key = NewKey { hash: auth::hash_key(KEY), label: String::new(), read_only: false };

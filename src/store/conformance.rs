@@ -95,6 +95,7 @@ macro_rules! conformance {
             clients::keys_come_and_go,
             clients::access_changes_are_counted,
             clients::a_catalogue_is_replaced,
+            clients::a_newer_catalogue_stays,
             clients::provider_records_are_kept,
             clients::requests_are_answered_and_taken,
             doubts::what_an_id_stood_for_is_remembered_until_it_is_confirmed,

@@ -333,8 +333,9 @@ pub trait Store: Send + Sync {
 
     // === Catalogues and providers ===
 
-    /// Takes the place of the provider's stored catalogue.
-    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()>;
+    /// Takes the place of the provider's stored catalogue; false where that was fetched later, or the provider moved since,
+    /// both up to `now`: nothing is written then. What is from after `now` is from before the clock was put back.
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue, now: Timestamp) -> StoreResult<bool>;
 
     /// Forgets all that a provider's panel said: its catalogue, its doubts, what its IDs stood for, its freeze. What
     /// was sent there up to `now` is neither searched for nor a neighbour of what is; its closed orders are watched no

@@ -15,7 +15,7 @@ pub(super) async fn put_lists(store: &SqliteStore, world: &World) {
         let services = decode_services(answer.body.as_bytes()).unwrap().services;
         let learnt = services.iter().map(|service| (service.id.clone(), service.identity())).collect();
         let list = NewCatalogue { fetched_at: world.now(), services, learnt, mended: Vec::new() };
-        store.put_catalogue(&id, list).await.unwrap();
+        assert!(store.put_catalogue(&id, list, world.now()).await.unwrap());
     }
 }
 

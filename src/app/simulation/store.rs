@@ -291,7 +291,7 @@ watched! {
         write revoke_key(name: &str, key: i64) -> ();
         read access_version() -> i64;
         read access_list() -> AccessList;
-        write put_catalogue(provider: &ProviderId, catalogue: NewCatalogue) -> ();
+        write put_catalogue(provider: &ProviderId, catalogue: NewCatalogue, now: Timestamp) -> bool;
         write forget_provider(provider: &ProviderId, now: Timestamp) -> ();
         read known_services(provider: &ProviderId) -> Vec<(UpstreamServiceId, Identity)>;
         write confirm_services(provider: &ProviderId, ids: Vec<UpstreamServiceId>) -> ();

@@ -138,18 +138,46 @@ fn listing(services: Vec<UpstreamService>, fetched_at: Timestamp) -> NewCatalogu
 pub(crate) async fn a_catalogue_is_replaced(store: &AnyStore) {
     let (alpha, beta) = (ProviderId::new("alpha"), ProviderId::new("beta"));
     let three = vec![upstream_service("9", "0.90"), upstream_service("a", "1"), upstream_service("7", "0.000012")];
-    store.put_catalogue(&alpha, listing(three.clone(), NOW)).await.unwrap();
-    store.put_catalogue(&beta, listing(vec![], after(1))).await.unwrap();
+    store.put_catalogue(&alpha, listing(three.clone(), NOW), NOW).await.unwrap();
+    store.put_catalogue(&beta, listing(vec![], after(1)), after(1)).await.unwrap();
     let stored = store.catalogues().await.unwrap();
     assert_eq!((&stored[0].provider, stored[0].fetched_at, &stored[0].services), (&alpha, NOW, &three));
     assert_eq!((&stored[1].provider, stored[1].fetched_at, stored[1].services.len()), (&beta, after(1), 0));
 
     let with_text = UpstreamService { desc: Some("long".into()), ..upstream_service("9", "0.90") };
     for services in [vec![with_text, upstream_service("a", "2")], vec![three[1].clone()], three] {
-        store.put_catalogue(&alpha, listing(services.clone(), after(9))).await.unwrap();
+        assert!(store.put_catalogue(&alpha, listing(services.clone(), after(9)), after(9)).await.unwrap());
         let stored = store.catalogues().await.unwrap().remove(0);
         assert_eq!((stored.fetched_at, stored.services), (after(9), services));
     }
+}
+
+/// A gateway that stood still must not sell by what its upstream said an hour ago.
+pub(crate) async fn a_newer_catalogue_stays(store: &AnyStore) {
+    let alpha = ProviderId::new("alpha");
+    let put = async |rate: &str, fetched_at: Timestamp, now: Timestamp| {
+        let service = upstream_service("9", rate);
+        let learnt = vec![(UpstreamServiceId::new(rate), service.identity())];
+        let list = NewCatalogue { learnt, ..listing(vec![service], fetched_at) };
+        let is_put = store.put_catalogue(&alpha, list, now).await.unwrap();
+        let stored = store.catalogues().await.unwrap().remove(0);
+        assert_eq!(is_put, (stored.fetched_at, stored.services[0].rate) == (fetched_at, rate.parse().unwrap()));
+        is_put
+    };
+    assert!(put("5", after(5), after(5)).await);
+    let marks = store.catalogue_marks().await.unwrap();
+    assert!(!put("1", NOW, after(6)).await);
+    assert_eq!(store.known_services(&alpha).await.unwrap().len(), 1, "nothing of it is learnt");
+    assert_eq!(store.catalogue_marks().await.unwrap(), marks);
+    assert!(put("6", after(5), after(6)).await);
+    assert!(put("2", after(2), after(3)).await, "the clock was put back");
+
+    store.forget_provider(&alpha, after(10)).await.unwrap();
+    let late = listing(vec![upstream_service("9", "1")], after(9));
+    assert!(!store.put_catalogue(&alpha, late, after(11)).await.unwrap(), "that is another panel's");
+    assert_eq!(store.catalogues().await.unwrap()[0].services, []);
+    assert!(put("8", after(8), after(9)).await, "the clock was put back");
+    assert!(put("10", after(10), after(11)).await);
 }
 
 pub(crate) async fn provider_records_are_kept(store: &AnyStore) {

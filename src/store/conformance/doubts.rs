@@ -38,7 +38,7 @@ pub(crate) async fn what_an_id_stood_for_is_remembered_until_it_is_confirmed(sto
             .map(|service| (service.id.clone(), service.identity()))
             .collect();
         let list = NewCatalogue { fetched_at: NOW, services, learnt, mended: vec![] };
-        store.put_catalogue(&alpha, list).await.unwrap();
+        store.put_catalogue(&alpha, list, NOW).await.unwrap();
     };
     put(vec![listed("1", "One"), listed("2", "Two")], &["1", "2"]).await;
     assert_eq!(doubts(store).await, []);
@@ -71,7 +71,7 @@ pub(crate) async fn a_loss_stands_until_it_is_mended(store: &AnyStore) {
         mended: mended.iter().map(|id| UpstreamServiceId::new(*id)).collect(),
         ..NewCatalogue::default()
     };
-    store.put_catalogue(&alpha, list(&[])).await.unwrap();
+    store.put_catalogue(&alpha, list(&[]), NOW).await.unwrap();
     let put = async |id: &str, order: &Order| {
         store.put_loss(&alpha, &UpstreamServiceId::new(id), loss(order)).await.unwrap();
     };
@@ -80,7 +80,7 @@ pub(crate) async fn a_loss_stands_until_it_is_mended(store: &AnyStore) {
     put("2", &second).await;
     let standing = |id: &str, order: &Order| (id.to_owned(), Doubt::Loss(loss(order)));
     assert_eq!(doubts(store).await, [standing("1", &first), standing("2", &second)]);
-    store.put_catalogue(&alpha, list(&["1"])).await.unwrap();
+    store.put_catalogue(&alpha, list(&["1"]), NOW).await.unwrap();
     assert_eq!(doubts(store).await, [standing("2", &second)]);
     store.confirm_services(&alpha, vec![UpstreamServiceId::new("2")]).await.unwrap();
     assert_eq!(doubts(store).await, []);
@@ -132,7 +132,7 @@ pub(crate) async fn a_provider_that_moved_is_forgotten_whole(store: &AnyStore) {
     for provider in [&alpha, &beta] {
         let learnt = vec![(id.clone(), service.identity())];
         let list = NewCatalogue { fetched_at: NOW, services: vec![service.clone()], learnt, mended: vec![] };
-        store.put_catalogue(provider, list).await.unwrap();
+        store.put_catalogue(provider, list, NOW).await.unwrap();
         store.put_loss(provider, &id, loss.clone()).await.unwrap();
         let cause = FreezeCause::UnknownOrders;
         store.put_freeze(Freeze { provider: provider.clone(), cause, since: NOW, lifted_at: None }).await.unwrap();

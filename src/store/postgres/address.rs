@@ -19,9 +19,9 @@ use crate::store::{StoreError, StoreResult};
 
 /// How long making a connection may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// What holds for every connection: no statement and no wait for another's row lasts for ever, and no transaction that its
-/// program forgot.
-const OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s";
+/// What holds for every connection: no statement and no wait for another's row lasts for ever, and no transaction whose
+/// program stands still or is cut off: what it has locked, others wait for.
+const OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=1s -c idle_in_transaction_session_timeout=3s";
 
 /// The server, and what a connection to it is wrapped in.
 #[derive(Clone)]

@@ -376,8 +376,8 @@ impl Store for PostgresStore {
         reading!(self.snapshot(), |db| access::list(&db))
     }
 
-    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()> {
-        writing!(self, |db| catalogues::put(&db, provider, &catalogue))
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue, now: Timestamp) -> StoreResult<bool> {
+        writing!(self, |db| catalogues::put(&db, provider, &catalogue, now))
     }
 
     async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {

@@ -15,11 +15,20 @@ use crate::store::{StoreError, StoreResult};
 const CHUNK: usize = 1000;
 
 /// See [`crate::store::Store::put_catalogue`]. Rows that are as they were are not written: most of a catalogue is.
-pub(super) async fn put(db: &Session, provider: &ProviderId, catalogue: &NewCatalogue) -> StoreResult<()> {
+pub(super) async fn put(
+    db: &Session,
+    provider: &ProviderId,
+    catalogue: &NewCatalogue,
+    now: Timestamp,
+) -> StoreResult<bool> {
     let NewCatalogue { fetched_at, services, learnt, mended } = catalogue;
-    let head = "INSERT INTO catalogues (provider, fetched_at) VALUES ($1, $2) \
-                ON CONFLICT (provider) DO UPDATE SET fetched_at = excluded.fetched_at";
-    db.execute(head, params![provider.as_str(), fetched_at.millis()]).await?;
+    let head = "INSERT INTO catalogues (provider, fetched_at) SELECT $1, $2 WHERE NOT EXISTS \
+                (SELECT FROM provider_moves WHERE provider = $1 AND moved_at > $2 AND moved_at <= $3) \
+                ON CONFLICT (provider) DO UPDATE SET fetched_at = excluded.fetched_at \
+                WHERE catalogues.fetched_at <= excluded.fetched_at OR catalogues.fetched_at > $3";
+    if db.execute(head, params![provider.as_str(), fetched_at.millis(), now.millis()]).await? == 0 {
+        return Ok(false);
+    }
     let mut changed = 0_u64;
     for (chunk, services) in services.chunks(CHUNK).enumerate() {
         let rows = put_services(db, provider, chunk.saturating_mul(CHUNK), services).await?;
@@ -30,10 +39,11 @@ pub(super) async fn put(db: &Session, provider: &ProviderId, catalogue: &NewCata
     doubts::learn(db, provider, learnt).await?;
     doubts::forget_losses(db, provider, mended).await?;
     if changed > 0 || rest > 0 || !learnt.is_empty() || !mended.is_empty() {
-        turns::list_changed(db, provider).await
+        turns::list_changed(db, provider).await?;
     } else {
-        turns::lists_changed(db).await
+        turns::lists_changed(db).await?;
     }
+    Ok(true)
 }
 
 /// Writes services in one statement, the first at place `from`. Columns go as arrays; a description that is not there is
@@ -83,7 +93,8 @@ async fn put_services(
 pub(super) async fn forget(db: &Session, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
     // However many orders of it are watched.
     db.be_patient().await?;
-    put(db, provider, &NewCatalogue::default()).await?;
+    // At the beginning of time nothing came before.
+    put(db, provider, &NewCatalogue::default(), Timestamp::default()).await?;
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         db.execute(&format!("DELETE FROM {table} WHERE provider = $1"), params![provider.as_str()]).await?;
     }

@@ -12,6 +12,10 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, nothing_stays: bool) -
         return connection_lost(&told(error), nothing_stays);
     };
     let said = told(error);
+    // The server ended a transaction whose program had stood still: what was asked of it after that, it did not do.
+    if *state == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT {
+        return StoreError::Overloaded;
+    }
     // A server that breaks down while it commits may have committed, whatever broke.
     let breaks_down = matches!(
         error.as_db_error().and_then(tokio_postgres::error::DbError::parsed_severity),

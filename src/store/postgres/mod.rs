@@ -54,7 +54,7 @@ use session::Session;
 /// How often a transaction is tried that others were in the way of.
 const TRIES: u32 = 5;
 /// For how long it is tried again.
-const TRY_FOR: Duration = Duration::from_secs(3);
+const TRY_FOR: Duration = Duration::from_secs(5);
 
 /// How often it is looked up whether a commit took place whose acknowledgement was lost.
 const SETTLE_TRIES: u32 = 20;

@@ -2,6 +2,7 @@
 //! many orders share one round trip, one lock of their client's row and one wait for the disk.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
@@ -9,8 +10,8 @@ use super::orders::lock_of;
 use super::rows::{Columns, order_id, write_json};
 use super::session::Session;
 use super::values::{Value, params};
-use super::{PostgresStore, Tries};
-use crate::domain::ids::OrderId;
+use super::{PostgresStore, TRY_FOR, Tries};
+use crate::domain::ids::{ClientId, OrderId};
 use crate::store::records::{Placed, Placement};
 use crate::store::{StoreError, StoreResult};
 
@@ -22,12 +23,27 @@ const AT_ONCE: usize = 2;
 /// Orders that wait to be placed. Whoever waits longest for a turn places those that are there, its own or not.
 pub(super) struct Placings {
     waiting: Mutex<Vec<Waiting>>,
-    turns: Semaphore,
+    pub(super) turns: Semaphore,
 }
 
-struct Waiting {
+/// An order, and where to tell what came of it.
+pub(super) struct Waiting {
     placement: Placement,
-    reply: oneshot::Sender<StoreResult<Placed>>,
+    reply: oneshot::Sender<Word>,
+}
+
+/// What whoever waits is told.
+pub(super) enum Word {
+    /// What came of it.
+    Done(StoreResult<Placed>),
+    /// Others were in the way of some client: these are all of one, its own among them. It places them, and hears then.
+    Yours(Vec<Waiting>, oneshot::Receiver<Word>),
+}
+
+impl Waiting {
+    const fn client(&self) -> ClientId {
+        self.placement.order.client
+    }
 }
 
 impl Placings {
@@ -37,7 +53,7 @@ impl Placings {
 
     /// Whoever asks may go away: what was asked for is placed all the same, as it is in SQLite. An `add` runs to its end
     /// when its client hangs up.
-    pub(super) fn enter(&self, placement: Placement) -> oneshot::Receiver<StoreResult<Placed>> {
+    pub(super) fn enter(&self, placement: Placement) -> oneshot::Receiver<Word> {
         let (reply, placed) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { placement, reply });
         placed
@@ -48,7 +64,7 @@ impl Placings {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let together = waiting.len().min(MAX_BATCH);
         let mut batch: Vec<Waiting> = waiting.drain(..together).collect();
-        batch.sort_by_key(|waiting| waiting.placement.order.client.0);
+        batch.sort_by_key(|waiting| waiting.client().0);
         batch
     }
 }
@@ -60,24 +76,45 @@ impl PostgresStore {
         loop {
             let turn = tokio::select! {
                 biased;
-                placed = &mut placed => return told(placed),
+                word = &mut placed => return self.told(word).await,
                 turn = self.placings.turns.acquire() => turn,
             };
             let batch = self.placings.take();
             // Its own is in another's hands.
             if batch.is_empty() {
                 drop(turn);
-                return told(placed.await);
+                return self.told(placed.await).await;
             }
             self.place_batch(batch, turn.ok()).await;
         }
     }
 
+    async fn told(&self, word: Result<Word, oneshot::error::RecvError>) -> StoreResult<Placed> {
+        let word = match word {
+            Ok(Word::Yours(group, placed)) => {
+                self.place_batch(group, None).await;
+                placed.await
+            }
+            word => word,
+        };
+        match word {
+            Ok(Word::Done(placed)) => placed,
+            // Whoever had it in hand may have gone in the middle.
+            _ => Err(StoreError::InDoubt("the transaction that it was part of was given up".into())),
+        }
+    }
+
     /// Places them, and tells everyone who waits.
     async fn place_batch(&self, batch: Vec<Waiting>, turn: Option<SemaphorePermit<'_>>) {
+        let began = Instant::now();
         let (placements, replies): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.placement, waiting.reply)).unzip();
         let mut outcome = self.place_together(&placements).await;
+        // A client whose row somebody holds keeps nobody else waiting for longer than that took.
+        if matches!(outcome, Err(StoreError::Overloaded)) && of_several(&placements) && began.elapsed() < TRY_FOR {
+            drop(turn);
+            return self.part(placements, replies).await;
+        }
         // One that can't be written keeps none of the others back.
         if matches!(outcome, Err(StoreError::Engine(_))) && placements.len() > 1 {
             let mut placed = Vec::with_capacity(placements.len());
@@ -89,19 +126,39 @@ impl PostgresStore {
         }
         drop(turn);
         match outcome {
-            // Whoever asked may have gone; what was committed stays.
-            Ok(placed) => replies.into_iter().zip(placed).for_each(|(reply, placed)| drop(reply.send(placed))),
-            Err(error) => replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone())))),
+            Ok(placed) => replies.into_iter().zip(placed).for_each(|(reply, placed)| tell(reply, placed)),
+            Err(error) => replies.into_iter().for_each(|reply| tell(reply, Err(error.clone()))),
         }
     }
 
-    /// One transaction, tried again where others were in its way.
+    /// Leaves each client's orders, which stand together, to whoever waits for the first of them.
+    async fn part(&self, placements: Vec<Placement>, replies: Vec<oneshot::Sender<Word>>) {
+        let mut groups: Vec<Vec<Waiting>> = Vec::new();
+        for (placement, reply) in placements.into_iter().zip(replies) {
+            let waiting = Waiting { placement, reply };
+            match groups.last_mut().filter(|group| group.iter().all(|other| other.client() == waiting.client())) {
+                Some(group) => group.push(waiting),
+                None => groups.push(vec![waiting]),
+            }
+        }
+        for mut group in groups {
+            let Some(first) = group.first_mut() else { continue };
+            let (reply, placed) = oneshot::channel();
+            let first = std::mem::replace(&mut first.reply, reply);
+            // Where that has gone away, it is placed all the same.
+            if let Err(Word::Yours(group, _)) = first.send(Word::Yours(group, placed)) {
+                Box::pin(self.place_batch(group, None)).await;
+            }
+        }
+    }
+
+    /// One transaction; of one client, tried again where others were in its way.
     async fn place_together(&self, placements: &[Placement]) -> StoreResult<Vec<StoreResult<Placed>>> {
         let mut tries = Tries::new();
         let placed = loop {
             let placed = async { place_all(&self.writer().await?, placements, self.gateway()).await };
             match placed.await {
-                Err(error) if tries.again(&error) => {}
+                Err(error) if !of_several(placements) && tries.again(&error) => {}
                 placed => break placed,
             }
         };
@@ -111,9 +168,14 @@ impl PostgresStore {
     }
 }
 
-/// Whoever had it in hand may have gone in the middle.
-fn told(placed: Result<StoreResult<Placed>, oneshot::error::RecvError>) -> StoreResult<Placed> {
-    placed.unwrap_or_else(|_| Err(StoreError::InDoubt("the transaction that it was part of was given up".into())))
+/// Whoever asked may have gone; what was committed stays.
+fn tell(reply: oneshot::Sender<Word>, placed: StoreResult<Placed>) {
+    drop(reply.send(Word::Done(placed)));
+}
+
+/// Whether they are several clients'; those of one stand together.
+fn of_several(placements: &[Placement]) -> bool {
+    placements.first().map(|first| first.order.client) != placements.last().map(|last| last.order.client)
 }
 
 fn nothing() -> StoreError {

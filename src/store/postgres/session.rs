@@ -80,7 +80,9 @@ impl Session {
     pub(super) async fn begin_snapshot(&self) -> StoreResult<()> {
         self.open.store(true, Ordering::Relaxed);
         self.patient.store(true, Ordering::Relaxed);
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+        // Nobody waits for what it holds: it may think about what it has read.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
+                     SET LOCAL idle_in_transaction_session_timeout = '30s'";
         self.answer(self.object()?.batch_execute(begin)).await
     }
 

@@ -35,7 +35,7 @@ pub struct CatalogueMark {
 /// A provider's catalogue as it was fetched, with what that changed.
 #[derive(Debug, Clone, Default)]
 pub struct NewCatalogue {
-    /// When it was fetched.
+    /// When it was asked for: nothing in it is older.
     pub fetched_at: Timestamp,
     /// In its order there.
     pub services: Vec<UpstreamService>,

@@ -328,9 +328,9 @@ impl Store for SqliteStore {
         self.read(access::list).await
     }
 
-    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue) -> StoreResult<()> {
+    async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue, now: Timestamp) -> StoreResult<bool> {
         let provider = provider.clone();
-        self.write(move |conn| catalogues::put(conn, &provider, &catalogue)).await
+        self.write(move |conn| catalogues::put(conn, &provider, &catalogue, now)).await
     }
 
     async fn forget_provider(&self, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {

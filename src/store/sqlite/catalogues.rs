@@ -12,13 +12,24 @@ use crate::store::{StoreError, StoreResult};
 
 /// See [`crate::store::Store::put_catalogue`]. Rows that are as they were are not written: most of a catalogue
 /// is, and orders wait meanwhile.
-pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatalogue) -> StoreResult<()> {
+pub(super) fn put(
+    conn: &Connection,
+    provider: &ProviderId,
+    catalogue: &NewCatalogue,
+    now: Timestamp,
+) -> StoreResult<bool> {
     let NewCatalogue { fetched_at, services, learnt, mended } = catalogue;
-    conn.prepare_cached(
-        "INSERT INTO catalogues (provider, fetched_at) VALUES (?1, ?2) \
-         ON CONFLICT DO UPDATE SET fetched_at = excluded.fetched_at",
-    )?
-    .execute(params![provider.as_str(), fetched_at.millis()])?;
+    let head = conn
+        .prepare_cached(
+            "INSERT INTO catalogues (provider, fetched_at) SELECT ?1, ?2 WHERE NOT EXISTS \
+             (SELECT 1 FROM provider_moves WHERE provider = ?1 AND moved_at > ?2 AND moved_at <= ?3) \
+             ON CONFLICT DO UPDATE SET fetched_at = excluded.fetched_at \
+             WHERE fetched_at <= excluded.fetched_at OR fetched_at > ?3",
+        )?
+        .execute(params![provider.as_str(), fetched_at.millis(), now.millis()])?;
+    if head == 0 {
+        return Ok(false);
+    }
     let mut statement = conn.prepare_cached(
         "INSERT INTO upstream_services (provider, position, id, name, type_text, category, rate, min, max, refill, \
          cancel, dripfeed, description) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -51,12 +62,14 @@ pub(super) fn put(conn: &Connection, provider: &ProviderId, catalogue: &NewCatal
     conn.prepare_cached("DELETE FROM upstream_services WHERE provider = ?1 AND position >= ?2")?
         .execute(params![provider.as_str(), i64::try_from(services.len()).unwrap_or(i64::MAX)])?;
     doubts::learn(conn, provider, learnt)?;
-    doubts::forget_losses(conn, provider, mended)
+    doubts::forget_losses(conn, provider, mended)?;
+    Ok(true)
 }
 
 /// See [`crate::store::Store::forget_provider`].
 pub(super) fn forget(conn: &Connection, provider: &ProviderId, now: Timestamp) -> StoreResult<()> {
-    put(conn, provider, &NewCatalogue::default())?;
+    // At the beginning of time nothing came before.
+    put(conn, provider, &NewCatalogue::default(), Timestamp::default())?;
     for table in ["known_services", "losses", "freezes", "lost_attempts"] {
         conn.execute(&format!("DELETE FROM {table} WHERE provider = ?1"), [provider.as_str()])?;
     }

@@ -184,10 +184,10 @@ async fn what_one_gateway_learns_of_a_provider_the_others_are_told() {
     assert_eq!(nothing.1, None);
     let learnt = vec![];
     let list = |at| NewCatalogue { fetched_at: at, services: vec![], learnt: learnt.clone(), mended: vec![] };
-    first.put_catalogue(&alpha, list(NOW)).await.unwrap();
+    first.put_catalogue(&alpha, list(NOW), NOW).await.unwrap();
     let fetched = seen().await;
     assert!(fetched.0 > nothing.0);
-    first.put_catalogue(&alpha, list(after(1))).await.unwrap();
+    first.put_catalogue(&alpha, list(after(1)), after(1)).await.unwrap();
     let again = seen().await;
     let (before, now) = (fetched.1.unwrap(), again.1.unwrap());
     assert!(again.0 > fetched.0);

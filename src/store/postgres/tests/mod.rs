@@ -3,6 +3,7 @@
 mod breakdown;
 pub(crate) mod cluster;
 mod gateways;
+mod in_the_way;
 
 use std::sync::Arc;
 
