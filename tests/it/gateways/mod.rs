@@ -4,6 +4,7 @@
 mod cancels;
 mod cut_off;
 mod news;
+mod statuses;
 
 use std::time::{Duration, Instant};
 
