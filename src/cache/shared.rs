@@ -26,11 +26,21 @@ for i, key in ipairs(KEYS) do
 end
 return full";
 
-/// Leaves the mark of an epoch, unless there is a higher one.
+/// Leaves the mark of an epoch, unless there is a higher one. Where there is no room, a lower one is deleted: by that, what
+/// was held under its epoch would be believed. Gives the error then.
 const MARK: &str = r"
-local held = tonumber(redis.pcall('GET', KEYS[1]))
+local held = redis.pcall('GET', KEYS[1])
+if held == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return
+end
+held = tonumber(held)
 if not held or held <= tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  local set = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  if set.err then
+    redis.call('DEL', KEYS[1])
+    return set.err
+  end
 end";
 
 /// Orders that Redis is told of in one call.
@@ -185,8 +195,10 @@ impl Shared {
         let Some(epoch) = self.trust().mark(Instant::now()) else { return };
         let mut command = redis::cmd("EVAL");
         command.arg(MARK).arg(1).arg(self.mark_key()).arg(epoch).arg(kept_for());
-        // Without one nobody believes too much, and the operator was told.
-        drop(self.ask::<()>(&command, deadline).await);
+        // Without one nobody believes too much.
+        if let Ok(full) = self.ask(&command, deadline).await {
+            self.tell_full(full);
+        }
     }
 
     /// See [`super::Cache::owes`].
@@ -226,11 +238,16 @@ impl Shared {
         for (_, value) in values {
             command.arg(value);
         }
-        let full: Option<String> = self.ask(&command, deadline).await?;
+        let full = self.ask(&command, deadline).await?;
+        self.tell_full(full);
+        Ok(())
+    }
+
+    /// What a script gave that could not set something.
+    fn tell_full(&self, full: Option<String>) {
         if full.is_some() && self.link.tells_refusal() {
             tell_refused("it has no room (maxmemory)");
         }
-        Ok(())
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd, deadline: Instant) -> Result<T, Unavailable> {

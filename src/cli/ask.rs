@@ -67,6 +67,8 @@ where
     }
 }
 
+/// What the Redis of gateways holds of orders is not told of what is done here. So none that starts believes what was held
+/// before, nor one that starts meanwhile what it has put there.
 async fn carry_out(
     settings: &Settings,
     secrets: &Secrets,
@@ -75,9 +77,17 @@ async fn carry_out(
 ) -> anyhow::Result<Reply> {
     let tasks = Tasks::new();
     let company = serve::join(settings, &*store, None).await?;
-    let app = serve::build_app(settings, secrets, store, company, tasks.clone()).await?;
+    let app = serve::build_app(settings, secrets, Arc::clone(&store), company, tasks.clone()).await?;
+    if store.is_shared() {
+        store.raise_cache_epoch().await?;
+    }
     let reply = app.carry_out(request).await;
     tasks.finish(DRAIN).await;
+    if store.is_shared()
+        && let Err(error) = store.raise_cache_epoch().await
+    {
+        talk(&format!("a gateway that was started meanwhile may show old statuses for ten minutes: {error}"));
+    }
     Ok(reply)
 }
 

@@ -257,6 +257,30 @@ async fn a_mark_is_never_replaced_by_a_lower_one() {
 }
 
 #[tokio::test]
+async fn a_full_redis_keeps_no_mark_of_an_epoch_that_is_over() {
+    let (redis, store) = (start_redis().await, Store::default());
+    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
+    store.attend(&cut_off);
+    holds(&store, &other, 1, 1).await;
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let _: i64 = command(&redis, &["PEXPIRE", MARK, "300000"]).await;
+    assert!(!store.settle(&other).await);
+    assert!(command::<i64>(&redis, &["PTTL", MARK]).await > 500_000, "the mark that is there goes on");
+    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    store.raise();
+    store.attend(&other);
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, None);
+    let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    holds(&store, &other, 1, 2).await;
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(2));
+}
+
+#[tokio::test]
 async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
     let (redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));

@@ -5,6 +5,7 @@ mod begun;
 mod cancels;
 mod cut_off;
 mod news;
+mod statuses;
 
 use std::time::{Duration, Instant};
 
