@@ -32,7 +32,7 @@ use crate::limits::Others;
 use crate::store::StoreError;
 use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
-use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
+use crate::upstream::{CallKind, Form, InCompany, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// The client's.
@@ -207,7 +207,7 @@ async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
             wire: Arc::clone(&wire) as Arc<dyn Wire>,
             key: "key".to_owned().into(),
             limits,
-            shared: seat.map(|_| shared.provider(id, LEASE)),
+            shared: seat.map(|_| InCompany { limits: shared.clone(), call_lasts: LEASE }),
             rejects: Vec::new(),
             treat_503_as_not_placed: false,
         };
