@@ -107,7 +107,8 @@ impl App {
         let binding = order.binding().filter(|_| order.status != Status::Canceled);
         let binding = binding.ok_or(ApiError::OrderNotCompleted)?;
         let provider = &binding.route.provider;
-        let upstream = self.called(provider).ok_or(ApiError::Internal)?;
+        // Sent by whoever takes it in, so where this gateway has no part of the limits, not at all: another one may.
+        let upstream = self.called(provider).filter(|upstream| !upstream.is_elsewhere()).ok_or(ApiError::Internal)?;
         let new = NewRefill {
             order: order.id,
             client: order.client,

@@ -187,7 +187,7 @@ async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
         rate: Decimal::ONE,
         min: 1,
         max: 10_000,
-        refill: false,
+        refill: true,
         cancel: true,
         dripfeed: false,
         desc: None,

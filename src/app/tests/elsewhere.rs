@@ -8,6 +8,16 @@ const ONE_AT_A_TIME: Limits = Limits { requests_per_second: Decimal::ONE_THOUSAN
 const SECOND_OF_TWO: Seat = Seat { gateways: 2, rank: 1 };
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// What the client is answered.
+async fn ask(bench: &Bench, call: &[(&str, &str)]) -> String {
+    let mut params = Params::default();
+    for (name, text) in [("key", KEY)].iter().chain(call) {
+        params.set((*name).into(), (*text).into());
+    }
+    let answer = bench.app.answer(&params, [127, 0, 0, 1].into()).await;
+    String::from_utf8(answer.plain.to_vec()).unwrap()
+}
+
 /// What another gateway would get of the queue now.
 async fn free(bench: &Bench) -> Vec<Order> {
     let now = bench.app.clock.now();
@@ -27,12 +37,8 @@ async fn it_leaves_orders_that_it_cannot_send_to_the_others() {
 #[tokio::test(start_paused = true)]
 async fn it_holds_no_new_order_that_it_cannot_send() {
     let bench = bench_among(&[("alpha", ONE_AT_A_TIME)], Some(SECOND_OF_TWO)).await;
-    let mut params = Params::default();
-    for (name, text) in [("key", KEY), ("action", "add"), ("service", "1"), ("link", "x"), ("quantity", "1000")] {
-        params.set(name.into(), text.into());
-    }
-    let answer = bench.app.answer(&params, [127, 0, 0, 1].into()).await;
-    assert_eq!(answer.plain, r#"{"order":1}"#);
+    let answer = ask(&bench, &[("action", "add"), ("service", "1"), ("link", "x"), ("quantity", "1000")]).await;
+    assert_eq!(answer, r#"{"order":1}"#);
     let [left] = free(&bench).await.try_into().unwrap();
     assert_eq!((left.id.get(), left.version), (1, 1), "it is due at once");
 }
@@ -58,4 +64,14 @@ async fn it_leaves_cancels_to_the_others() {
     let now = bench.app.clock.now();
     let [left] = bench.app.store.claim_cancels(now, now.plus(MINUTE), 9, &[]).await.unwrap().try_into().unwrap();
     assert_eq!((left.id, left.cancel), (order.id, CancelWish::Wished));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_no_refill_that_it_cannot_send() {
+    let bench = bench_among(&[("alpha", ONE_AT_A_TIME)], Some(SECOND_OF_TWO)).await;
+    let order = bench.placed(1, "5").await;
+    let answer = ask(&bench, &[("action", "refill"), ("order", &order.id.to_string())]).await;
+    assert!(answer.contains("error"), "{answer}");
+    let story = bench.app.store.order_story(order.id).await.unwrap().unwrap();
+    assert!(story.refills.is_empty(), "{:?}", story.refills);
 }
