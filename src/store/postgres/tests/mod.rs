@@ -217,3 +217,27 @@ async fn ids_end_and_start_where_they_are_to() {
     assert!(matches!(refused, Placed::NoMoreIds), "{refused:?}");
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn however_many_requests_are_old_no_statement_forgets_too_many() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await.client.id;
+    let order = order(&store, anna, "1").await.id;
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let (old, new) = (NOW.millis(), after(10).millis());
+    raw.batch_execute(&format!(
+        "INSERT INTO client_requests SELECT {}, number, decode(repeat('00', 32), 'hex'), {order}, \
+         CASE WHEN number = 0 THEN {new} ELSE {old} END FROM generate_series(0, 20000) AS number; \
+         CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN IF (SELECT count(*) FROM gone) > 10000 THEN RAISE EXCEPTION ''too many''; END IF; RETURN NULL; END'; \
+         CREATE TRIGGER many AFTER DELETE ON client_requests REFERENCING OLD TABLE AS gone \
+         FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()",
+        anna.0
+    ))
+    .await
+    .unwrap();
+    store.prune(after(10)).await.unwrap();
+    let left = raw.query("SELECT request_id FROM client_requests", &[]).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["0"]);
+}
