@@ -116,19 +116,6 @@ async fn what_postgresql_cannot_hold_is_kept_without_it() {
     assert_eq!(store.order_story(order.id).await.unwrap().unwrap().attempts.len(), 1);
 }
 
-#[tokio::test]
-async fn a_lost_acknowledgement_is_settled_by_the_orders_version() {
-    let url = Cluster::shared().new_database().await;
-    let store = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
-    let any: AnyStore = store.clone();
-    let anna = client(&any, "anna", "10").await;
-    let order = order(&any, anna.client.id, "1.20").await;
-    let step = order.step(sent("alpha"), NOW).unwrap();
-    assert_eq!(store.look_for(std::slice::from_ref(&step)).await.unwrap(), None);
-    assert_eq!(any.apply(step.clone()).await.unwrap(), Applied::Done);
-    assert_eq!(store.look_for(&[step]).await.unwrap(), Some(vec![Applied::Done]));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_away_leaves_nothing_half_done() {
     let mut cluster = Cluster::start();
