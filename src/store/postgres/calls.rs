@@ -472,7 +472,8 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&self, before: Timestamp) -> StoreResult<()> {
-        writing!(self, |db| requests::prune(&db, before))
+        while writing!(self, |db| requests::prune(&db, before))? {}
+        Ok(())
     }
 
     async fn verify(&self) -> StoreResult<VerifyReport> {

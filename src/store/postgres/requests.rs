@@ -54,10 +54,19 @@ pub(super) async fn take_answer(db: &Session, number: i64) -> StoreResult<Option
     db.first(sql, params![number], |row| Ok(row.try_get(0)?)).await
 }
 
-/// See [`crate::store::Store::prune`].
-pub(super) async fn prune(db: &Session, before: Timestamp) -> StoreResult<()> {
-    db.execute("DELETE FROM client_requests WHERE at < $1", params![before.millis()]).await?;
-    db.execute("DELETE FROM gateway_requests WHERE answered_at < $1", params![before.millis()]).await?;
-    db.execute("DELETE FROM given_up WHERE at < $1", params![before.millis()]).await?;
-    Ok(())
+/// How many rows are forgotten at once.
+const PRUNED: i64 = 10_000;
+
+/// See [`crate::store::Store::prune`]. So many at once that no statement takes too long, however many there are; gives
+/// whether there may be more.
+pub(super) async fn prune(db: &Session, before: Timestamp) -> StoreResult<bool> {
+    let mut pruned = 0_u64;
+    for (table, at) in [("client_requests", "at"), ("gateway_requests", "answered_at"), ("given_up", "at")] {
+        // What has been renewed meanwhile stays.
+        let sql = format!(
+            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {at} < $1 LIMIT $2)) AND {at} < $1"
+        );
+        pruned = pruned.max(db.execute(&sql, params![before.millis(), PRUNED]).await?);
+    }
+    Ok(pruned >= PRUNED.unsigned_abs())
 }

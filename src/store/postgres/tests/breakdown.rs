@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::domain::money::Money;
+use crate::domain::order::Event;
 use crate::store::records::ClientChange;
 
 /// What befalls the next call that holds `words`.
@@ -101,16 +102,18 @@ fn error(trouble: &Trouble) -> Vec<u8> {
     [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()
 }
 
-async fn open_by(line: &Line, url: &str, server: &str) -> AnyStore {
-    Arc::new(PostgresStore::open(&url.replace(server, &line.address).into(), GATEWAY).await.unwrap())
+/// A store on the other end of a line.
+async fn by_line() -> (Line, AnyStore) {
+    let url = Cluster::shared().new_database().await;
+    let server = url.split('@').next_back().unwrap().split('/').next().unwrap().to_owned();
+    let line = Line::to(server.clone()).await;
+    let store = PostgresStore::open(&url.replace(&server, &line.address).into(), GATEWAY).await.unwrap();
+    (line, Arc::new(store))
 }
 
 #[tokio::test]
 async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up() {
-    let url = Cluster::shared().new_database().await;
-    let server = url.split('@').next_back().unwrap().split('/').next().unwrap().to_owned();
-    let line = Line::to(server.clone()).await;
-    let store = open_by(&line, &url, &server).await;
+    let (line, store) = by_line().await;
     let anna = client(&store, "anna", "10").await;
     for (number, severity, code) in [(1, "FATAL", "53200"), (2, "PANIC", "53100"), (3, "FATAL", "XX000")] {
         for is_heard in [true, false] {
@@ -138,5 +141,51 @@ async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up()
     line.breaks(b"BEGIN", ("FATAL", "53200"), false);
     let error = store.change_client("anna", ClientChange::default()).await.unwrap_err();
     assert!(matches!(error, StoreError::CannotWrite(_)), "{error}");
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+const BREAKDOWN: (&str, &str) = ("FATAL", "53200");
+
+#[tokio::test]
+async fn a_lost_acknowledgement_of_a_step_is_settled_by_the_orders_version() {
+    let (line, store) = by_line().await;
+    let anna = client(&store, "anna", "10").await.client.id;
+    for is_heard in [false, true] {
+        let before = order(&store, anna, "1.20").await;
+        let started = before.step(sent("beyond"), NOW).unwrap();
+        line.breaks(b"beyond", BREAKDOWN, is_heard);
+        let applied = store.apply(started.clone()).await;
+        assert!(line.next().is_none(), "the trouble came");
+        if is_heard {
+            assert_eq!(applied.unwrap(), Applied::Done);
+        } else {
+            assert!(matches!(applied, Err(StoreError::InDoubt(_))), "{applied:?}");
+        }
+        let wanted = if is_heard { started.order } else { before };
+        assert_eq!(store.order(wanted.id).await.unwrap(), Some(wanted));
+    }
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_of_many_steps_is_settled_by_the_orders_versions() {
+    let (line, store) = by_line().await;
+    let anna = client(&store, "anna", "10").await.client.id;
+    for is_heard in [false, true] {
+        let (kept, changed) = (order(&store, anna, "1").await, order(&store, anna, "2").await);
+        let steps = [&kept, &changed].map(|order| order.step(Event::CancelRequested, NOW).unwrap());
+        step(&store, &changed, sent("alpha"), after(1)).await;
+        let balance = store.balance(anna).await.unwrap();
+        line.breaks(b"COMMIT", BREAKDOWN, is_heard);
+        let applied = store.apply_all(steps.to_vec()).await;
+        assert!(line.next().is_none(), "the trouble came");
+        if is_heard {
+            assert_eq!(applied.unwrap(), [Applied::Done, Applied::Stale]);
+        } else {
+            assert!(matches!(applied, Err(StoreError::InDoubt(_))), "{applied:?}");
+        }
+        let refunded = if is_heard { Money::from_units(100_000_000) } else { Money::ZERO };
+        assert_eq!(store.balance(anna).await.unwrap(), balance.checked_add(refunded).unwrap());
+    }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }

@@ -99,6 +99,27 @@ async fn what_a_gateway_had_in_hand_is_due_when_its_place_is_over() {
     assert_eq!(freed.iter().map(|order| order.id).collect::<Vec<_>>(), [placed.id, other.id]);
 }
 
+#[tokio::test]
+async fn what_a_gateway_that_is_gone_was_asking_about_comes_up_when_its_claim_ends_or_its_client_asks() {
+    let (_url, [first, second]) = gateways().await;
+    attend(&first).await;
+    attend(&second).await;
+    let anna = client(&first, "anna", "10").await.client.id;
+    let orders = [forwarded(&first, anna, "alpha", "1").await.id, forwarded(&first, anna, "alpha", "2").await.id];
+    let alpha = ProviderId::new("alpha");
+    let claim = async |store: &AnyStore, now| {
+        let claim = PollClaim { now, until: now.plus(Duration::from_secs(120)), limit: 9, along_before: NOW };
+        let claimed = store.claim_polls(&alpha, claim).await.unwrap();
+        claimed.into_iter().map(|order| order.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(&first, after(300)).await, orders);
+    first.leave().await.unwrap();
+    assert_eq!(claim(&second, after(419)).await, []);
+    second.hasten_polls(&orders[..1], after(301), after(419)).await.unwrap();
+    assert_eq!(claim(&second, after(419)).await, orders[..1]);
+    assert_eq!(claim(&second, after(420)).await, orders[1..]);
+}
+
 /// Whoever can't tell whether its step was written must not take another's for it: that one is sending.
 #[tokio::test]
 async fn the_same_step_of_another_gateway_is_not_taken_for_ones_own() {

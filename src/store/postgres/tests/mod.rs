@@ -116,19 +116,6 @@ async fn what_postgresql_cannot_hold_is_kept_without_it() {
     assert_eq!(store.order_story(order.id).await.unwrap().unwrap().attempts.len(), 1);
 }
 
-#[tokio::test]
-async fn a_lost_acknowledgement_is_settled_by_the_orders_version() {
-    let url = Cluster::shared().new_database().await;
-    let store = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
-    let any: AnyStore = store.clone();
-    let anna = client(&any, "anna", "10").await;
-    let order = order(&any, anna.client.id, "1.20").await;
-    let step = order.step(sent("alpha"), NOW).unwrap();
-    assert_eq!(store.look_for(std::slice::from_ref(&step)).await.unwrap(), None);
-    assert_eq!(any.apply(step.clone()).await.unwrap(), Applied::Done);
-    assert_eq!(store.look_for(&[step]).await.unwrap(), Some(vec![Applied::Done]));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_away_leaves_nothing_half_done() {
     let mut cluster = Cluster::start();
@@ -216,4 +203,28 @@ async fn ids_end_and_start_where_they_are_to() {
     let refused = store.place(placement(new_order(anna.client.id, "1.20"))).await.unwrap();
     assert!(matches!(refused, Placed::NoMoreIds), "{refused:?}");
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn however_many_requests_are_old_no_statement_forgets_too_many() {
+    let url = Cluster::shared().new_database().await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.clone().into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await.client.id;
+    let order = order(&store, anna, "1").await.id;
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let (old, new) = (NOW.millis(), after(10).millis());
+    raw.batch_execute(&format!(
+        "INSERT INTO client_requests SELECT {}, number, decode(repeat('00', 32), 'hex'), {order}, \
+         CASE WHEN number = 0 THEN {new} ELSE {old} END FROM generate_series(0, 20000) AS number; \
+         CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN IF (SELECT count(*) FROM gone) > 10000 THEN RAISE EXCEPTION ''too many''; END IF; RETURN NULL; END'; \
+         CREATE TRIGGER many AFTER DELETE ON client_requests REFERENCING OLD TABLE AS gone \
+         FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()",
+        anna.0
+    ))
+    .await
+    .unwrap();
+    store.prune(after(10)).await.unwrap();
+    let left = raw.query("SELECT request_id FROM client_requests", &[]).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["0"]);
 }
