@@ -1,6 +1,7 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
 mod clock_steps;
+mod company;
 mod late_answers;
 mod lines;
 
@@ -60,6 +61,7 @@ impl Wire for Script {
 
 struct Bench {
     app: Arc<App>,
+    store: Arc<SqliteStore>,
     wire: Arc<Script>,
     clock: Clock,
     client: ClientId,
@@ -142,8 +144,8 @@ async fn bench_with(limits: Limits) -> Bench {
     });
     let upstreams = Upstreams::from([(ProviderId::new("alpha"), Arc::new(alpha))]);
     let cache = Cache::local(1 << 20);
-    let app = App::new(store, cache, clock.clone(), Tasks::new(), upstreams, terms(), alone()).await.unwrap();
-    Bench { app, wire, clock, client: account.client.id }
+    let app = App::new(store.clone(), cache, clock.clone(), Tasks::new(), upstreams, terms(), alone()).await.unwrap();
+    Bench { app, store, wire, clock, client: account.client.id }
 }
 
 impl Bench {
