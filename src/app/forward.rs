@@ -27,7 +27,9 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 /// How long after it was asked for, the start of an attempt may still be followed by the attempt: who was stopped for
 /// longer does not know what others have made of it.
-const STALE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
+/// What is written down then.
+pub(super) const STOOD_STILL: &str = "the gateway stood still, or could not reach its store, before it could send";
 /// How long an order stands in a provider's queue where another route could take it.
 const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
 
@@ -258,8 +260,7 @@ impl App {
         };
         if self.clock.moment().since(asked) > STALE_AFTER || !self.may_call() {
             drop(permit);
-            let why = "the gateway stood still, or could not reach its store, before it could send";
-            return Ok(self.settle(order, Outcome::NotSent(why.to_owned())).await);
+            return Ok(self.settle(order, Outcome::NotSent(STOOD_STILL.to_owned())).await);
         }
         self.search.hints.sent(upstream.provider(), order.id);
         let outcome = upstream.add(permit, &form).await;

@@ -4,6 +4,7 @@ mod clock_steps;
 mod company;
 mod late_answers;
 mod lines;
+mod standstill;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,7 @@ use crate::domain::service_type::ServiceType;
 use crate::store::StoreError;
 use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
+use crate::task::Moment;
 use crate::upstream::{CallKind, Form, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
