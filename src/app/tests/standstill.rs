@@ -6,6 +6,25 @@ use crate::store::records::OpenedRefill;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
+/// What becomes of an order whose gateway stands still for so long whenever it writes.
+async fn slow_to_write(by: Duration) -> (State, usize) {
+    let bench = bench().await;
+    let order = bench.place(1).await;
+    bench.wire.say(r#"{"order":77}"#);
+    let clock = bench.clock.clone();
+    bench.store.at_commits(move || clock.set(clock.now().plus(by)));
+    Arc::clone(&bench.app).forward(order.clone()).await;
+    (bench.state(&order).await, bench.wire.asked(CallKind::Add))
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stood_still_while_an_attempt_was_written_does_not_make_it() {
+    let limit = Duration::from_secs(10);
+    let (state, asked) = slow_to_write(limit).await;
+    assert!(matches!(state, State::Placed(_)) && asked == 1, "{state:?}");
+    assert_eq!(slow_to_write(limit + MOMENT).await, (State::Queued, 0));
+}
+
 impl Bench {
     /// A refill of a placed order that is about to be sent, and the answer to it.
     async fn opened_refill(&self) -> Refill {
