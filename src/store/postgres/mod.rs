@@ -56,9 +56,7 @@ const TRIES: u32 = 5;
 /// For how long it is tried again.
 const TRY_FOR: Duration = Duration::from_secs(3);
 
-/// How often it is looked up whether a commit took place whose acknowledgement was lost.
-const SETTLE_TRIES: u32 = 20;
-/// After which time each.
+/// Between two looks whether a commit took place whose acknowledgement was lost.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 
 /// A store in a PostgreSQL database.
@@ -140,17 +138,7 @@ impl PostgresStore {
     /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
     /// any more. Gives `error` where they are not written.
     async fn settle(&self, steps: &[Step], error: StoreError) -> StoreResult<Vec<Applied>> {
-        for _ in 0..SETTLE_TRIES {
-            match self.look_for(steps).await {
-                Ok(Some(applied)) => return Ok(applied),
-                Ok(None) => return Err(error),
-                Err(again) => {
-                    tracing::error!(error = %again, "whether steps of orders were written can't be looked up");
-                    tokio::time::sleep(SETTLE_RETRY).await;
-                }
-            }
-        }
-        Err(error)
+        at_last("steps of orders were", || self.look_for(steps)).await.ok_or(error)
     }
 
     async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
@@ -165,6 +153,26 @@ impl PostgresStore {
     fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
         let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).heard(&outcome, changed);
+    }
+}
+
+/// What `look` finds, as soon as the server can say. Nobody else knows: an order that is given up before may stand
+/// there as being sent, and nobody sends it.
+async fn at_last<T, F>(what: &str, look: impl Fn() -> F + Send + Sync) -> T
+where
+    F: Future<Output = StoreResult<T>> + Send,
+{
+    let mut told = false;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(%error, "whether {what} written can't be looked up yet; trying on");
+                }
+                tokio::time::sleep(SETTLE_RETRY).await;
+            }
+        }
     }
 }
 

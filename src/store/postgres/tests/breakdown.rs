@@ -1,7 +1,9 @@
 //! A server that breaks down while it commits. A wire before the real one says so in its name: what is committed by then,
 //! nobody can tell.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +25,9 @@ struct Trouble {
 struct Line {
     address: String,
     next: Arc<Mutex<Option<Trouble>>>,
+    /// New connections are turned away.
+    is_closed: Arc<AtomicBool>,
+    turned_away: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -30,10 +35,16 @@ impl Line {
     #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     async fn to(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = Self { address: listener.local_addr().unwrap().to_string(), next: Arc::default() };
+        let address = listener.local_addr().unwrap().to_string();
+        let line = Self { address, next: Arc::default(), is_closed: Arc::default(), turned_away: Arc::default() };
         let next = Arc::clone(&line.next);
+        let (is_closed, turned_away) = (Arc::clone(&line.is_closed), Arc::clone(&line.turned_away));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if is_closed.load(Ordering::SeqCst) {
+                    turned_away.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 let server = TcpStream::connect(&server).await.unwrap();
                 tokio::spawn(carry(client, server, Arc::clone(&next)));
             }
@@ -43,6 +54,20 @@ impl Line {
 
     fn breaks(&self, words: &[u8], (severity, code): (&'static str, &'static str), is_heard: bool) {
         *self.next() = Some(Trouble { words: words.to_owned(), severity, code, is_heard });
+    }
+
+    /// The trouble has come, and then nobody gets through for so many tries.
+    async fn turns_away(&self, tries: usize) {
+        while self.next().is_some() {
+            tokio::task::yield_now().await;
+        }
+        // Who waits between two tries waits no longer than this takes.
+        tokio::time::pause();
+        while self.turned_away.load(Ordering::SeqCst) < tries {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::resume();
+        self.is_closed.store(false, Ordering::SeqCst);
     }
 
     fn next(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
@@ -101,16 +126,18 @@ fn error(trouble: &Trouble) -> Vec<u8> {
     [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()
 }
 
-async fn open_by(line: &Line, url: &str, server: &str) -> AnyStore {
-    Arc::new(PostgresStore::open(&url.replace(server, &line.address).into(), GATEWAY).await.unwrap())
+/// A store by a line of its own.
+async fn store_by_line() -> (AnyStore, Line) {
+    let url = Cluster::shared().new_database().await;
+    let server = url.split('@').next_back().unwrap().split('/').next().unwrap().to_owned();
+    let line = Line::to(server.clone()).await;
+    let store = PostgresStore::open(&url.replace(&server, &line.address).into(), GATEWAY).await.unwrap();
+    (Arc::new(store), line)
 }
 
 #[tokio::test]
 async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up() {
-    let url = Cluster::shared().new_database().await;
-    let server = url.split('@').next_back().unwrap().split('/').next().unwrap().to_owned();
-    let line = Line::to(server.clone()).await;
-    let store = open_by(&line, &url, &server).await;
+    let (store, line) = store_by_line().await;
     let anna = client(&store, "anna", "10").await;
     for (number, severity, code) in [(1, "FATAL", "53200"), (2, "PANIC", "53100"), (3, "FATAL", "XX000")] {
         for is_heard in [true, false] {
@@ -138,5 +165,32 @@ async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up()
     line.breaks(b"BEGIN", ("FATAL", "53200"), false);
     let error = store.change_client("anna", ClientChange::default()).await.unwrap_err();
     assert!(matches!(error, StoreError::CannotWrite(_)), "{error}");
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_became_of_a_step_is_known_when_the_server_is_back_however_long_that_takes() {
+    let (store, line) = store_by_line().await;
+    let anna = client(&store, "anna", "10").await;
+    for (is_heard, tries) in [(true, 50), (false, 100)] {
+        let order = order(&store, anna.client.id, "1.20").await;
+        let started = order.step(sent("alpha"), NOW).unwrap();
+        // Its state is in the call, and not in the words of the statement.
+        line.breaks(b"sending", ("FATAL", "57P01"), is_heard);
+        line.is_closed.store(true, Ordering::SeqCst);
+        let mut applying = store.apply(started.clone());
+        tokio::select! {
+            early = &mut applying => panic!("it is given up: {early:?}"),
+            () = line.turns_away(tries) => {}
+        }
+        let applied = applying.await;
+        match applied {
+            Ok(Applied::Done) if is_heard => {}
+            Err(StoreError::InDoubt(_)) if !is_heard => {}
+            other => panic!("heard: {is_heard}; {other:?}"),
+        }
+        let found = store.order(order.id).await.unwrap().unwrap();
+        assert_eq!(found.state, if is_heard { started.order.state } else { order.state });
+    }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
