@@ -41,10 +41,11 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::records::Applied;
+use super::records::{Applied, OpenedRefill};
 use super::standing::Standing;
 use super::{StoreError, StoreResult};
 use crate::domain::order::Step;
+use crate::domain::refill::Refill;
 use crate::store::sqlite::OpenMode;
 use address::Address;
 use membership::Membership;
@@ -149,6 +150,29 @@ impl PostgresStore {
         found
     }
 
+    /// The same for a refill; `made`: what was to be committed.
+    async fn settle_refill(
+        &self,
+        opened: StoreResult<OpenedRefill>,
+        made: Mutex<Option<Refill>>,
+    ) -> StoreResult<OpenedRefill> {
+        match (opened, made.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+            (Err(error @ StoreError::InDoubt(_)), Some(made)) => {
+                let is_there = at_last("a refill was", || self.look_for_refill(&made)).await;
+                if is_there { Ok(OpenedRefill::New(Box::new(made))) } else { Err(error) }
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    async fn look_for_refill(&self, made: &Refill) -> StoreResult<bool> {
+        let db = session(&self.pool).await?;
+        db.begin().await?;
+        let found = refills::is_there(&db, made).await;
+        db.roll_back().await;
+        found
+    }
+
     /// Takes note of how a write ended; `changed`: it changed anything.
     fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
         let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -156,7 +180,7 @@ impl PostgresStore {
     }
 }
 
-/// What `look` finds, as soon as the server can say. Nobody else knows: an order that is given up before may stand
+/// What `look` finds, as soon as the server can say. Nobody else knows: an order or a refill that is given up before may stand
 /// there as being sent, and nobody sends it.
 async fn at_last<T, F>(what: &str, look: impl Fn() -> F + Send + Sync) -> T
 where

@@ -9,8 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::domain::ids::UpstreamOrderId;
 use crate::domain::money::Money;
-use crate::store::records::ClientChange;
+use crate::domain::refill::NewRefill;
+use crate::store::records::{ClientChange, OpenedRefill};
 
 /// What befalls the next call that holds `words`.
 struct Trouble {
@@ -193,4 +195,26 @@ async fn what_became_of_a_step_is_known_when_the_server_is_back_however_long_tha
         assert_eq!(found.state, if is_heard { started.order.state } else { order.state });
     }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_refill_whose_commit_was_not_acknowledged_is_sent_or_can_be_asked_for_again() {
+    let (store, line) = store_by_line().await;
+    let anna = client(&store, "anna", "10").await;
+    let order = forwarded(&store, anna.client.id, "alpha", "77").await;
+    let new = NewRefill {
+        order: order.id,
+        client: order.client,
+        provider: ProviderId::new("alpha"),
+        upstream_order: UpstreamOrderId::new("77"),
+    };
+    line.breaks(b"COMMIT", ("FATAL", "53200"), false);
+    let error = store.open_refill(new.clone(), NOW).await.unwrap_err();
+    assert!(matches!(error, StoreError::InDoubt(_)), "{error}");
+    line.breaks(b"COMMIT", ("FATAL", "53200"), true);
+    let OpenedRefill::New(refill) = store.open_refill(new.clone(), NOW).await.unwrap() else { panic!("it is open") };
+    assert_eq!(store.sending_refills().await.unwrap(), [*refill]);
+    // Of another's, nothing is taken for its own.
+    line.breaks(b"COMMIT", ("FATAL", "53200"), true);
+    assert!(!matches!(store.open_refill(new, NOW).await, Ok(OpenedRefill::New(_))));
 }
