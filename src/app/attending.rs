@@ -13,8 +13,9 @@ use super::sync::compare;
 use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
+use crate::domain::order::Order;
 use crate::limits::{Others, SharedLimits};
-use crate::store::records::{Attendance, CatalogueMark};
+use crate::store::records::{Attendance, CatalogueMark, PLACE};
 use crate::store::{Store, StoreResult};
 use crate::task::Clock;
 use crate::telemetry::ALERTS;
@@ -193,6 +194,20 @@ impl App {
     /// Whether this gateway may call upstreams now.
     pub(super) fn may_call(&self) -> bool {
         self.company.attendance.borrow().may_call(self.clock.moment())
+    }
+
+    /// Whether other gateways serve by another configuration than this one's, which may be the older.
+    pub(super) fn is_in_other_company(&self) -> bool {
+        self.company.attendance.borrow().otherwise > 0
+    }
+
+    /// Whether a service that is not this gateway's may have been another's when it sold this order. Of a new order it can't
+    /// know before it has attended after whoever sold it had to.
+    pub(super) fn may_be_anothers(&self, order: &Order) -> bool {
+        let attendance = self.company.attendance.borrow();
+        let told = order.created_at.plus(PLACE);
+        attendance.gateways > 1
+            && (attendance.otherwise > 0 || attendance.clock.is_some_and(|(heard_at, _)| heard_at < told))
     }
 
     /// Whether work that one gateway does for all is this one's for so long.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lines::Comer;
-use super::routes::{Sale, candidates};
+use super::routes::{Sale, candidates, for_now};
 use super::steps::Stepped;
 use super::taken::Taken;
 use super::trouble::warn_of;
@@ -27,7 +27,9 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 /// How long after it was asked for, the start of an attempt may still be followed by the attempt: who was stopped for
 /// longer does not know what others have made of it.
-const STALE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
+/// What is written down then.
+pub(super) const STOOD_STILL: &str = "the gateway stood still, or could not reach its store, before it could send";
 /// How long an order stands in a provider's queue where another route could take it.
 const PERMIT_WAIT_WITH_CHOICE: Duration = Duration::from_secs(2);
 
@@ -178,17 +180,23 @@ impl App {
         if now >= order.queued_at.plus(snapshot.terms.hold_for) {
             return Turn::Step(Event::HoldExpired);
         }
+        // By an older configuration nothing is refused for good that was sold by a newer one.
         let Some(routes) = snapshot.catalogue.routes(order.service) else {
+            if self.may_be_anothers(order) {
+                let reason = "its service is not in the configuration of every gateway".to_owned();
+                return Turn::Step(Event::NoRoute { may_pass: true, reason });
+            }
             return Turn::Step(Event::ServiceRemoved);
         };
         // By another type its parameters mean something else, and it costs something else.
         if snapshot.catalogue.service(order.service).is_some_and(|service| service.kind != order.kind) {
             let reason = "its service is of another type than it was sold as".to_owned();
-            return Turn::Step(Event::NoRoute { may_pass: false, reason });
+            return Turn::Step(Event::NoRoute { may_pass: self.may_be_anothers(order), reason });
         }
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
         let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
-        match choose(order, &candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now)) {
+        let candidates = candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now);
+        match choose(order, &if self.is_in_other_company() { for_now(candidates) } else { candidates }) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }
@@ -249,8 +257,7 @@ impl App {
         };
         if self.clock.moment().since(asked) > STALE_AFTER || !self.may_call() {
             drop(permit);
-            let why = "the gateway stood still, or could not reach its store, before it could send";
-            return Ok(self.settle(order, Outcome::NotSent(why.to_owned())).await);
+            return Ok(self.settle(order, Outcome::NotSent(STOOD_STILL.to_owned())).await);
         }
         self.search.hints.sent(upstream.provider(), order.id);
         let outcome = upstream.add(permit, &form).await;

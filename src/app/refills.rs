@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::App;
 use super::auth::Caller;
 use super::error::ApiError;
+use super::forward::{STALE_AFTER, STOOD_STILL};
 use super::id_list::{as_asked, split_ids};
 use crate::domain::ids::{OrderId, RefillId};
 use crate::domain::order::Order;
@@ -17,10 +18,14 @@ use crate::domain::refill::{NewRefill, Refill, RefillEvent, RefillOutcome, Refil
 use crate::domain::status::Status;
 use crate::store::records::{OpenedRefill, RefillApplied};
 use crate::store::{StoreError, StoreResult};
+use crate::task::Moment;
 use crate::upstream::{Priority, Upstream};
 
 /// How long a refill stands in the provider's queue.
 const PERMIT_WAIT: Duration = Duration::from_secs(120);
+/// How long after it was to be written down, one may still be sent. Others take its sender for lost after its wait and a
+/// lease more, and tell the operator then that it is not sent.
+const SEND_WITHIN: Duration = PERMIT_WAIT.saturating_add(STALE_AFTER);
 /// Between two tries to write what came of one.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -73,6 +78,7 @@ impl App {
 
     async fn refill_order(self: Arc<Self>, order: Order, deadline: Instant) -> Result<RefillId, ApiError> {
         let (new, upstream) = self.refillable(&order)?;
+        let asked = self.clock.moment();
         let refill = match self.store.open_refill(new, self.clock.now()).await? {
             OpenedRefill::New(refill) => *refill,
             OpenedRefill::Busy => return Err(ApiError::RefillOpen),
@@ -83,7 +89,7 @@ impl App {
             }
         };
         let id = refill.id;
-        let sending = self.tasks.spawn(Arc::clone(&self).send_refill(refill, upstream));
+        let sending = self.tasks.spawn(Arc::clone(&self).send_refill(refill, upstream, asked));
         let outcome = tokio::select! {
             biased;
             outcome = sending => outcome.ok(),
@@ -118,14 +124,23 @@ impl App {
         Ok((new, upstream))
     }
 
-    /// Sends a refill that is durable, once, and writes what came of it.
-    async fn send_refill(self: Arc<Self>, refill: Refill, upstream: Arc<Upstream>) -> RefillOutcome {
+    /// Sends a refill that is durable, once, and writes what came of it. `asked`: when it was to be written down.
+    pub(super) async fn send_refill(
+        self: Arc<Self>,
+        refill: Refill,
+        upstream: Arc<Upstream>,
+        asked: Moment,
+    ) -> RefillOutcome {
         let permit = tokio::select! {
             biased;
             permit = upstream.permit(Priority::CancelsAndRefills, PERMIT_WAIT) => permit.map_err(|why| why.to_string()),
             () = self.tasks.stopping() => Err("the gateway is stopping".to_owned()),
         };
         let outcome = match permit {
+            Ok(permit) if self.clock.moment().since(asked) > SEND_WITHIN || !self.may_call() => {
+                drop(permit);
+                RefillOutcome::NotTaken(STOOD_STILL.to_owned())
+            }
             Ok(permit) => upstream.refill(permit, &refill.upstream_order).await,
             Err(why) => RefillOutcome::NotTaken(why),
         };

@@ -45,6 +45,14 @@ pub(super) fn candidates(
         .collect()
 }
 
+/// The same where another configuration may be the right one: nothing that this one says against a route is for good.
+pub(super) fn for_now(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    for obstacle in candidates.iter_mut().filter_map(|candidate| candidate.obstacle.as_mut()) {
+        obstacle.may_pass = true;
+    }
+    candidates
+}
+
 /// Whether somebody could take it, now or soon: nothing is sold that nobody can take.
 pub(super) fn sellable(
     snapshot: &Snapshot,

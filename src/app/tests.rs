@@ -1,11 +1,13 @@
 //! The core on its seams: a store in memory, a clock set by hand, and a wire that says what it is told to say.
 
 mod clock_steps;
+mod company;
 mod elsewhere;
 mod late_answers;
 mod late_lists;
 mod lines;
 mod permits;
+mod standstill;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -32,6 +34,7 @@ use crate::limits::Others;
 use crate::store::StoreError;
 use crate::store::records::{NewCatalogue, NewClient, NewKey, PLACE, Placed, Placement};
 use crate::store::sqlite::SqliteStore;
+use crate::task::Moment;
 use crate::upstream::{CallKind, Form, InCompany, Limits, Reply, TransportError, UpstreamOptions, Wire};
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -78,6 +81,7 @@ impl Wire for Script {
 /// The core with the provider alpha, and those whose names a test adds; its only service goes by all of them.
 struct Bench {
     app: Arc<App>,
+    store: Arc<SqliteStore>,
     wire: Arc<Script>,
     clock: Clock,
     client: ClientId,
@@ -215,8 +219,8 @@ async fn bench_among(limits: &[(&str, Limits)], seat: Option<Seat>) -> Bench {
     };
     let upstreams: Upstreams = providers.iter().zip(limits).map(|(id, (_, limits))| upstream(id, *limits)).collect();
     let (cache, terms) = (Cache::local(1 << 20), terms(&providers));
-    let app = App::new(store, cache, clock.clone(), tasks, upstreams, terms, alone()).await.unwrap();
-    Bench { app, wire, clock, client: account.client.id }
+    let app = App::new(store.clone(), cache, clock.clone(), tasks, upstreams, terms, alone()).await.unwrap();
+    Bench { app, store, wire, clock, client: account.client.id }
 }
 
 impl Bench {

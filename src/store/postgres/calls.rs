@@ -1,5 +1,6 @@
 //! The store's methods, each on a connection of the pool.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -291,7 +292,9 @@ impl Store for PostgresStore {
     }
 
     async fn open_refill(&self, refill: NewRefill, now: Timestamp) -> StoreResult<OpenedRefill> {
-        writing!(self, |db| refills::open(&db, &refill, now))
+        let made = Mutex::default();
+        let opened = writing!(self, |db| refills::open(&db, &refill, now, &made));
+        self.settle_refill(opened, made).await
     }
 
     async fn apply_refills(&self, steps: Vec<RefillStep>) -> StoreResult<Vec<RefillApplied>> {

@@ -41,10 +41,11 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::records::Applied;
+use super::records::{Applied, OpenedRefill};
 use super::standing::Standing;
 use super::{StoreError, StoreResult};
 use crate::domain::order::Step;
+use crate::domain::refill::Refill;
 use crate::store::sqlite::OpenMode;
 use address::Address;
 use membership::Membership;
@@ -56,9 +57,7 @@ const TRIES: u32 = 5;
 /// For how long it is tried again.
 const TRY_FOR: Duration = Duration::from_secs(5);
 
-/// How often it is looked up whether a commit took place whose acknowledgement was lost.
-const SETTLE_TRIES: u32 = 20;
-/// After which time each.
+/// Between two looks whether a commit took place whose acknowledgement was lost.
 const SETTLE_RETRY: Duration = Duration::from_millis(500);
 
 /// A store in a PostgreSQL database.
@@ -140,17 +139,7 @@ impl PostgresStore {
     /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
     /// any more. Gives `error` where they are not written.
     async fn settle(&self, steps: &[Step], error: StoreError) -> StoreResult<Vec<Applied>> {
-        for _ in 0..SETTLE_TRIES {
-            match self.look_for(steps).await {
-                Ok(Some(applied)) => return Ok(applied),
-                Ok(None) => return Err(error),
-                Err(again) => {
-                    tracing::error!(error = %again, "whether steps of orders were written can't be looked up");
-                    tokio::time::sleep(SETTLE_RETRY).await;
-                }
-            }
-        }
-        Err(error)
+        at_last("steps of orders were", || self.look_for(steps)).await.ok_or(error)
     }
 
     async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
@@ -161,10 +150,53 @@ impl PostgresStore {
         found
     }
 
+    /// The same for a refill; `made`: what was to be committed.
+    async fn settle_refill(
+        &self,
+        opened: StoreResult<OpenedRefill>,
+        made: Mutex<Option<Refill>>,
+    ) -> StoreResult<OpenedRefill> {
+        match (opened, made.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+            (Err(error @ StoreError::InDoubt(_)), Some(made)) => {
+                let is_there = at_last("a refill was", || self.look_for_refill(&made)).await;
+                if is_there { Ok(OpenedRefill::New(Box::new(made))) } else { Err(error) }
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    async fn look_for_refill(&self, made: &Refill) -> StoreResult<bool> {
+        let db = session(&self.pool).await?;
+        db.begin().await?;
+        let found = refills::is_there(&db, made).await;
+        db.roll_back().await;
+        found
+    }
+
     /// Takes note of how a write ended; `changed`: it changed anything.
     fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
         let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).heard(&outcome, changed);
+    }
+}
+
+/// What `look` finds, as soon as the server can say. Nobody else knows: an order or a refill that is given up before may stand
+/// there as being sent, and nobody sends it.
+async fn at_last<T, F>(what: &str, look: impl Fn() -> F + Send + Sync) -> T
+where
+    F: Future<Output = StoreResult<T>> + Send,
+{
+    let mut told = false;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(%error, "whether {what} written can't be looked up yet; trying on");
+                }
+                tokio::time::sleep(SETTLE_RETRY).await;
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Refills as rows.
 
+use std::sync::{Mutex, PoisonError};
+
 use tokio_postgres::Row;
 
 use super::rows::{Columns, count, id_list, limit_of, order_id};
@@ -21,9 +23,16 @@ macro_rules! refill_columns {
 
 // === Writing ===
 
-/// See [`crate::store::Store::open_refill`]. The order's row is locked first, so that no two are opened at once.
-pub(super) async fn open(db: &Session, new: &NewRefill, now: Timestamp) -> StoreResult<OpenedRefill> {
-    db.rows("SELECT id FROM orders WHERE id = $1 FOR NO KEY UPDATE", params![new.order.get()]).await?;
+/// See [`crate::store::Store::open_refill`]. The order's row is locked first, so that no two are opened at once. What is to be
+/// committed is left in `made`.
+pub(super) async fn open(
+    db: &Session,
+    new: &NewRefill,
+    now: Timestamp,
+    made: &Mutex<Option<Refill>>,
+) -> StoreResult<OpenedRefill> {
+    leave(made, None);
+    lock_order(db, new.order).await?;
     let busy = "SELECT 1 FROM refills WHERE order_id = $1 \
                 AND (state IN ('sending', 'accepted') OR state = 'uncertain' AND created_at > $2)";
     if db.exists(busy, params![new.order.get(), now.minus(UNCERTAIN_IS_OPEN_FOR).millis()]).await? {
@@ -41,7 +50,23 @@ pub(super) async fn open(db: &Session, new: &NewRefill, now: Timestamp) -> Store
     };
     let refill = new.clone().into_refill(id, now);
     insert(db, &refill).await?;
+    leave(made, Some(refill.clone()));
     Ok(OpenedRefill::New(Box::new(refill)))
+}
+
+fn leave(made: &Mutex<Option<Refill>>, refill: Option<Refill>) {
+    *made.lock().unwrap_or_else(PoisonError::into_inner) = refill;
+}
+
+async fn lock_order(db: &Session, order: OrderId) -> StoreResult<()> {
+    db.rows("SELECT id FROM orders WHERE id = $1 FOR NO KEY UPDATE", params![order.get()]).await.map(drop)
+}
+
+/// Whether a refill whose commit was not acknowledged is there. Waits for a commit that is still under way; its number was
+/// given to nobody else.
+pub(super) async fn is_there(db: &Session, made: &Refill) -> StoreResult<bool> {
+    lock_order(db, made.order).await?;
+    Ok(refill(db, made.id).await?.is_some())
 }
 
 async fn insert(db: &Session, refill: &Refill) -> StoreResult<()> {

@@ -108,6 +108,18 @@ impl SqliteStore {
         }
     }
 
+    /// Does this at each commit of a store in memory, while whoever wrote waits.
+    #[cfg(test)]
+    pub(crate) fn at_commits(&self, mut work: impl FnMut() + Send + 'static) {
+        if let Runner::Inline(conn) = &self.runner {
+            let goes_on = move || {
+                work();
+                false
+            };
+            conn.lock().unwrap_or_else(PoisonError::into_inner).commit_hook(Some(goes_on)).unwrap();
+        }
+    }
+
     /// Whether a gateway holds the store at `path`.
     #[must_use]
     pub fn gateway_running(path: &Path) -> bool {

@@ -197,12 +197,30 @@ async fn a_gateway_that_stood_still_past_its_lease_changes_nothing_that_was_deci
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateways_that_serve_by_other_files_say_so() {
-    let alpha = upstream(1).await;
-    let (first, second) = pair(&config_with(&alpha, 20, "")).await;
-    first.reload(&config_with(&alpha, 100, "")).await;
+async fn gateways_that_serve_by_other_files_say_so_and_refund_nothing_that_the_other_sold() {
+    let alpha = upstream(20).await;
+    let (old, new) = (config_with(&alpha, 20, ""), config_with(&alpha, 100, "").service(2, "routes = [\"alpha:1\"]"));
+    let (first, second) = pair(&old).await;
+    first.cli_json(&["pause"]);
+    for gateway in [&first, &second] {
+        until_said(gateway, "paused by the operator").await;
+    }
+    first.reload(&new).await;
+    let mut orders = Vec::new();
+    for number in 0..5 {
+        orders.push(first.order(2, &format!("{LINK}/{number}"), 100).await);
+    }
+    // By then each was looked at more than once, by whoever came first.
     for gateway in [&first, &second] {
         until_said(gateway, "1 of 2 gateways serve by another providers.toml").await;
+    }
+    for order in &orders {
+        assert_eq!(second.story(*order)["order"]["state"], "queued", "{:?}", second.history(*order));
+    }
+    second.reload(&new).await;
+    first.cli_json(&["resume"]);
+    for order in orders {
+        second.until_status(order, "Completed").await;
     }
 }
 

@@ -1,15 +1,19 @@
 //! A server that breaks down while it commits. A wire before the real one says so in its name: what is committed by then,
 //! nobody can tell.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::domain::ids::UpstreamOrderId;
 use crate::domain::money::Money;
 use crate::domain::order::Event;
-use crate::store::records::ClientChange;
+use crate::domain::refill::NewRefill;
+use crate::store::records::{ClientChange, OpenedRefill};
 
 /// What befalls the next call that holds `words`.
 struct Trouble {
@@ -24,6 +28,9 @@ struct Trouble {
 struct Line {
     address: String,
     next: Arc<Mutex<Option<Trouble>>>,
+    /// New connections are turned away.
+    is_closed: Arc<AtomicBool>,
+    turned_away: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -31,10 +38,16 @@ impl Line {
     #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     async fn to(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let line = Self { address: listener.local_addr().unwrap().to_string(), next: Arc::default() };
+        let address = listener.local_addr().unwrap().to_string();
+        let line = Self { address, next: Arc::default(), is_closed: Arc::default(), turned_away: Arc::default() };
         let next = Arc::clone(&line.next);
+        let (is_closed, turned_away) = (Arc::clone(&line.is_closed), Arc::clone(&line.turned_away));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if is_closed.load(Ordering::SeqCst) {
+                    turned_away.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 let server = TcpStream::connect(&server).await.unwrap();
                 tokio::spawn(carry(client, server, Arc::clone(&next)));
             }
@@ -44,6 +57,20 @@ impl Line {
 
     fn breaks(&self, words: &[u8], (severity, code): (&'static str, &'static str), is_heard: bool) {
         *self.next() = Some(Trouble { words: words.to_owned(), severity, code, is_heard });
+    }
+
+    /// The trouble has come, and then nobody gets through for so many tries.
+    async fn turns_away(&self, tries: usize) {
+        while self.next().is_some() {
+            tokio::task::yield_now().await;
+        }
+        // Who waits between two tries waits no longer than this takes.
+        tokio::time::pause();
+        while self.turned_away.load(Ordering::SeqCst) < tries {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::resume();
+        self.is_closed.store(false, Ordering::SeqCst);
     }
 
     fn next(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
@@ -102,18 +129,18 @@ fn error(trouble: &Trouble) -> Vec<u8> {
     [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()
 }
 
-/// A store on the other end of a line.
-async fn by_line() -> (Line, AnyStore) {
+/// A store by a line of its own.
+async fn store_by_line() -> (AnyStore, Line) {
     let url = Cluster::shared().new_database().await;
     let server = url.split('@').next_back().unwrap().split('/').next().unwrap().to_owned();
     let line = Line::to(server.clone()).await;
     let store = PostgresStore::open(&url.replace(&server, &line.address).into(), GATEWAY).await.unwrap();
-    (line, Arc::new(store))
+    (Arc::new(store), line)
 }
 
 #[tokio::test]
 async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up() {
-    let (line, store) = by_line().await;
+    let (store, line) = store_by_line().await;
     let anna = client(&store, "anna", "10").await;
     for (number, severity, code) in [(1, "FATAL", "53200"), (2, "PANIC", "53100"), (3, "FATAL", "XX000")] {
         for is_heard in [true, false] {
@@ -144,48 +171,52 @@ async fn what_a_server_was_told_before_it_broke_down_is_in_doubt_and_looked_up()
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
 
-const BREAKDOWN: (&str, &str) = ("FATAL", "53200");
-
 #[tokio::test]
-async fn a_lost_acknowledgement_of_a_step_is_settled_by_the_orders_version() {
-    let (line, store) = by_line().await;
-    let anna = client(&store, "anna", "10").await.client.id;
-    for is_heard in [false, true] {
-        let before = order(&store, anna, "1.20").await;
-        let started = before.step(sent("beyond"), NOW).unwrap();
-        line.breaks(b"beyond", BREAKDOWN, is_heard);
-        let applied = store.apply(started.clone()).await;
-        assert!(line.next().is_none(), "the trouble came");
-        if is_heard {
-            assert_eq!(applied.unwrap(), Applied::Done);
-        } else {
-            assert!(matches!(applied, Err(StoreError::InDoubt(_))), "{applied:?}");
+async fn what_became_of_a_step_is_known_when_the_server_is_back_however_long_that_takes() {
+    let (store, line) = store_by_line().await;
+    let anna = client(&store, "anna", "10").await;
+    for (is_heard, tries) in [(true, 50), (false, 100)] {
+        let order = order(&store, anna.client.id, "1.20").await;
+        let started = order.step(sent("alpha"), NOW).unwrap();
+        // Its state is in the call, and not in the words of the statement.
+        line.breaks(b"sending", ("FATAL", "57P01"), is_heard);
+        line.is_closed.store(true, Ordering::SeqCst);
+        let mut applying = store.apply(started.clone());
+        tokio::select! {
+            early = &mut applying => panic!("it is given up: {early:?}"),
+            () = line.turns_away(tries) => {}
         }
-        let wanted = if is_heard { started.order } else { before };
-        assert_eq!(store.order(wanted.id).await.unwrap(), Some(wanted));
+        let applied = applying.await;
+        match applied {
+            Ok(Applied::Done) if is_heard => {}
+            Err(StoreError::InDoubt(_)) if !is_heard => {}
+            other => panic!("heard: {is_heard}; {other:?}"),
+        }
+        let found = store.order(order.id).await.unwrap().unwrap();
+        assert_eq!(found.state, if is_heard { started.order.state } else { order.state });
     }
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_lost_acknowledgement_of_many_steps_is_settled_by_the_orders_versions() {
-    let (line, store) = by_line().await;
-    let anna = client(&store, "anna", "10").await.client.id;
-    for is_heard in [false, true] {
-        let (kept, changed) = (order(&store, anna, "1").await, order(&store, anna, "2").await);
-        let steps = [&kept, &changed].map(|order| order.step(Event::CancelRequested, NOW).unwrap());
-        step(&store, &changed, sent("alpha"), after(1)).await;
-        let balance = store.balance(anna).await.unwrap();
-        line.breaks(b"COMMIT", BREAKDOWN, is_heard);
-        let applied = store.apply_all(steps.to_vec()).await;
-        assert!(line.next().is_none(), "the trouble came");
-        if is_heard {
-            assert_eq!(applied.unwrap(), [Applied::Done, Applied::Stale]);
-        } else {
-            assert!(matches!(applied, Err(StoreError::InDoubt(_))), "{applied:?}");
-        }
-        let refunded = if is_heard { Money::from_units(100_000_000) } else { Money::ZERO };
-        assert_eq!(store.balance(anna).await.unwrap(), balance.checked_add(refunded).unwrap());
-    }
-    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+use crate::domain::order::Event;
+async fn a_refill_whose_commit_was_not_acknowledged_is_sent_or_can_be_asked_for_again() {
+    let (store, line) = store_by_line().await;
+    let anna = client(&store, "anna", "10").await;
+    let order = forwarded(&store, anna.client.id, "alpha", "77").await;
+    let new = NewRefill {
+        order: order.id,
+        client: order.client,
+        provider: ProviderId::new("alpha"),
+        upstream_order: UpstreamOrderId::new("77"),
+    };
+    line.breaks(b"COMMIT", ("FATAL", "53200"), false);
+    let error = store.open_refill(new.clone(), NOW).await.unwrap_err();
+    assert!(matches!(error, StoreError::InDoubt(_)), "{error}");
+    line.breaks(b"COMMIT", ("FATAL", "53200"), true);
+    let OpenedRefill::New(refill) = store.open_refill(new.clone(), NOW).await.unwrap() else { panic!("it is open") };
+    assert_eq!(store.sending_refills().await.unwrap(), [*refill]);
+    // Of another's, nothing is taken for its own.
+    line.breaks(b"COMMIT", ("FATAL", "53200"), true);
+    assert!(!matches!(store.open_refill(new, NOW).await, Ok(OpenedRefill::New(_))));
 }
