@@ -199,7 +199,29 @@ async fn what_became_of_a_step_is_known_when_the_server_is_back_however_long_tha
 }
 
 #[tokio::test]
-use crate::domain::order::Event;
+async fn a_lost_acknowledgement_of_many_steps_is_settled_by_the_orders_versions() {
+    let (store, line) = store_by_line().await;
+    let anna = client(&store, "anna", "10").await.client.id;
+    for is_heard in [false, true] {
+        let (kept, changed) = (order(&store, anna, "1").await, order(&store, anna, "2").await);
+        let steps = [&kept, &changed].map(|order| order.step(Event::CancelRequested, NOW).unwrap());
+        step(&store, &changed, sent("alpha"), after(1)).await;
+        let balance = store.balance(anna).await.unwrap();
+        line.breaks(b"COMMIT", ("FATAL", "53200"), is_heard);
+        let applied = store.apply_all(steps.to_vec()).await;
+        assert!(line.next().is_none(), "the trouble came");
+        if is_heard {
+            assert_eq!(applied.unwrap(), [Applied::Done, Applied::Stale]);
+        } else {
+            assert!(matches!(applied, Err(StoreError::InDoubt(_))), "{applied:?}");
+        }
+        let refunded = if is_heard { Money::from_units(100_000_000) } else { Money::ZERO };
+        assert_eq!(store.balance(anna).await.unwrap(), balance.checked_add(refunded).unwrap());
+    }
+    assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_refill_whose_commit_was_not_acknowledged_is_sent_or_can_be_asked_for_again() {
     let (store, line) = store_by_line().await;
     let anna = client(&store, "anna", "10").await;
