@@ -24,7 +24,8 @@ async fn a_cancel_without_an_answer_waits_at_all_of_them() {
             (told == tries.to_string()).then(|| waits.parse::<u64>().unwrap())
         })
         .await;
-        assert!(waits < pause && waits + 4 >= pause, "{waits} s after try {tries}");
+        // By a gateway's reckoning of the database's clock, which is right within what the asking took.
+        assert!(waits <= pause && waits + 4 >= pause, "{waits} s after try {tries}");
         assert_eq!(alpha.call_count(Action::Cancel), tries, "by one of them");
         database::execute(url, "UPDATE orders SET cancel_due = 0");
     }
