@@ -2,6 +2,7 @@
 //! and what one leaves behind goes on at the others.
 
 mod cancels;
+mod crowded;
 mod cut_off;
 mod news;
 mod statuses;
