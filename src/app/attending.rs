@@ -14,7 +14,7 @@ use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
 use crate::domain::order::Order;
-use crate::limits::{Others, SharedLimits};
+use crate::limits::{OneRedis, Others, SharedLimits};
 use crate::store::records::{Attendance, CatalogueMark, PLACE};
 use crate::store::{Store, StoreResult};
 use crate::task::Clock;
@@ -22,6 +22,9 @@ use crate::telemetry::ALERTS;
 
 /// For how many times in a row configurations may differ before somebody is told: a reload takes a moment to get around.
 const DIFFERENT_FOR: u32 = 10;
+
+/// For how long gateways may not see one and the same Redis before somebody is told: one that is restarted takes a moment.
+const APART_FOR: Duration = Duration::from_secs(10);
 
 /// What there is of other gateways on the same store.
 pub struct Company {
@@ -64,6 +67,11 @@ impl Company {
     #[must_use]
     pub const fn limits(&self) -> Option<&SharedLimits> {
         self.limits.as_ref()
+    }
+
+    /// Whether what one gateway tells its Redis is found there by all others.
+    fn one_redis(&self) -> OneRedis {
+        self.limits.as_ref().map_or(OneRedis::Yes, SharedLimits::one_redis)
     }
 
     /// How many gateways serve the store, this one too.
@@ -123,7 +131,7 @@ impl App {
         let Some(limits) = &self.company.limits else {
             return std::future::pending().await;
         };
-        let mut different = 0_u32;
+        let (mut different, mut together_at) = (0_u32, Some(Instant::now()));
         tell_of_company(&self.company.attendance.borrow());
         loop {
             limits.due().await;
@@ -132,6 +140,7 @@ impl App {
                     let now = self.company.attendance.borrow().clone();
                     different = if now.otherwise > 0 { different.saturating_add(1) } else { 0 };
                     tell_of_difference(different, &now);
+                    self.tell_of_redis(&mut together_at);
                     self.take_note(&before, &now);
                 }
                 Err(error) => {
@@ -153,13 +162,33 @@ impl App {
     }
 
     /// What the store says of the cache's epoch is all that a shared cache is believed by. While a gateway is late,
-    /// nothing is: it may have ended between writing a change and telling of it.
+    /// nothing is: it may have ended between writing a change and telling of it. Nor while one does not use the same Redis.
     pub(super) fn tell_cache(&self, attendance: &Attendance) {
         if let Some(asked_at) = attendance.asked_at {
+            let one_redis = self.company.one_redis();
+            if one_redis != OneRedis::NotYet {
+                self.cache.is_everybodys(one_redis == OneRedis::Yes);
+            }
             self.cache.attended(attendance.epoch, asked_at);
-            if attendance.is_any_late {
+            if attendance.is_any_late || one_redis == OneRedis::NotYet {
                 self.cache.doubt();
             }
+        }
+    }
+
+    /// Once, when this gateway's Redis has not been that of all others for a while; `together_at`: when it last was, nothing
+    /// after that was told.
+    fn tell_of_redis(&self, together_at: &mut Option<Instant>) {
+        let is_apart = self.cache.is_shared() && self.company.one_redis() != OneRedis::Yes;
+        if !is_apart {
+            *together_at = Some(Instant::now());
+        } else if together_at.take_if(|together_at| together_at.elapsed() >= APART_FOR).is_some() {
+            metrics::counter!(ALERTS).increment(1);
+            tracing::warn!(
+                "the gateways have not seen one and the same Redis for {} s: statuses come from the store until they do; \
+                 is cache.url the same at all of them?",
+                APART_FOR.as_secs()
+            );
         }
     }
 

@@ -210,6 +210,14 @@ impl Cache {
         }
     }
 
+    /// Whether every gateway on the store tells the same shared cache of what it changes. While one does not, nothing that
+    /// is held is believed, by nobody who looks for the others' mark either; and once they all do, nothing of before.
+    pub fn is_everybodys(&self, everybodys: bool) {
+        if let Place::Shared(shared) = &self.place {
+            shared.is_everybodys(everybodys);
+        }
+    }
+
     /// Tells the shared cache what it could not be told when it happened, and leaves the epoch's mark there. Gives what it can't be told any more: then the
     /// epoch has to be raised in the store at once, and [`Cache::repaid`] called, or other gateways go on showing what
     /// was before. To be called four times a second.
@@ -232,7 +240,8 @@ impl Cache {
     #[must_use]
     pub fn owes(&self) -> bool {
         match &self.place {
-            Place::Local(_) => false,
+            // It tells nobody of anything.
+            Place::Local(_) => true,
             Place::Shared(shared) => shared.owes(),
         }
     }

@@ -103,7 +103,7 @@ impl Shared {
         let deadline = self.link.deadline();
         // An epoch follows the other in seconds: twice is enough.
         for _ in 0..2 {
-            if self.trust().is_unsure() {
+            if self.trust().heeds_nothing() {
                 break;
             }
             self.tell_owed(deadline).await?;
@@ -176,6 +176,11 @@ impl Shared {
         self.trust().doubt();
     }
 
+    /// See [`super::Cache::is_everybodys`].
+    pub(super) fn is_everybodys(&self, everybodys: bool) {
+        self.trust().set_apart(!everybodys);
+    }
+
     /// See [`super::Cache::settle`].
     pub(super) async fn settle(&self) -> Option<Debt> {
         let deadline = self.link.deadline();
@@ -192,6 +197,12 @@ impl Shared {
     }
 
     async fn leave_mark(&self, deadline: Instant) {
+        if self.trust().is_apart() {
+            let mut command = redis::cmd("DEL");
+            command.arg(self.mark_key());
+            drop(self.ask::<()>(&command, deadline).await);
+            return;
+        }
         let Some(epoch) = self.trust().mark(Instant::now()) else { return };
         let mut command = redis::cmd("EVAL");
         command.arg(MARK).arg(1).arg(self.mark_key()).arg(epoch).arg(kept_for());

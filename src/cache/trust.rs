@@ -25,6 +25,11 @@
 //! lost one believes nothing until the *store* has given it another epoch, whatever mark there is. And a mark adds no belief
 //! to that of the store's own word: it is not looked at while that is fresh.
 //!
+//! # Gateways that use another Redis, or none
+//!
+//! What they change is told to nobody here. While there is one, nothing is believed and there is no mark; afterwards the
+//! epoch is raised, by them as they leave and by all that stay.
+//!
 //! What is left is a gateway that reaches Redis and not the store, while no other gateway reaches both: nobody's word can
 //! get to it. Where the store is away from all, nothing changes, and going on is right. Where the others have lost Redis, or
 //! died with something untold, it shows what Redis holds for as long as that is kept: ten minutes, see [`super::KEPT_FOR`].
@@ -109,6 +114,8 @@ pub(super) struct Trust {
 #[derive(Debug, Default)]
 struct SharedEpoch {
     believed_to: Option<Instant>,
+    /// Some gateway does not tell this Redis of what it changes.
+    is_apart: bool,
     /// What was told under this epoch since it was last known to be in force.
     recent: VecDeque<(Instant, OrderId, u64)>,
 }
@@ -130,7 +137,7 @@ impl Trust {
 
     pub(super) fn belief(&self, now: Instant) -> Belief {
         let is_current = self.shared.as_ref().is_none_or(|shared| shared.believed_to.is_some_and(|until| now < until));
-        if !is_current || self.is_unsure {
+        if !is_current || self.heeds_nothing() {
             Belief::None
         } else if self.since.is_some_and(|since| now < since + YOUNG) {
             Belief::Young
@@ -167,15 +174,32 @@ impl Trust {
         self.missed(again.into_iter().map(|(_, id, version)| (id, version)), now);
     }
 
+    /// Whether some gateway does not tell this Redis of what it changes.
+    pub(super) fn set_apart(&mut self, is_apart: bool) {
+        let Some(shared) = &mut self.shared else { return };
+        // What is held may be from before they were.
+        self.is_unsure |= shared.is_apart && !is_apart;
+        shared.is_apart = is_apart;
+    }
+
+    pub(super) fn is_apart(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.is_apart)
+    }
+
+    /// Whether nothing that Redis holds is believed, whoever says what.
+    pub(super) fn heeds_nothing(&self) -> bool {
+        self.is_unsure || self.is_apart()
+    }
+
     /// The epoch to leave in Redis as its mark: nothing where the store has not named it lately, or something is owed.
     pub(super) fn mark(&self, now: Instant) -> Option<i64> {
         let until = self.shared.as_ref()?.believed_to?;
-        (now < until && !self.is_unsure && self.owed.is_empty()).then_some(self.epoch)
+        (now < until && !self.heeds_nothing() && self.owed.is_empty()).then_some(self.epoch)
     }
 
     /// This is Redis's mark, to a question that was asked under `epoch`. See the module's words.
     pub(super) fn heed_mark(&mut self, mark: Option<i64>, epoch: i64, now: Instant) -> Heed {
-        if self.is_unsure {
+        if self.heeds_nothing() {
             return Heed::Nothing;
         }
         match mark {
@@ -255,8 +279,10 @@ impl Trust {
 
     /// Whether others may be shown what is old, should this gateway say nothing more.
     pub(super) fn owes_anything(&self) -> bool {
-        let recent = self.shared.as_ref().map(|shared| !shared.recent.is_empty());
-        recent.is_some_and(|recent| recent || self.is_unsure || !self.owed.is_empty())
+        let Some(shared) = &self.shared else { return false };
+        // Who was in doubt may have told another Redis than the others read.
+        let told_nobody = shared.is_apart || shared.believed_to.is_none();
+        told_nobody || !shared.recent.is_empty() || self.is_unsure || !self.owed.is_empty()
     }
 
     /// What only another epoch settles; `answers` is whether Redis does.
@@ -363,6 +389,28 @@ mod tests {
         assert_eq!((trust.belief(start), trust.mark(start)), (Belief::None, None));
         trust.attended(5, start + seconds(1), start + seconds(1));
         assert_eq!(trust.belief(start + seconds(1)), Belief::In(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_believed_beside_one_that_tells_another_redis_nor_what_was_held_before() {
+        let (mut trust, start) = (Trust::among_several(), Instant::now());
+        trust.attended(5, start, start);
+        assert!(!trust.owes_anything());
+        trust.set_apart(true);
+        trust.attended(5, start, start);
+        assert_eq!((trust.belief(start), trust.mark(start)), (Belief::None, None));
+        assert_eq!(trust.heed_mark(Some(6), 5, start), Heed::Nothing);
+        assert_eq!((trust.epoch(), trust.debt(true, start)), (5, None), "it is raised once, afterwards");
+        assert!(trust.owes_anything(), "nobody else may be left then");
+        trust.set_apart(false);
+        assert_eq!((trust.belief(start), trust.mark(start)), (Belief::None, None));
+        let debt = trust.debt(true, start).expect("what is held is of before");
+        trust.repaid(debt, 6, start, start);
+        trust.set_apart(false);
+        assert_eq!((trust.belief(start + YOUNG), trust.mark(start)), (Belief::In(6), Some(6)));
+        assert_eq!(trust.debt(true, start), None);
+        trust.doubt();
+        assert!(trust.owes_anything(), "it may be the one that is apart");
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,6 +43,17 @@ pub(super) enum Plan {
     },
 }
 
+/// Whether all gateways use one and the same Redis, as far as this one was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OneRedis {
+    /// All that there are found the mark of one era in theirs.
+    Yes,
+    /// One has just come, and may be about to.
+    NotYet,
+    /// One of them does not see it, or sees another, or has none.
+    No,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stance {
     New,
@@ -141,6 +152,20 @@ impl Council {
                 if all_know_of_this && all_know_me { Basis::Share { settled, since: known } } else { Basis::Nothing }
             }
             _ => Basis::Nothing,
+        }
+    }
+
+    /// See [`OneRedis`]. Only who has found an era's mark in its Redis says that it is in that era.
+    pub(super) fn one_redis(&self) -> OneRedis {
+        let Some(view) = &self.view else { return OneRedis::NotYet };
+        let is_new = |other: &Word| other.says == Says::New;
+        let sees_mine = |other: &Word| self.era().is_some_and(|era| other.says == Says::Redis { era });
+        if view.others.iter().all(sees_mine) {
+            OneRedis::Yes
+        } else if self.stance == Stance::New || view.others.iter().all(|other| is_new(other) || sees_mine(other)) {
+            OneRedis::NotYet
+        } else {
+            OneRedis::No
         }
     }
 

@@ -324,6 +324,39 @@ fn whatever_happens_the_sum_is_no_more_than_one_alone() {
     assert!(acted.0 > 50_000 && acted.1 > 50_000, "either happens in the storm: {acted:?}");
 }
 
+#[test]
+fn whether_all_use_one_redis_is_known_by_its_era() {
+    let now = Instant::now();
+    let hears = |council: &mut Council, others: &[Says]| {
+        let others = others.iter().map(|says| Word { says: *says, over: false, gateways: 2 }).collect();
+        council.attended(now, now, council.word(false), 0, others);
+        council.one_redis()
+    };
+    let (mine, other, share) = (Says::Redis { era: 7 }, Says::Redis { era: 8 }, Says::Share { sees_redis: true });
+    let mut newcomer = Council::new(true);
+    assert_eq!(newcomer.one_redis(), OneRedis::NotYet);
+    assert_eq!(hears(&mut newcomer, &[share]), OneRedis::NotYet, "it has just come");
+    let mut council = Council::new(true);
+    assert_eq!(hears(&mut council, &[]), OneRedis::Yes, "there is nobody else");
+    let plan = council.plan(now, 7);
+    council.carried_out(now, plan, Ok(()));
+    for (others, one) in [
+        (&[][..], OneRedis::Yes),
+        (&[mine, mine], OneRedis::Yes),
+        (&[mine, Says::New], OneRedis::NotYet),
+        (&[mine, other], OneRedis::No),
+        (&[Says::New, share], OneRedis::No),
+        (&[mine], OneRedis::No),
+        (&[], OneRedis::Yes),
+    ] {
+        assert_eq!(hears(&mut council, others), one, "{others:?}");
+    }
+    let mut without = Council::new(false);
+    hears(&mut without, &[mine]);
+    without.plan(now, 0);
+    assert_eq!(hears(&mut without, &[mine]), OneRedis::No);
+}
+
 /// How long no call is let out, with rounds and answers as quick as on one machine.
 #[test]
 fn a_change_takes_about_a_second() {

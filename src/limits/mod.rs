@@ -45,7 +45,7 @@ use word::Word;
 
 #[cfg(test)]
 pub(crate) use crate::redis_link::test_server;
-pub use council::PLACE_LASTS;
+pub use council::{OneRedis, PLACE_LASTS};
 pub use provider::{Answer, Changes, Lease, Provider, Room};
 pub use share::ProviderLimits;
 
@@ -181,6 +181,12 @@ impl SharedLimits {
     pub fn attended(&self, asked: Instant, word: i64, others: Others) {
         let (word, words) = (Word::decode(word), others.words.into_iter().map(Word::decode).collect());
         self.0.with_council(|council| council.attended(Instant::now(), asked, word, others.rank, words));
+    }
+
+    /// Whether what one gateway has told its Redis is found there by all others.
+    #[must_use]
+    pub fn one_redis(&self) -> OneRedis {
+        locked(&self.0.council).one_redis()
     }
 
     /// By what calls are let out now, in one word: `redis`, `share` or `nothing`.

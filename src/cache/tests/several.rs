@@ -295,6 +295,30 @@ async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
 }
 
 #[tokio::test]
+async fn nothing_of_before_is_believed_after_another_redis_was_told() {
+    let (redis, store) = (start_redis().await, Store::default());
+    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
+    store.attend(&cut_off);
+    holds(&store, &other, 1, 1).await;
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    other.is_everybodys(false);
+    store.attend(&other);
+    put(&other, vec![(id(2), cached(1))]).await;
+    assert_eq!(version(&other, 1).await, None);
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, None, "there is no mark");
+    other.is_everybodys(true);
+    store.attend(&other);
+    assert_eq!((version(&other, 1).await, last_known(&cut_off, 1).await), (None, None));
+    assert!(store.settle(&other).await, "the epoch is raised");
+    holds(&store, &other, 1, 3).await;
+    assert_eq!(version(&other, 2).await, None, "nothing was put");
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&cut_off, 1).await, Some(3));
+}
+
+#[tokio::test]
 async fn a_restarted_redis_takes_another_epoch() {
     let (mut redis, store) = (start_redis().await, Store::default());
     let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));

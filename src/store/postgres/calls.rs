@@ -104,7 +104,10 @@ impl Store for PostgresStore {
     }
 
     async fn raise_cache_epoch(&self) -> StoreResult<i64> {
-        writing!(self, |db| turns::raise_epoch(&db))
+        let raised = async { turns::raise_epoch(&super::session(&self.news).await?).await };
+        let raised = raised.await;
+        self.heard(&raised, raised.is_ok());
+        raised
     }
 
     async fn raise_configuration(&self) -> StoreResult<i64> {
@@ -372,11 +375,11 @@ impl Store for PostgresStore {
     }
 
     async fn access_version(&self) -> StoreResult<i64> {
-        reading!(self.reader(), |db| access::version(&db))
+        reading!(self.follower(), |db| access::version(&db))
     }
 
     async fn access_list(&self) -> StoreResult<AccessList> {
-        reading!(self.snapshot(), |db| access::list(&db))
+        reading!(self.follower_snapshot(), |db| access::list(&db))
     }
 
     async fn put_catalogue(&self, provider: &ProviderId, catalogue: NewCatalogue, now: Timestamp) -> StoreResult<bool> {
@@ -408,7 +411,7 @@ impl Store for PostgresStore {
     }
 
     async fn freezes(&self) -> StoreResult<Vec<Freeze>> {
-        reading!(self.reader(), |db| doubts::freezes(&db))
+        reading!(self.follower(), |db| doubts::freezes(&db))
     }
 
     async fn catalogues(&self) -> StoreResult<Vec<StoredCatalogue>> {
@@ -416,7 +419,7 @@ impl Store for PostgresStore {
     }
 
     async fn catalogue_marks(&self) -> StoreResult<Vec<CatalogueMark>> {
-        reading!(self.reader(), |db| turns::marks(&db))
+        reading!(self.follower(), |db| turns::marks(&db))
     }
 
     async fn catalogue(&self, provider: &ProviderId) -> StoreResult<Option<StoredCatalogue>> {
@@ -436,7 +439,7 @@ impl Store for PostgresStore {
     }
 
     async fn pauses(&self) -> StoreResult<Pauses> {
-        reading!(self.reader(), |db| operation::pauses(&db))
+        reading!(self.follower(), |db| operation::pauses(&db))
     }
 
     async fn timeline(&self) -> StoreResult<i64> {

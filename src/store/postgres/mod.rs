@@ -64,6 +64,8 @@ const SETTLE_RETRY: Duration = Duration::from_millis(500);
 pub struct PostgresStore {
     id: String,
     pool: Pool,
+    /// For small statements that what takes long must not hold up; the same as `pool` for a verb of the command line.
+    news: Pool,
     /// Of a gateway; not of a verb of the command line.
     membership: Option<Membership>,
     standing: Mutex<Standing>,
@@ -80,8 +82,14 @@ impl PostgresStore {
         let address = Address::read(url.expose_secret())?;
         let name = address.shown();
         let gateway = matches!(mode, OpenMode::Gateway { .. });
-        let membership = if gateway { Some(Membership::new(address.clone())?) } else { None };
-        let pool = open::pool(address, gateway)?;
+        let (membership, pool, news) = if gateway {
+            let membership = Membership::new(address.clone())?;
+            let news = open::pool(address.clone(), open::NEWS_CONNECTIONS)?;
+            (Some(membership), open::pool(address, open::GATEWAY_CONNECTIONS)?, news)
+        } else {
+            let pool = open::pool(address, open::TOOL_CONNECTIONS)?;
+            (None, pool.clone(), pool)
+        };
         let db = session(&pool).await.map_err(read_failed)?;
         open::check_version(&db, &name, gateway).await.map_err(read_failed)?;
         if let OpenMode::Gateway { first_order_id } = mode {
@@ -91,7 +99,7 @@ impl PostgresStore {
         }
         let id = db.first("SELECT id FROM store", Vec::new(), |row| Ok(row.try_get(0)?)).await?;
         let id = id.ok_or_else(|| StoreError::Corrupt("it has no word of its own".into()))?;
-        Ok(Self { id, pool, membership, standing: Mutex::new(Standing::new()), placings: Placings::new() })
+        Ok(Self { id, pool, news, membership, standing: Mutex::new(Standing::new()), placings: Placings::new() })
     }
 
     /// Whether a gateway serves the store at `url`.
@@ -129,11 +137,19 @@ impl PostgresStore {
         session(&self.pool).await.map_err(read_failed)
     }
 
+    /// The same for what others have changed and what is to be known of it soon, in a few rows.
+    async fn follower(&self) -> StoreResult<Session> {
+        session(&self.news).await.map_err(read_failed)
+    }
+
     /// A connection that reads one snapshot.
     async fn snapshot(&self) -> StoreResult<Session> {
-        let db = self.reader().await?;
-        db.begin_snapshot().await.map_err(read_failed)?;
-        Ok(db)
+        one_snapshot(self.reader().await?).await
+    }
+
+    /// The same of what [`PostgresStore::follower`] says.
+    async fn follower_snapshot(&self) -> StoreResult<Session> {
+        one_snapshot(self.follower().await?).await
     }
 
     /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
@@ -202,6 +218,11 @@ where
 
 async fn session(pool: &Pool) -> StoreResult<Session> {
     pool.get().await.map(Session::new).map_err(|error| errors::of_pool(&error))
+}
+
+async fn one_snapshot(db: Session) -> StoreResult<Session> {
+    db.begin_snapshot().await.map_err(read_failed)?;
+    Ok(db)
 }
 
 /// Nothing was to be written.

@@ -10,18 +10,20 @@ use super::session::Session;
 use super::values::params;
 use crate::store::{StoreError, StoreResult};
 
-/// How many connections a gateway uses at most, beside the one that marks it.
-const GATEWAY_CONNECTIONS: usize = 16;
+/// How many connections a gateway uses at most, beside the one that marks it and those of [`NEWS_CONNECTIONS`].
+pub(super) const GATEWAY_CONNECTIONS: usize = 14;
+/// How many a gateway keeps for what has to get around within two seconds, however much the others have to do.
+pub(super) const NEWS_CONNECTIONS: usize = 2;
 /// How many a verb of the command line uses.
-const TOOL_CONNECTIONS: usize = 2;
+pub(super) const TOOL_CONNECTIONS: usize = 2;
 /// How long a call waits for a connection; then the store has too much to do.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections, made when they are needed.
-pub(super) fn pool(address: Address, gateway: bool) -> StoreResult<Pool> {
+/// So many connections at most, made when they are needed.
+pub(super) fn pool(address: Address, size: usize) -> StoreResult<Pool> {
     let Address { config, tls } = address;
     let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
-        .max_size(if gateway { GATEWAY_CONNECTIONS } else { TOOL_CONNECTIONS })
+        .max_size(size)
         .wait_timeout(Some(WAIT_TIMEOUT))
         .create_timeout(Some(CONNECT_TIMEOUT))
         .recycle_timeout(Some(CONNECT_TIMEOUT))

@@ -3,6 +3,7 @@
 
 mod begun;
 mod cancels;
+mod crowded;
 mod cut_off;
 mod news;
 mod statuses;

@@ -30,6 +30,34 @@ async fn end_places(url: &SecretString) {
 }
 
 #[tokio::test]
+async fn what_has_to_get_around_soon_does_not_wait_for_what_takes_long() {
+    let (url, [store]) = gateways().await;
+    let raw = Cluster::shared().connect(url.expose_secret().rsplit('/').next().unwrap()).await;
+    raw.batch_execute("BEGIN; LOCK TABLE orders").await.unwrap();
+    let mut reads = tokio::task::JoinSet::new();
+    for number in 1..=60 {
+        let store = Arc::clone(&store);
+        reads.spawn(async move { store.order(crate::domain::ids::OrderId::new(number).unwrap()).await });
+    }
+    let count = "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND NOT granted";
+    while raw.query_one(count, &[]).await.unwrap().get::<_, i64>(0) < 14 {
+        tokio::task::yield_now().await;
+    }
+    let soon = async {
+        let epoch = store.raise_cache_epoch().await?;
+        store.access_version().await?;
+        store.access_list().await?;
+        store.pauses().await?;
+        store.freezes().await?;
+        store.catalogue_marks().await?;
+        Ok::<_, StoreError>(epoch)
+    };
+    let epoch = tokio::time::timeout(Duration::from_secs(4), soon).await.expect("it waits").unwrap();
+    raw.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(attend(&store).await.epoch, epoch);
+}
+
+#[tokio::test]
 async fn gateways_see_each_other_come_and_go() {
     let (url, [first, second]) = gateways().await;
     assert!(!PostgresStore::gateway_running(&url).await.unwrap());
