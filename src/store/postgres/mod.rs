@@ -27,6 +27,8 @@ mod restore;
 mod rows;
 mod searches;
 mod session;
+mod settling;
+mod transactions;
 mod turns;
 mod values;
 mod verify;
@@ -36,30 +38,18 @@ mod tests;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::records::Applied;
 use super::standing::Standing;
 use super::{StoreError, StoreResult};
-use crate::domain::order::Step;
 use crate::store::sqlite::OpenMode;
 use address::Address;
 use membership::Membership;
 use placing::Placings;
 use session::Session;
-
-/// How often a transaction is tried that others were in the way of.
-const TRIES: u32 = 5;
-/// For how long it is tried again.
-const TRY_FOR: Duration = Duration::from_secs(3);
-
-/// How often it is looked up whether a commit took place whose acknowledgement was lost.
-const SETTLE_TRIES: u32 = 20;
-/// After which time each.
-const SETTLE_RETRY: Duration = Duration::from_millis(500);
+use transactions::read_failed;
 
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
@@ -137,30 +127,6 @@ impl PostgresStore {
         Ok(db)
     }
 
-    /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
-    /// any more. Gives `error` where they are not written.
-    async fn settle(&self, steps: &[Step], error: StoreError) -> StoreResult<Vec<Applied>> {
-        for _ in 0..SETTLE_TRIES {
-            match self.look_for(steps).await {
-                Ok(Some(applied)) => return Ok(applied),
-                Ok(None) => return Err(error),
-                Err(again) => {
-                    tracing::error!(error = %again, "whether steps of orders were written can't be looked up");
-                    tokio::time::sleep(SETTLE_RETRY).await;
-                }
-            }
-        }
-        Err(error)
-    }
-
-    async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
-        let db = session(&self.pool).await?;
-        db.begin().await?;
-        let found = orders::look_for(&db, steps, self.gateway()).await;
-        db.roll_back().await;
-        found
-    }
-
     /// Takes note of how a write ended; `changed`: it changed anything.
     fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
         let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -170,30 +136,4 @@ impl PostgresStore {
 
 async fn session(pool: &Pool) -> StoreResult<Session> {
     pool.get().await.map(Session::new).map_err(|error| errors::of_pool(&error))
-}
-
-/// Nothing was to be written.
-fn read_failed(error: StoreError) -> StoreError {
-    match error {
-        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
-        error => error,
-    }
-}
-
-/// Counts the tries of a transaction.
-struct Tries {
-    left: u32,
-    until: Instant,
-}
-
-impl Tries {
-    fn new() -> Self {
-        Self { left: TRIES, until: Instant::now() + TRY_FOR }
-    }
-
-    /// Whether it is tried once more after this error: others were in the way, and nothing was written.
-    fn again(&mut self, error: &StoreError) -> bool {
-        self.left = self.left.saturating_sub(1);
-        matches!(error, StoreError::Overloaded) && self.left > 0 && Instant::now() < self.until
-    }
 }

@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use super::PostgresStore;
 use super::orders::lock_of;
 use super::rows::{Columns, order_id, write_json};
 use super::session::Session;
+use super::transactions::Tries;
 use super::values::{Value, params};
-use super::{PostgresStore, Tries};
 use crate::domain::ids::OrderId;
 use crate::store::records::{Placed, Placement};
 use crate::store::{StoreError, StoreResult};

@@ -12,7 +12,7 @@ use crate::domain::outcome::Outcome;
 use crate::store::conformance::{
     AnyStore, NOW, after, answer, client, conformance, forwarded, new_order, order, placement, sent, step,
 };
-use crate::store::records::{Placed, PollClaim};
+use crate::store::records::{Applied, Placed, PollClaim};
 use crate::task::free_port::free_port;
 use cluster::Cluster;
 
