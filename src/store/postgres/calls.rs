@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::transactions::{reading, writing};
 use super::{
-    PostgresStore, Tries, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders,
-    refills, report, requests, restore, searches, turns, verify,
+    PostgresStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
+    report, requests, searches, turns, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
@@ -24,60 +25,7 @@ use crate::store::records::{
     Pauses, Placed, Placement, PollClaim, ProviderRecord, RefillApplied, ReportFilter, ReportRow, RequestKey, Search,
     StoredCatalogue, StoredRequest, VerifyReport,
 };
-use crate::store::{Store, StoreError, StoreResult};
-
-/// Runs a read on this connection.
-macro_rules! reading {
-    ($session:expr, |$db:ident| $work:expr) => {{
-        let $db = $session.await?;
-        let read = $work.await.map_err(super::read_failed);
-        $db.end_read().await;
-        read
-    }};
-}
-
-/// Runs a write in a transaction, again where others were in its way; what it gives is durable.
-macro_rules! writing {
-    ($store:ident, |$db:ident| $work:expr) => {{
-        let mut tries = Tries::new();
-        loop {
-            let mut changed = false;
-            let outcome = async {
-                let $db = $store.writer().await?;
-                $db.begin().await?;
-                match $work.await {
-                    Ok(done) => {
-                        changed = $db.has_written();
-                        $db.commit().await?;
-                        Ok(done)
-                    }
-                    Err(error) => {
-                        $db.roll_back().await;
-                        Err(error)
-                    }
-                }
-            };
-            match outcome.await {
-                Err(error) if tries.again(&error) => {}
-                outcome => {
-                    $store.heard(&outcome, changed);
-                    break outcome;
-                }
-            }
-        }
-    }};
-}
-
-impl PostgresStore {
-    /// After `pg_restore`: forgets what stood for the time that is gone, so that nothing of it is taken up again. No
-    /// gateway may serve it meanwhile.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub async fn begin_anew(&self) -> StoreResult<()> {
-        writing!(self, |db| restore::begin_anew(&db))
-    }
-}
+use crate::store::{Store, StoreResult};
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -127,29 +75,11 @@ impl Store for PostgresStore {
     }
 
     async fn apply(&self, step: Step) -> StoreResult<Applied> {
-        let mut tries = Tries::new();
-        let applied = loop {
-            let applied = async { orders::apply(&self.writer().await?, &step).await };
-            match applied.await {
-                Err(error) if tries.again(&error) => {}
-                applied => break applied,
-            }
-        };
-        self.heard(&applied, matches!(applied, Ok(Applied::Done)));
-        match applied {
-            Err(error @ StoreError::InDoubt(_)) => {
-                let applied = self.settle(&[step], error).await?;
-                applied.into_iter().next().ok_or_else(|| StoreError::Corrupt("a step came to nothing".into()))
-            }
-            applied => applied,
-        }
+        self.write_step(step).await
     }
 
     async fn apply_all(&self, steps: Vec<Step>) -> StoreResult<Vec<Applied>> {
-        match writing!(self, |db| orders::apply_all(&db, &steps)) {
-            Err(error @ StoreError::InDoubt(_)) => self.settle(&steps, error).await,
-            applied => applied,
-        }
+        self.write_steps(&steps).await
     }
 
     async fn claim_queued(
@@ -194,17 +124,7 @@ impl Store for PostgresStore {
     }
 
     async fn order_by_token(&self, token: OrderToken) -> StoreResult<Option<Order>> {
-        // On its own: a gateway that can't write for another reason must learn it all the same.
-        let db = super::session(&self.pool).await?;
-        db.begin().await?;
-        let found = orders::settle_token(&db, token).await;
-        match found {
-            Ok(found) => db.commit().await.map(|()| found),
-            Err(error) => {
-                db.roll_back().await;
-                Err(error)
-            }
-        }
+        self.settle_token(token).await
     }
 
     async fn orders_of(&self, client: ClientId, ids: &[OrderId]) -> StoreResult<Vec<Order>> {

@@ -1,5 +1,6 @@
-//! Orders that something has to be done about. Taking one only moves its due time: its version stays, so a step that is
-//! under way elsewhere is not spoiled by it. What somebody else has locked is left to them.
+//! Orders that something has to be done about. Taking one says when it is due to others, and of a poll that it was asked for,
+//! of a queued one who has it in hand; its version stays, so a step that is under way elsewhere is not spoiled by it. What
+//! somebody else has locked is left to them.
 
 use std::time::Duration;
 

@@ -27,6 +27,8 @@ mod restore;
 mod rows;
 mod searches;
 mod session;
+mod settling;
+mod transactions;
 mod turns;
 mod values;
 mod verify;
@@ -36,29 +38,18 @@ mod tests;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::records::{Applied, OpenedRefill};
 use super::standing::Standing;
 use super::{StoreError, StoreResult};
-use crate::domain::order::Step;
-use crate::domain::refill::Refill;
 use crate::store::sqlite::OpenMode;
 use address::Address;
 use membership::Membership;
 use placing::Placings;
 use session::Session;
-
-/// How often a transaction is tried that others were in the way of.
-const TRIES: u32 = 5;
-/// For how long it is tried again.
-const TRY_FOR: Duration = Duration::from_secs(5);
-
-/// Between two looks whether a commit took place whose acknowledgement was lost.
-const SETTLE_RETRY: Duration = Duration::from_millis(500);
+use transactions::read_failed;
 
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
@@ -152,67 +143,10 @@ impl PostgresStore {
         one_snapshot(self.follower().await?).await
     }
 
-    /// What became of steps whose commit was not acknowledged: the orders' versions say, once no transaction holds them
-    /// any more. Gives `error` where they are not written.
-    async fn settle(&self, steps: &[Step], error: StoreError) -> StoreResult<Vec<Applied>> {
-        at_last("steps of orders were", || self.look_for(steps)).await.ok_or(error)
-    }
-
-    async fn look_for(&self, steps: &[Step]) -> StoreResult<Option<Vec<Applied>>> {
-        let db = session(&self.pool).await?;
-        db.begin().await?;
-        let found = orders::look_for(&db, steps, self.gateway()).await;
-        db.roll_back().await;
-        found
-    }
-
-    /// The same for a refill; `made`: what was to be committed.
-    async fn settle_refill(
-        &self,
-        opened: StoreResult<OpenedRefill>,
-        made: Mutex<Option<Refill>>,
-    ) -> StoreResult<OpenedRefill> {
-        match (opened, made.into_inner().unwrap_or_else(PoisonError::into_inner)) {
-            (Err(error @ StoreError::InDoubt(_)), Some(made)) => {
-                let is_there = at_last("a refill was", || self.look_for_refill(&made)).await;
-                if is_there { Ok(OpenedRefill::New(Box::new(made))) } else { Err(error) }
-            }
-            (opened, _) => opened,
-        }
-    }
-
-    async fn look_for_refill(&self, made: &Refill) -> StoreResult<bool> {
-        let db = session(&self.pool).await?;
-        db.begin().await?;
-        let found = refills::is_there(&db, made).await;
-        db.roll_back().await;
-        found
-    }
-
     /// Takes note of how a write ended; `changed`: it changed anything.
     fn heard<T>(&self, outcome: &StoreResult<T>, changed: bool) {
         let outcome = outcome.as_ref().map(|_| ()).map_err(Clone::clone);
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).heard(&outcome, changed);
-    }
-}
-
-/// What `look` finds, as soon as the server can say. Nobody else knows: an order or a refill that is given up before may stand
-/// there as being sent, and nobody sends it.
-async fn at_last<T, F>(what: &str, look: impl Fn() -> F + Send + Sync) -> T
-where
-    F: Future<Output = StoreResult<T>> + Send,
-{
-    let mut told = false;
-    loop {
-        match look().await {
-            Ok(found) => return found,
-            Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::error!(%error, "whether {what} written can't be looked up yet; trying on");
-                }
-                tokio::time::sleep(SETTLE_RETRY).await;
-            }
-        }
     }
 }
 
@@ -223,30 +157,4 @@ async fn session(pool: &Pool) -> StoreResult<Session> {
 async fn one_snapshot(db: Session) -> StoreResult<Session> {
     db.begin_snapshot().await.map_err(read_failed)?;
     Ok(db)
-}
-
-/// Nothing was to be written.
-fn read_failed(error: StoreError) -> StoreError {
-    match error {
-        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
-        error => error,
-    }
-}
-
-/// Counts the tries of a transaction.
-struct Tries {
-    left: u32,
-    until: Instant,
-}
-
-impl Tries {
-    fn new() -> Self {
-        Self { left: TRIES, until: Instant::now() + TRY_FOR }
-    }
-
-    /// Whether it is tried once more after this error: others were in the way, and nothing was written.
-    fn again(&mut self, error: &StoreError) -> bool {
-        self.left = self.left.saturating_sub(1);
-        matches!(error, StoreError::Overloaded) && self.left > 0 && Instant::now() < self.until
-    }
 }

@@ -1,12 +1,12 @@
 //! Placing orders and writing their steps: what the ledger, the order and its history say is written together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::order_reads;
 use super::rows::{Columns, count, order_id, state_columns, write_tried};
 use super::session::Session;
 use super::values::{self, Value, params};
-use crate::domain::ids::{ClientId, OrderToken, Route};
+use crate::domain::ids::{ClientId, OrderId, OrderToken, Route};
 use crate::domain::money::Money;
 use crate::domain::order::{AttemptChange, Order, Step};
 use crate::domain::outcome::OutcomeName;
@@ -61,17 +61,19 @@ pub(super) async fn give_back_cancel(db: &Session, order: &Order) -> StoreResult
     Ok(())
 }
 
-/// See [`crate::store::Store::apply_all`]. Where a client gets something back, rows are locked in one order, by their IDs and
-/// orders before clients, so that no two of these wait for each other. Elsewhere a step whose order has changed meanwhile is
-/// locked after the others; should that meet a lock the other way round, the server ends one, and it is tried again.
+/// See [`crate::store::Store::apply_all`]. Rows are locked in one order, by their IDs and orders before clients, so that no two
+/// that lock many wait for each other. A step that is not written with the others comes after them; as a rule because its
+/// order has changed meanwhile, and to know that takes no lock.
 pub(super) async fn apply_all(db: &Session, steps: &[Step]) -> StoreResult<Vec<Applied>> {
     let mut numbered: Vec<(usize, &Step)> = steps.iter().enumerate().collect();
     numbered.sort_by_key(|(_, step)| step.order.id);
     lock(db, &numbered).await?;
     let written = apply_together(db, &numbered).await?;
-    let mut applied = Vec::with_capacity(steps.len());
-    for (number, step) in numbered {
-        let outcome = if written.contains(&number) { Applied::Done } else { apply(db, step).await? };
+    let left: Vec<_> = numbered.iter().copied().filter(|(number, _)| !written.contains(number)).collect();
+    let overtaken = if written.is_empty() { HashSet::new() } else { overtaken(db, &left).await? };
+    let mut applied: Vec<_> = written.into_iter().map(|number| (number, Applied::Done)).collect();
+    for (number, step) in left {
+        let outcome = if overtaken.contains(&number) { Applied::Stale } else { apply(db, step).await? };
         applied.push((number, outcome));
     }
     applied.sort_unstable_by_key(|(number, _)| *number);
@@ -89,6 +91,21 @@ async fn lock(db: &Session, steps: &[(usize, &Step)]) -> StoreResult<()> {
     db.rows("SELECT id FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![ids]).await?;
     db.rows("SELECT id FROM clients WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", params![clients]).await?;
     Ok(())
+}
+
+/// The numbers of those steps whose orders have gone on: a version never comes back.
+async fn overtaken(db: &Session, steps: &[(usize, &Step)]) -> StoreResult<HashSet<usize>> {
+    if steps.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<i64> = steps.iter().map(|(_, step)| step.order.id.get().into()).collect();
+    let versions = db.collect("SELECT id, version FROM orders WHERE id = ANY($1)", params![ids], |row| {
+        let mut columns = Columns::of(row);
+        Ok((order_id(columns.take()?)?, columns.count()?))
+    });
+    let versions: HashMap<OrderId, u64> = versions.await?.into_iter().collect();
+    let is_overtaken = |step: &Step| versions.get(&step.order.id).is_some_and(|version| *version >= step.order.version);
+    Ok(steps.iter().filter(|(_, step)| is_overtaken(step)).map(|(number, _)| *number).collect())
 }
 
 /// What `apply_step` does, for many steps of which nothing has to be said but that they are written: no money moves, no

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
+use super::PostgresStore;
 use super::orders::lock_of;
 use super::rows::{Columns, order_id, write_json};
 use super::session::Session;
+use super::transactions::{TRY_FOR, Tries};
 use super::values::{Value, params};
-use super::{PostgresStore, TRY_FOR, Tries};
 use crate::domain::ids::{ClientId, OrderId};
 use crate::store::records::{Placed, Placement};
 use crate::store::{StoreError, StoreResult};

@@ -1,7 +1,9 @@
 //! What a database that `pg_restore` filled must forget before a gateway may serve it.
 
+use super::PostgresStore;
 use super::open::random_word;
 use super::session::Session;
+use super::transactions::writing;
 use super::values::params;
 use crate::domain::ids::MAX_PUBLIC_ID;
 use crate::store::StoreResult;
@@ -10,9 +12,20 @@ use crate::store::StoreResult;
 /// another order.
 const SKIPPED_IDS: u32 = 1_000_000;
 
+impl PostgresStore {
+    /// After `pg_restore`: forgets what stood for the time that is gone, so that nothing of it is taken up again. No
+    /// gateway may serve it meanwhile.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn begin_anew(&self) -> StoreResult<()> {
+        writing!(self, |db| begin_anew(&db))
+    }
+}
+
 /// What stood for the time that is gone: what shared caches hold of the store is no longer its, requests of the command
 /// line are dropped, and IDs that may have been given out are left out.
-pub(super) async fn begin_anew(db: &Session) -> StoreResult<()> {
+async fn begin_anew(db: &Session) -> StoreResult<()> {
     let forget = "UPDATE store SET id = $1, access_version = access_version + 1, \
                   restored_at = clock_ms() + 1, \
                   cache_epoch = cache_epoch + 1";

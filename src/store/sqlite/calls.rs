@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    SqliteStore, access, catalogues, claims, clients, doubts, movements, operation, order_reads, orders, refills,
-    report, requests, searches, verify,
+    SqliteStore, access, catalogues, claiming, claims, clients, doubts, movements, operation, order_reads, orders,
+    refills, report, requests, searches, verify,
 };
 use crate::domain::catalogue::{Identity, Loss};
 use crate::domain::ids::{
@@ -78,12 +78,7 @@ impl Store for SqliteStore {
         limit: usize,
         left: &[ServiceId],
     ) -> StoreResult<Vec<Order>> {
-        let left = left.to_vec();
-        let due = self.read(move |conn| claims::due_queued(conn, now, limit, &left)).await?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.write(move |conn| claims::take_queued(conn, &due, now, until)).await
+        claiming::queued(self, now, until, limit, left).await
     }
 
     async fn has_due_polls(&self, provider: &ProviderId, now: Timestamp, count: usize) -> StoreResult<bool> {
@@ -92,21 +87,11 @@ impl Store for SqliteStore {
     }
 
     async fn claim_polls(&self, provider: &ProviderId, claim: PollClaim) -> StoreResult<Vec<Order>> {
-        let provider = provider.clone();
-        let found = self.read(move |conn| claims::polls(conn, &provider, &claim)).await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.write(move |conn| claims::take_polls(conn, &found, &claim)).await
+        claiming::polls(self, provider, claim).await
     }
 
     async fn hasten_polls(&self, orders: &[OrderId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {
-        let orders = orders.to_vec();
-        let slow = self.read(move |conn| claims::can_be_hastened(conn, &orders, polled_before, now)).await?;
-        if slow.is_empty() {
-            return Ok(());
-        }
-        self.write(move |conn| claims::hasten(conn, &slow, polled_before, now)).await
+        claiming::hasten_polls(self, orders, polled_before, now).await
     }
 
     async fn hasten_queued(&self, now: Timestamp) -> StoreResult<()> {
@@ -161,12 +146,7 @@ impl Store for SqliteStore {
         limit: usize,
         left: &[ProviderId],
     ) -> StoreResult<Vec<Order>> {
-        let left = left.to_vec();
-        let due = self.read(move |conn| claims::due_cancels(conn, now, limit, &left)).await?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.write(move |conn| claims::take_cancels(conn, &due, now, until)).await
+        claiming::cancels(self, now, until, limit, left).await
     }
 
     /// There is no other gateway.
@@ -261,12 +241,7 @@ impl Store for SqliteStore {
         until: Timestamp,
         limit: usize,
     ) -> StoreResult<Vec<Refill>> {
-        let provider = provider.clone();
-        let due = self.read(move |conn| refills::due(conn, &provider, now, limit)).await?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.write(move |conn| refills::take(conn, &due, now, until)).await
+        claiming::refills(self, provider, now, until, limit).await
     }
 
     async fn hasten_refills(&self, ids: &[RefillId], polled_before: Timestamp, now: Timestamp) -> StoreResult<()> {

@@ -1,5 +1,5 @@
-//! Orders that something has to be done about. Taking one only moves its due time: its version stays, so a
-//! step that is under way elsewhere is not spoiled by it.
+//! Orders that something has to be done about. Taking one says when it is due again, and of a poll that it was
+//! asked for; its version stays, so a step that is under way elsewhere is not spoiled by it.
 //!
 //! What is due is looked up by a reader first; the writer then takes it only where it is still due.
 

@@ -7,6 +7,7 @@ mod access;
 mod backup;
 mod calls;
 mod catalogues;
+mod claiming;
 mod claims;
 mod clients;
 mod doubts;

@@ -1,12 +1,14 @@
 //! Others are in the way: somebody holds a row, or waits for one that this store holds.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::*;
 use crate::domain::client::EntryKind;
 use crate::domain::order::Event;
 use crate::store::conformance::movement;
-use crate::store::postgres::TRY_FOR;
+use crate::store::postgres::transactions::{TRIES, TRY_FOR};
 
 /// A store that waits for a row no longer than a moment, and another connection to its database.
 async fn beside_another() -> (Arc<PostgresStore>, AnyStore, Client) {

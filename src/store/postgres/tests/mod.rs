@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::ids::ProviderId;
+use crate::domain::order::Order;
 use crate::domain::outcome::Outcome;
 use crate::store::conformance::{
-    AnyStore, NOW, after, answer, client, conformance, forwarded, new_order, order, placement, sent, step,
+    AnyStore, NOW, after, answer, client, conformance, forwarded, new_order, order, placement, reported, sent, step,
 };
-use crate::store::records::{Placed, PollClaim};
+use crate::store::records::{Applied, Placed, PollClaim};
 use crate::task::free_port::free_port;
 use cluster::Cluster;
 
@@ -102,6 +103,22 @@ async fn a_claim_of_polls_leaves_alone_what_others_hold() {
     assert_eq!(claimed().await, [free.id]);
     raw.batch_execute("COMMIT").await.unwrap();
     assert_eq!(claimed().await, [held.id]);
+}
+
+/// Who hastens polls locks them from the first on: no step may then wait for one before those that it holds.
+#[tokio::test]
+async fn a_step_whose_order_has_changed_waits_for_nobody() {
+    let url = Cluster::shared().new_database().await;
+    let raw = Cluster::shared().connect(url.rsplit('/').next().unwrap()).await;
+    let store: AnyStore = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let anna = client(&store, "anna", "10").await.client.id;
+    let changed = forwarded(&store, anna, "alpha", "1").await;
+    let others = [forwarded(&store, anna, "alpha", "2").await, forwarded(&store, anna, "alpha", "3").await];
+    let report = |order: &Order| order.step(reported("In progress", None), after(60)).unwrap();
+    let steps = vec![report(&changed), report(&others[0]), report(&others[1])];
+    step(&store, &changed, reported("In progress", Some(7)), after(50)).await;
+    raw.batch_execute(&format!("BEGIN; SELECT FROM orders WHERE id = {} FOR UPDATE", changed.id)).await.unwrap();
+    assert_eq!(store.apply_all(steps).await.unwrap(), [Applied::Stale, Applied::Done, Applied::Done]);
 }
 
 #[tokio::test]

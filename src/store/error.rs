@@ -1,0 +1,60 @@
+//! What a store says instead of an answer.
+
+/// Why the store did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store yet.
+    #[error("there is no store at {0}: start `tollgate serve` once, it makes one")]
+    Missing(String),
+    /// Another gateway holds it.
+    #[error("the store {0} is in use by another gateway: stop that one first")]
+    InUse(String),
+    /// Its schema is not the one this program writes.
+    #[error("the store {path} has schema {found}, this program needs {wanted}: {advice}")]
+    WrongVersion {
+        /// The store.
+        path: String,
+        /// What it has.
+        found: i64,
+        /// What we need.
+        wanted: i64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Nothing by that name.
+    #[error("there is no {what} {name:?}")]
+    NotFound {
+        /// A client, a key, an order.
+        what: &'static str,
+        /// As it was asked for.
+        name: String,
+    },
+    /// That name is taken.
+    #[error("there is already a {what} {name:?}")]
+    Exists {
+        /// A client.
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// More work than the store can take; nothing was written.
+    #[error("the store has too much to do just now; nothing was written, try again")]
+    Overloaded,
+    /// It can't write: a full disk, a read-only file. Nothing was written.
+    #[error(
+        "the store cannot write ({0}); nothing was written: make room, or mend the disk or the way to the database"
+    )]
+    CannotWrite(String),
+    /// The connection was lost while a commit may have been under way: what was to be written may be there.
+    #[error("the connection to the store was lost, what was being written may be there: {0}")]
+    InDoubt(String),
+    /// Anything else that the engine said.
+    #[error("the store failed: {0}")]
+    Engine(String),
+    /// What is stored can't be read back: a bug or a damaged file.
+    #[error("the store holds what cannot be: {0}: run `tollgate verify`")]
+    Corrupt(String),
+}
+
+/// Shorthand for the answers of a store.
+pub type StoreResult<T> = Result<T, StoreError>;
