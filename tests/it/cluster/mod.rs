@@ -1,8 +1,7 @@
 //! Several gateways through all that can befall them, under load: one is killed, one is stopped for longer than the lease
 //! of what it sends and goes on, PostgreSQL crashes and comes back, Redis is killed, emptied, frozen, and out of reach for one
-//! of them. Afterwards nothing is
-//! lost, nothing was bought twice, every amount is exact, no provider was called more than it allows, and each gateway
-//! shows what the store holds.
+//! of them. Afterwards nothing is lost, nothing was bought twice, every amount is exact, no provider was called more than it
+//! allows, and each gateway shows what the store holds.
 //!
 //! `scripts/cluster-chaos` runs it longer.
 
