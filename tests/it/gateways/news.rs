@@ -179,12 +179,15 @@ async fn what_is_learnt_of_a_provider() {
 
     first.cli_json(&["client", "withdraw", "tester", "1000"]);
     assert!(!refuses(&first).await);
-    alpha.set_currency("INR");
-    assert_eq!(second.cli(&["sync", "alpha"]).status.code(), Some(1));
-    soon("frozen", &all, refuses).await;
-    alpha.set_currency("USD");
-    third.cli_json(&["sync", "alpha"]);
-    soon("thawed", &all, async |gateway| !refuses(gateway).await).await;
+    let mut news = News::default();
+    while news.go_on() {
+        alpha.set_currency("INR");
+        assert_eq!(second.cli(&["sync", "alpha"]).status.code(), Some(1));
+        news.soon("frozen", &all, refuses).await;
+        alpha.set_currency("USD");
+        third.cli_json(&["sync", "alpha"]);
+        news.soon("thawed", &all, async |gateway| !refuses(gateway).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,42 +223,56 @@ async fn what_happens_to_an_order() {
     let all = [&first, &second, &third];
     let is = async |gateway: &Gateway, order: u64, status: &str| gateway.status(order).await["status"] == status;
 
-    let polled = first.order(1, LINK, 100).await;
-    for gateway in all {
-        gateway.until_status(polled, "In progress").await;
-    }
-    assert!(alpha.set_order(&alpha.orders()[0].id, OrderChange::status("Completed")));
-    let seen_by = async || {
-        for (place, gateway) in all.iter().enumerate() {
-            if is(gateway, polled, "Completed").await {
-                return Some(place);
-            }
+    let mut news = News::default();
+    let mut times = 0;
+    while news.go_on() {
+        times += 1;
+        let link = |what: &str| format!("https://example.com/{what}/{times}");
+        let polled = first.order(1, &link("polled"), 100).await;
+        for gateway in all {
+            gateway.until_status(polled, "In progress").await;
         }
-        None
-    };
-    eventually("one to see it", || seen_by()).await;
-    soon("a poll", &all, async |gateway| is(gateway, polled, "Completed").await).await;
+        let there = alpha.orders().into_iter().find(|order| order.link == link("polled")).unwrap();
+        assert!(alpha.set_order(&there.id, OrderChange::status("Completed")));
+        let seen_by = async || {
+            for (place, gateway) in all.iter().enumerate() {
+                if is(gateway, polled, "Completed").await {
+                    return Some(place);
+                }
+            }
+            None
+        };
+        eventually("one to see it", || seen_by()).await;
+        news.soon("a poll", &all, async |gateway| is(gateway, polled, "Completed").await).await;
 
-    first.cli_json(&["pause"]);
-    for gateway in all {
-        until_said(gateway, "paused by the operator").await;
-    }
-    let canceled = first.order(1, "https://example.com/canceled", 100).await;
-    for gateway in all {
-        assert!(is(gateway, canceled, "Pending").await);
-    }
-    assert_eq!(second.call("cancel", &[("orders", &canceled.to_string())]).await[0]["cancel"], 1);
-    soon("a cancel", &all, async |gateway| is(gateway, canceled, "Canceled").await).await;
-    third.cli_json(&["resume"]);
+        first.cli_json(&["pause"]);
+        for gateway in all {
+            until_paused(gateway, times).await;
+        }
+        let canceled = first.order(1, &link("canceled"), 100).await;
+        for gateway in all {
+            assert!(is(gateway, canceled, "Pending").await);
+        }
+        assert_eq!(second.call("cancel", &[("orders", &canceled.to_string())]).await[0]["cancel"], 1);
+        news.soon("a cancel", &all, async |gateway| is(gateway, canceled, "Canceled").await).await;
+        third.cli_json(&["resume"]);
 
-    alpha.script_next(Action::Add, Fault::CloseAfter, 1);
-    let lost = second.order(1, "https://example.com/lost", 100).await;
-    first.until_state(lost, "uncertain").await;
-    for gateway in all {
-        assert!(is(gateway, lost, "Pending").await);
+        alpha.script_next(Action::Add, Fault::CloseAfter, 1);
+        let lost = second.order(1, &link("lost"), 100).await;
+        first.until_state(lost, "uncertain").await;
+        for gateway in all {
+            assert!(is(gateway, lost, "Pending").await);
+        }
+        third.cli_json(&["orders", "resolve", &lost.to_string(), "--refund"]);
+        news.soon("orders resolve", &all, async |gateway| is(gateway, lost, "Canceled").await).await;
     }
-    third.cli_json(&["orders", "resolve", &lost.to_string(), "--refund"]);
-    soon("orders resolve", &all, async |gateway| is(gateway, lost, "Canceled").await).await;
+}
+
+async fn until_paused(gateway: &Gateway, times: usize) {
+    eventually("a pause", || async {
+        (gateway.log().matches("paused by the operator").count() >= times).then_some(())
+    })
+    .await;
 }
 
 /// Between the writing of a change and the telling of Redis a gateway may be killed.
