@@ -1,4 +1,4 @@
-//! Which calls came in, and when: what tests of rate limits and batches look at.
+//! Which calls came in, when, and until when they were under way: what tests of limits and batches look at.
 
 use std::collections::VecDeque;
 
@@ -18,22 +18,38 @@ pub struct Call {
     pub action: Action,
     /// How many order or refill IDs it carried.
     pub ids: usize,
+    /// When its answer was about to leave, or its connection to be broken on purpose; nothing before that, and where the
+    /// caller went away first.
+    pub answered_at: Option<Instant>,
 }
 
 #[derive(Default)]
 pub(super) struct CallLog {
     calls: VecDeque<Call>,
+    /// How many were remembered once.
+    forgotten: usize,
     counts: [u64; Action::ALL.len()],
 }
 
 impl CallLog {
-    pub(super) fn note(&mut self, action: Action, ids: usize) {
+    /// Gives the call's number.
+    pub(super) fn note(&mut self, action: Action, ids: usize) -> usize {
         if self.calls.len() >= REMEMBERED {
             self.calls.pop_front();
+            self.forgotten = self.forgotten.saturating_add(1);
         }
-        self.calls.push_back(Call { at: Instant::now(), action, ids });
+        self.calls.push_back(Call { at: Instant::now(), action, ids, answered_at: None });
         if let Some(count) = self.counts.get_mut(action as usize) {
             *count = count.saturating_add(1);
+        }
+        self.forgotten.saturating_add(self.calls.len()).saturating_sub(1)
+    }
+
+    /// The call with this number is under way no more.
+    pub(super) fn note_answer(&mut self, number: usize) {
+        let call = number.checked_sub(self.forgotten).and_then(|place| self.calls.get_mut(place));
+        if let Some(call) = call {
+            call.answered_at = Some(Instant::now());
         }
     }
 

@@ -114,9 +114,17 @@ async fn respond(request: Request<Incoming>, shared: Shared) -> Result<Answer, B
         return Ok(control::respond(&head.method, what, &body, &shared));
     }
     let params = Params::read(&body, head.uri.query().unwrap_or_default());
-    let action = params.get("action").and_then(Action::parse);
-    let faults = action.map(|action| note_call(action, &params, &shared)).unwrap_or_default();
-    for fault in &faults {
+    let Some(action) = params.get("action").and_then(Action::parse) else {
+        return answer(None, &params, &[], &shared).await;
+    };
+    let (number, faults) = note_call(action, &params, &shared);
+    let answered = answer(Some(action), &params, &faults, &shared).await;
+    shared.panel().calls.note_answer(number);
+    answered
+}
+
+async fn answer(action: Option<Action>, params: &Params, faults: &[Fault], shared: &Shared) -> Result<Answer, Broken> {
+    for fault in faults {
         if let Some(refused) = before(fault) {
             return refused;
         }
@@ -124,8 +132,8 @@ async fn respond(request: Request<Incoming>, shared: Shared) -> Result<Answer, B
             pending::<Infallible>().await;
         }
     }
-    let answer = shared.panel().answer(action, &params, &faults).to_string();
-    for fault in &faults {
+    let answer = shared.panel().answer(action, params, faults).to_string();
+    for fault in faults {
         match fault {
             Fault::Slow(delay) => tokio::time::sleep(*delay).await,
             Fault::HangAfter => {
@@ -140,10 +148,11 @@ async fn respond(request: Request<Incoming>, shared: Shared) -> Result<Answer, B
         .unwrap_or_else(|| Ok(page(StatusCode::OK, "application/json", answer)))
 }
 
-fn note_call(action: Action, params: &Params, shared: &Shared) -> Vec<Fault> {
+/// The call's number, and the faults that it meets.
+fn note_call(action: Action, params: &Params, shared: &Shared) -> (usize, Vec<Fault>) {
     let mut panel = shared.panel();
-    panel.calls.note(action, params.id_count());
-    panel.trouble.meet(action)
+    let number = panel.calls.note(action, params.id_count());
+    (number, panel.trouble.meet(action))
 }
 
 /// What the caller gets instead of the panel; nothing where the panel is asked.

@@ -54,6 +54,33 @@ async fn a_caller_that_gives_up_on_a_hanging_call_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_call_is_under_way_from_its_last_byte_until_its_answer() {
+    let caller = Caller::usual().await;
+    caller.sandbox.script_next(Action::Balance, Fault::Slow(Duration::from_millis(200)), 1);
+    let slow = caller.call("balance", &[]);
+    let other = async {
+        let came = async {
+            while caller.sandbox.calls().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), came).await.unwrap();
+        caller.sandbox.script_next(Action::Add, Fault::HangAfter, 1);
+        caller.send_add().await
+    };
+    let (_, hangs) = tokio::join!(slow, other);
+    caller.adds_came(1).await;
+    let [slow, hanging] = caller.sandbox.calls()[..] else { panic!("two calls came") };
+    let took = slow.answered_at.unwrap().duration_since(slow.at);
+    assert!(took >= Duration::from_millis(200), "{took:?}");
+    drop(hangs);
+    assert_eq!(caller.call("balance", &[]).await["currency"], "USD");
+    assert_eq!(hanging.answered_at, None);
+    let answered: Vec<bool> = caller.sandbox.calls().iter().map(|call| call.answered_at.is_some()).collect();
+    assert_eq!(answered, [true, false, true], "who went away was not answered");
+}
+
+#[tokio::test]
 async fn half_a_body_is_sent_and_no_more() {
     let caller = Caller::usual().await;
     caller.faults("half-body");

@@ -1,4 +1,4 @@
-//! What resellers do all the while, at one address: order, ask, and ask again where nobody answered.
+//! What resellers do all the while, at one address: order, ask, ask again where nobody answered, and cancel what takes long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,12 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::harness::Gateway;
 
 /// What a gateway says where it can take nothing just now, or no upstream could.
 const NOT_NOW: [&str; 2] =
     ["Temporarily unavailable, please try again later", "This service is temporarily unavailable"];
 /// What nginx says where no gateway answered it.
 const NO_GATEWAY: &str = "Temporarily unavailable";
+/// A shop orders no more while so many of a task's last orders wait, so that what waits at the end is soon done; after this
+/// time it cancels one of them.
+const WAITING: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the shops were told of their orders.
 #[derive(Debug, Default)]
@@ -62,15 +69,36 @@ impl Shopper {
             let ending = ["", "/partial", "/cancel"][number as usize % 3];
             let link = format!("https://example.com/{}/{task}/{number}{ending}", self.name);
             let request = format!("{task}-{number}");
-            self.order(link, 50 + number % 50, (number % 2 == 0).then_some(&request), &ended, &mut told).await;
-            self.ask_for(&told).await;
+            let service = ["1", "2"][number as usize / 2 % 2];
+            let name = (number % 2 == 0).then_some(&request);
+            self.order(service, link, 50 + number % 50, name, &ended, &mut told).await;
+            let ordered = Instant::now();
+            loop {
+                let waiting = self.waiting(&told).await;
+                match waiting.first() {
+                    Some(oldest) if waiting.len() > WAITING && ordered.elapsed() >= PATIENCE => {
+                        self.call("cancel", &[("orders", oldest)]).await;
+                        break;
+                    }
+                    _ if waiting.len() <= WAITING => break,
+                    _ => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
         }
         told
     }
 
-    async fn order(&self, link: String, quantity: u32, name: Option<&String>, ended: &AtomicBool, told: &mut Told) {
+    async fn order(
+        &self,
+        service: &str,
+        link: String,
+        quantity: u32,
+        name: Option<&String>,
+        ended: &AtomicBool,
+        told: &mut Told,
+    ) {
         let quantity = quantity.to_string();
-        let mut form = vec![("service", "1"), ("link", link.as_str()), ("quantity", &quantity)];
+        let mut form = vec![("service", service), ("link", link.as_str()), ("quantity", &quantity)];
         form.extend(name.map(|name| ("request_id", name.as_str())));
         let mut unknown = 0;
         loop {
@@ -92,16 +120,34 @@ impl Shopper {
         told.repeated += usize::from(unknown > 0);
     }
 
-    /// Whichever gateway is asked knows what another one has given an ID for.
-    async fn ask_for(&self, told: &Told) {
-        let last: Vec<String> = told.taken.iter().rev().take(10).map(|(_, order, _)| order.to_string()).collect();
+    /// Which of the last orders have not been begun, oldest first, as far as that can be told now. Whichever gateway is asked
+    /// knows what another one has given an ID for.
+    async fn waiting(&self, told: &Told) -> Vec<String> {
+        let first_of_last = told.taken.len().saturating_sub(10);
+        let mut last: Vec<String> = told.taken[first_of_last..].iter().map(|(_, order, _)| order.to_string()).collect();
         if last.is_empty() {
-            return;
+            return last;
         }
-        let Answered::Yes(statuses) = self.call("status", &[("orders", &last.join(","))]).await else { return };
+        let Answered::Yes(statuses) = self.call("status", &[("orders", &last.join(","))]).await else { return vec![] };
         for id in &last {
             assert!(statuses[id]["status"].is_string(), "order {id} is not known to {}: {statuses}", self.name);
         }
+        last.retain(|id| statuses[id]["status"] == "Pending");
+        last
+    }
+
+    /// Those of these orders, which have ended, that a gateway shows otherwise; nothing where it can't tell just now.
+    pub async fn shown_otherwise<'o>(&self, gateway: &Gateway, ended: &[&'o Value]) -> Option<Vec<&'o Value>> {
+        let mut differ = Vec::new();
+        for part in ended.chunks(100) {
+            let ids = part.iter().map(|order| order["order"].to_string()).collect::<Vec<_>>().join(",");
+            let shown = gateway.post(&[("key", &self.key), ("action", "status"), ("orders", &ids)]).await;
+            if !shown["error"].is_null() {
+                return None;
+            }
+            differ.extend(part.iter().filter(|order| shown[order["order"].to_string()]["status"] != order["status"]));
+        }
+        Some(differ)
     }
 
     async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Answered {

@@ -8,6 +8,7 @@ mod cut_off;
 mod news;
 mod statuses;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -17,8 +18,12 @@ use crate::harness::gateway::signal;
 use crate::harness::{Cluster, Config, Gateway, accepted, eventually, upstream};
 
 const LINK: &str = "https://example.com/p";
-/// How long a change may take to get around: two seconds, and room for a busy machine.
+/// How long a change takes to get around at most; see docs/scaling.md, "How soon a change holds everywhere".
+const PROMISED: Duration = Duration::from_secs(2);
+/// The same with room for a busy machine.
 const SOON: Duration = Duration::from_secs(5);
+/// How often a change is made where it never took as long as was promised.
+const TRIES: u32 = 4;
 
 fn config_with(alpha: &Sandbox, markup: u32, lines: &str) -> Config {
     config_of("", alpha, markup, lines)
@@ -68,8 +73,34 @@ async fn until_said(gateway: &Gateway, words: &str) {
     eventually(words, || async { gateway.log().contains(words).then_some(()) }).await;
 }
 
-/// Waits until something that was just changed holds at each of these, one after the other.
-async fn soon(what: &str, gateways: &[&Gateway], holds: impl AsyncFn(&Gateway) -> bool) {
+/// How soon changes held everywhere. Each of them is made again, since the machine may be busy, until it was once as soon as
+/// promised. What is looked for now and then only is late each time: one change follows the other, so just after a look.
+#[derive(Default)]
+struct News {
+    tries: u32,
+    fastest: BTreeMap<String, Duration>,
+}
+
+impl News {
+    /// Whether changes are to be made, for the first time or again; ends the test where that is of no use.
+    fn go_on(&mut self) -> bool {
+        let late: Vec<_> = self.fastest.iter().filter(|(_, took)| **took >= PROMISED).collect();
+        assert!(self.tries < TRIES || late.is_empty(), "{late:?} in {TRIES} tries");
+        let again = self.tries == 0 || !late.is_empty();
+        self.tries += 1;
+        again
+    }
+
+    /// Waits until something that was just changed holds at each of these.
+    async fn soon(&mut self, what: &str, gateways: &[&Gateway], holds: impl AsyncFn(&Gateway) -> bool) {
+        let took = soon(what, gateways, holds).await;
+        let fastest = self.fastest.entry(what.to_owned()).or_insert(took);
+        *fastest = took.min(*fastest);
+    }
+}
+
+/// Waits until something that was just changed holds at each of these, one after the other; gives how long that took.
+async fn soon(what: &str, gateways: &[&Gateway], holds: impl AsyncFn(&Gateway) -> bool) -> Duration {
     let since = Instant::now();
     for gateway in gateways {
         eventually(what, || async { holds(gateway).await.then_some(()) }).await;
@@ -77,6 +108,7 @@ async fn soon(what: &str, gateways: &[&Gateway], holds: impl AsyncFn(&Gateway) -
     let took = since.elapsed();
     println!("{what}: {} ms", took.as_millis());
     assert!(took < SOON, "{what} took {took:?}");
+    took
 }
 
 /// Whether a client without money hears that nothing is sold, as where the only provider is frozen, and not that it has none.
