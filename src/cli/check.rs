@@ -10,7 +10,7 @@ use super::check_online::{self, CacheDocument, OnlineDocument};
 use super::output::talk;
 use super::{Call, ExitStatus};
 use crate::config::{ConfigErrors, Mistake, Settings};
-use crate::serve::warnings;
+use crate::serve::{read_secrets, warnings};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
@@ -57,7 +57,7 @@ impl From<&Mistake> for MistakeDocument {
 pub(super) async fn check(call: &Call, options: &CheckOptions) -> anyhow::Result<ExitStatus> {
     let (settings, errors) = match call.settings() {
         Ok(settings) => {
-            let errors = settings.read_secrets().err();
+            let errors = read_secrets(&settings).err();
             (Some(settings), errors)
         }
         Err(errors) => (None, Some(errors.with_secrets())),

@@ -69,6 +69,14 @@ impl ConfigErrors {
         Self { secrets, ..self }
     }
 
+    /// These and others of the same file.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.mistakes.extend(others.mistakes);
+        self.mistakes.sort_by_key(|mistake| mistake.place);
+        self
+    }
+
     /// Reads the secrets that the file names, and adds a mistake for each that can't be read: whoever needs
     /// them shall not learn of those only after the others are mended.
     #[must_use]

@@ -107,6 +107,16 @@ impl Settings {
         };
         Err((secret.place(), mistake))
     }
+
+    /// That `store.url` is no address that can be used: what a look at it found, which must show nothing of it.
+    #[must_use]
+    pub fn bad_store_url(&self, problem: &str) -> ConfigErrors {
+        let StoreUrl::Postgres(secret) = &self.store else {
+            return ConfigErrors::missing(&self.file, vec![problem.to_owned()]);
+        };
+        let mistake = format!("expected {}, found one that can't be used in {secret}: {problem}", values::POSTGRES_URL);
+        ConfigErrors::at_places(&self.file, vec![(secret.place(), mistake)])
+    }
 }
 
 /// The secrets that the file names, read. `Debug` does not show them.

@@ -8,7 +8,7 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, gateway_running, join, open_postgres, open_store, terms, warnings};
+pub use parts::{build_app, gateway_running, join, open_postgres, open_store, read_secrets, terms, warnings};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ struct Gateway {
 
 impl Gateway {
     async fn build(settings: Settings) -> anyhow::Result<Self> {
-        let secrets = settings.read_secrets()?;
+        let secrets = read_secrets(&settings)?;
         let metrics = Metrics::install()?;
         let mode = OpenMode::Gateway { first_order_id: settings.server.first_order_id };
         let store = open_store(&settings, mode).await?;

@@ -11,7 +11,7 @@ use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Company, Upstreams};
 use crate::cache::{Cache, CacheError, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
-use crate::config::{Secrets, Settings};
+use crate::config::{ConfigErrors, Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
 use crate::limits::{SharedLimits, SharedRedis};
 use crate::redis_link;
@@ -59,14 +59,30 @@ pub async fn gateway_running(settings: &Settings) -> anyhow::Result<bool> {
 
 fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
     let url = settings.read_store_url()?.context("store.url is no PostgreSQL address")?;
-    Ok(PostgresStore::resolve(&url, settings.folder()))
+    let url = PostgresStore::resolve(&url, settings.folder());
+    Ok(PostgresStore::problem(&url).map_or(Ok(url), |problem| Err(settings.bad_store_url(&problem)))?)
+}
+
+/// Reads every secret that the file names, and looks whether the store's address can be used.
+///
+/// # Errors
+/// [`ConfigErrors`] with everything that is wrong with them, each at its place in the file.
+pub fn read_secrets(settings: &Settings) -> Result<Secrets, ConfigErrors> {
+    let url = settings.read_store_url().ok().flatten();
+    let problem = url.and_then(|url| PostgresStore::problem(&PostgresStore::resolve(&url, settings.folder())));
+    let bad_url = problem.map(|problem| settings.bad_store_url(&problem));
+    match (settings.read_secrets(), bad_url) {
+        (secrets, None) => secrets,
+        (Ok(_), Some(errors)) => Err(errors),
+        (Err(others), Some(errors)) => Err(others.and(errors)),
+    }
 }
 
 /// What is allowed, but worth a thought, of parts that others are reached by: beside the warnings of the file itself.
 #[must_use]
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let url = settings.read_store_url().ok().flatten();
-    let store = url.as_ref().and_then(PostgresStore::warning);
+    let store = url.and_then(|url| PostgresStore::warning(&PostgresStore::resolve(&url, settings.folder())));
     settings.cache_warning().into_iter().chain(store).collect()
 }
 

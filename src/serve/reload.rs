@@ -95,7 +95,7 @@ impl Reloader {
     /// Gives what changed, in one line.
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let settings = config::load(&self.present.0.file).map_err(ConfigErrors::with_secrets)?;
-        let secrets = settings.read_secrets()?;
+        let secrets = parts::read_secrets(&settings)?;
         let refused = refusals(&self.present.0, &settings);
         if !refused.is_empty() {
             return Err(ConfigErrors::missing(&settings.file, refused).into());

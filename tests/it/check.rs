@@ -286,3 +286,27 @@ fn no_key_is_ever_printed() {
         }
     }
 }
+
+#[test]
+fn an_address_of_postgresql_that_can_t_be_used_is_a_mistake_before_a_start() {
+    for (url, expected) in [
+        ("postgres://tollgate:p@ss:w/topsecret%1@h/d", "@ as %40"),
+        ("postgres://u:topsecret@h/d?sslmod=require", "only options such as sslmode"),
+        ("postgres://u:topsecret@h/d?sslmode=reqire", "sslmode"),
+        ("postgres://u:topsecret@h/d?sslmode=verify-full&sslrootcert=nofile.pem", "nofile.pem"),
+        ("postgres://", "no host"),
+    ] {
+        let folder = folder_with(&format!("[store]\nurl = \"file:url\"\n{GOOD}").replace(KEY, "env:NOT_SET"));
+        std::fs::write(folder.path().join("url"), url).unwrap();
+        for verb in ["check", "serve"] {
+            let output = run(folder.path(), &[verb]);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{verb} {url}: {said}");
+            assert!(said.contains("providers.toml:2:7: expected \"postgres://"), "{verb} {url}: {said}");
+            assert!(said.contains(expected) && !said.contains("topsecret"), "{verb} {url}: {said}");
+            assert!(said.contains("NOT_SET"), "together with what else is wrong: {said}");
+        }
+        let output = run(folder.path(), &["client", "list"]);
+        assert_eq!(output.status.code(), Some(2), "{}", self::said(&output));
+    }
+}

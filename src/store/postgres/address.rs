@@ -59,6 +59,9 @@ impl Address {
         let config: Option<Config> = plain.parse().ok();
         // What the library finds wrong may be named by a piece of the password; so may a host, after the first @.
         let mut config = config.filter(|config| !config.get_hosts().iter().any(is_no_name)).ok_or_else(unusable)?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(StoreError::Engine("store.url names no host".into()));
+        }
         let (mode, proof) = mode(&words)?;
         config.ssl_mode(mode);
         let options = match config.get_options() {
@@ -93,10 +96,18 @@ fn is_no_name(host: &Host) -> bool {
 
 fn unusable() -> StoreError {
     StoreError::Engine(
-        "store.url can't be used: write postgres://USER:PASSWORD@HOST:PORT/DATABASE (in a user name or password, write % as \
-         %25, : as %3A, / as %2F, ? as %3F, # as %23, @ as %40), and after a ? only options such as sslmode=verify-full"
+        "store.url can't be read: in a user name or password, write % as %25, : as %3A, / as %2F, ? as %3F, # as %23, \
+         @ as %40, and after a ? only options such as sslmode=verify-full"
             .into(),
     )
+}
+
+/// Why a `postgres://…` can't be used on this machine, whatever the server says; nothing of its password is in it.
+pub(super) fn problem(url: &str) -> Option<String> {
+    Address::read(url).err().map(|error| match error {
+        StoreError::Engine(said) => said,
+        error => error.to_string(),
+    })
 }
 
 /// What an operator should know of a `postgres://…` before it is used; `None` where nothing is amiss.
@@ -292,10 +303,21 @@ mod tests {
             "postgres://u:a/b@c:topsecret@h/d",
             "postgres://u:topsecret",
             "postgres://u@h/d?connect_timeout=topsecret",
+            "postgres://u:top@ss:w/secret%1@h/d",
         ] {
-            let error = Address::read(url).err().map(|error| error.to_string()).unwrap_or_default();
+            let error = problem(url).unwrap_or_default();
             assert!(error.contains("@ as %40") && !error.contains("secret"), "{url}: {error}");
         }
+        for (url, expected) in [
+            ("postgres://", "names no host"),
+            ("postgres:///d", "names no host"),
+            ("postgres://u:topsecret@h/d?sslmode=reqire", "sslmode"),
+            ("postgres://u:topsecret@h/d?sslrootcert=/nowhere/own.pem&sslmode=verify-ca", "/nowhere/own.pem"),
+        ] {
+            let error = problem(url).unwrap_or_default();
+            assert!(error.contains(expected) && !error.contains("secret"), "{url}: {error}");
+        }
+        assert_eq!(problem("postgres:///d?host=/var/run/postgresql"), None);
         assert!(Address::read("postgres://u:a%40topsecret@h,i:5433/d?connect_timeout=3").is_ok());
     }
 

@@ -107,6 +107,12 @@ impl PostgresStore {
         address::resolve(url.expose_secret(), folder).into()
     }
 
+    /// Why the address can't be used, where that is plain before a server is asked. Shows nothing of its password.
+    #[must_use]
+    pub fn problem(url: &SecretString) -> Option<String> {
+        address::problem(url.expose_secret())
+    }
+
     /// What an operator should know of the address before it is used.
     #[must_use]
     pub fn warning(url: &SecretString) -> Option<String> {
