@@ -124,7 +124,7 @@ pub enum Obstacle {
     Several(Vec<UpstreamOrderId>),
     /// So many IDs were left out of the answer.
     LeftOut(usize),
-    /// The list may not reach back to it.
+    /// The list shows nothing from long enough before it.
     ListTooShort,
 }
 
@@ -180,7 +180,7 @@ impl std::fmt::Display for Obstacle {
             Self::Unproven(found) => write!(f, "{} may be it, but its figures do not prove it", ids(found)),
             Self::Several(found) => write!(f, "{} could each be it", ids(found)),
             Self::LeftOut(count) => write!(f, "{count} of the IDs between were left out of the answer"),
-            Self::ListTooShort => f.write_str("the list may not reach back to it"),
+            Self::ListTooShort => f.write_str("the list shows nothing from more than five minutes before it"),
         }
     }
 }
