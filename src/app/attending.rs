@@ -14,6 +14,7 @@ use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::ProviderId;
 use crate::domain::order::Order;
+use crate::domain::time::Timestamp;
 use crate::limits::{OneRedis, Others, SharedLimits};
 use crate::store::records::{Attendance, CatalogueMark, PLACE};
 use crate::store::{Store, StoreResult};
@@ -34,6 +35,8 @@ pub struct Company {
     pub(super) attendance: watch::Sender<Attendance>,
     /// The digest of the configuration that this gateway serves by.
     serving: Mutex<String>,
+    /// When others last served by another one, as long as nobody is known to serve by this one too.
+    differed_at: Mutex<Option<Timestamp>>,
 }
 
 impl Company {
@@ -42,8 +45,8 @@ impl Company {
     /// # Errors
     /// What the store says.
     pub async fn join(store: &dyn Store, limits: Option<SharedLimits>, serving: String) -> StoreResult<Self> {
-        let company =
-            Self { limits, attendance: watch::Sender::new(Attendance::alone()), serving: Mutex::new(serving) };
+        let attendance = watch::Sender::new(Attendance::alone());
+        let company = Self { limits, attendance, serving: Mutex::new(serving), differed_at: Mutex::default() };
         company.attend(store).await?;
         Ok(company)
     }
@@ -60,7 +63,17 @@ impl Company {
         if let Some(limits) = &self.limits {
             limits.attended(asked_at, word, Others { rank: attendance.rank, words: attendance.words.clone() });
         }
-        Ok(self.attendance.send_replace(attendance))
+        Ok(self.take_down(attendance))
+    }
+
+    /// Gives what was down before.
+    pub(super) fn take_down(&self, attendance: Attendance) -> Attendance {
+        if attendance.otherwise > 0 {
+            *locked(&self.differed_at) = attendance.clock.map(|(at, _)| at);
+        } else if attendance.gateways > 1 {
+            *locked(&self.differed_at) = None;
+        }
+        self.attendance.send_replace(attendance)
     }
 
     /// What holds over all of them; nothing where this one is always alone.
@@ -114,8 +127,9 @@ impl App {
     }
 
     /// From now on this gateway serves by a configuration of this digest.
-    pub fn set_serving(&self, digest: String) {
+    pub(super) fn set_serving(&self, digest: String) {
         *locked(&self.company.serving) = digest;
+        *locked(&self.company.differed_at) = None;
     }
 
     /// Has the other gateways read their configurations again; gives the number of this change.
@@ -225,18 +239,15 @@ impl App {
         self.company.attendance.borrow().may_call(self.clock.moment())
     }
 
-    /// Whether other gateways serve by another configuration than this one's, which may be the older.
-    pub(super) fn is_in_other_company(&self) -> bool {
-        self.company.attendance.borrow().otherwise > 0
-    }
-
-    /// Whether a service that is not this gateway's may have been another's when it sold this order. Of a new order it can't
-    /// know before it has attended after whoever sold it had to.
+    /// Whether this order may have been sold by another configuration than this gateway's, which may be the older. Of a new
+    /// order it can't know before it has attended after whoever sold it had to; and who sold it may be gone by now.
     pub(super) fn may_be_anothers(&self, order: &Order) -> bool {
         let attendance = self.company.attendance.borrow();
         let told = order.created_at.plus(PLACE);
-        attendance.gateways > 1
-            && (attendance.otherwise > 0 || attendance.clock.is_some_and(|(heard_at, _)| heard_at < told))
+        let is_new = attendance.gateways > 1 && attendance.clock.is_some_and(|(heard_at, _)| heard_at < told);
+        let sellers_may_be_gone =
+            || locked(&self.company.differed_at).is_some_and(|at| order.created_at < at.plus(PLACE));
+        attendance.otherwise > 0 || is_new || sellers_may_be_gone()
     }
 
     /// Whether work that one gateway does for all is this one's for so long.
@@ -323,5 +334,6 @@ fn tell_of_difference(times: u32, attendance: &Attendance) {
 /// Of a gateway that nobody keeps company.
 #[cfg(test)]
 pub(super) fn alone() -> Company {
-    Company { limits: None, attendance: watch::Sender::new(Attendance::alone()), serving: Mutex::default() }
+    let attendance = watch::Sender::new(Attendance::alone());
+    Company { limits: None, attendance, serving: Mutex::default(), differed_at: Mutex::default() }
 }

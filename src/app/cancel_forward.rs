@@ -11,7 +11,7 @@ use super::{App, locked};
 use crate::domain::ids::{OrderId, ProviderId, UpstreamOrderId};
 use crate::domain::order::{Event, Order};
 use crate::store::StoreResult;
-use crate::upstream::{CancelAnswer, MAX_BATCH, Priority, Upstream};
+use crate::upstream::{CancelAnswer, MAX_BATCH, Permit, Priority, Upstream};
 
 /// Orders looked at in one round.
 const ROUND: usize = 1000;
@@ -136,7 +136,9 @@ impl App {
             permit = upstream.permit(Priority::CancelsAndRefills, PERMIT_WAIT) => permit.ok(),
             () = self.tasks.stopping() => None,
         };
-        Some(match upstream.cancel(permit?, ids).await {
+        // Who was stopped meanwhile asks nothing by it.
+        let permit = permit.filter(Permit::holds)?;
+        Some(match upstream.cancel(permit, ids).await {
             Ok(answer) => (answer.answers.into_iter().collect(), answer.batches),
             Err(error) => {
                 tracing::debug!(provider = %upstream.provider(), %error, "a cancel was not answered");

@@ -2,6 +2,7 @@
 //! What this one took would only wait here.
 
 use super::App;
+use super::snapshot::Snapshot;
 use crate::domain::catalogue::ServiceRoute;
 use crate::domain::ids::{ProviderId, ServiceId};
 
@@ -24,18 +25,26 @@ impl App {
             return Vec::new();
         }
         let snapshot = self.snapshot.load();
-        let left = |routes| all_lead(routes, |provider| providers.contains(provider));
+        let left = |routes| self.all_lead(&snapshot, routes, |provider| providers.contains(provider));
         snapshot.catalogue.configured().filter(|(_, routes)| left(routes)).map(|(service, _)| service).collect()
     }
 
     /// Whether this service is one of those.
     pub(super) fn is_sent_elsewhere(&self, service: ServiceId) -> bool {
         let snapshot = self.snapshot.load();
-        snapshot.catalogue.routes(service).is_some_and(|routes| all_lead(routes, |id| self.is_elsewhere(id)))
+        let routes = snapshot.catalogue.routes(service);
+        routes.is_some_and(|routes| self.all_lead(&snapshot, routes, |provider| self.is_elsewhere(provider)))
     }
-}
 
-/// Whether there are routes, and each leads to such a provider.
-fn all_lead(routes: &[ServiceRoute], to: impl Fn(&ProviderId) -> bool) -> bool {
-    !routes.is_empty() && routes.iter().all(|route| to(&route.route.provider))
+    /// Whether there are routes that something can go by now, and each leads to such a provider.
+    fn all_lead(&self, snapshot: &Snapshot, routes: &[ServiceRoute], to: impl Fn(&ProviderId) -> bool) -> bool {
+        let pauses = self.pauses.load();
+        let is_open = |route: &&ServiceRoute| {
+            let setup = snapshot.terms.provider(&route.route.provider);
+            let takes_orders = setup.is_some_and(|setup| setup.takes_orders && self.frozen(setup).is_none());
+            route.offer.is_ok() && takes_orders && !pauses.hold(&route.route.provider)
+        };
+        let mut open = routes.iter().filter(is_open).peekable();
+        open.peek().is_some() && open.all(|route| to(&route.route.provider))
+    }
 }

@@ -196,7 +196,7 @@ impl App {
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
         let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
         let candidates = candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now);
-        match choose(order, &if self.is_in_other_company() { for_now(candidates) } else { candidates }) {
+        match choose(order, &if self.may_be_anothers(order) { for_now(candidates) } else { candidates }) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }

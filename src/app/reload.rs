@@ -82,17 +82,22 @@ impl App {
     }
 
     /// Takes these terms and clients. `upstreams` holds a client for each provider of the terms: the present one
-    /// where nothing changed, its successor, or a new one.
+    /// where nothing changed, its successor, or a new one. `serving`: the digest of the configuration that they are of.
     ///
     /// # Errors
     /// [`ReloadError`]; everything is as it was then.
-    pub async fn reload(self: &Arc<Self>, terms: Terms, upstreams: Upstreams) -> Result<Changes, ReloadError> {
+    pub async fn reload(
+        self: &Arc<Self>,
+        terms: Terms,
+        upstreams: Upstreams,
+        serving: String,
+    ) -> Result<Changes, ReloadError> {
         self.refuse_orphans(&terms).await?;
         let leaving = Leaving::close(self.replaced(&upstreams));
         leaving.last_calls().await?;
         // With their gates closed, what is counted now stays so.
         self.refuse_orphans(&terms).await?;
-        let changes = self.swap(terms, upstreams).await?;
+        let changes = self.swap(terms, upstreams, serving).await?;
         leaving.are_gone();
         self.follow_providers();
         // Another route, or none at all, may be there for what waits.
@@ -118,7 +123,7 @@ impl App {
         present.values().filter(|upstream| upstream.is_open() && !stays(upstream)).map(Arc::clone).collect()
     }
 
-    async fn swap(&self, terms: Terms, upstreams: Upstreams) -> Result<Changes, ReloadError> {
+    async fn swap(&self, terms: Terms, upstreams: Upstreams, serving: String) -> Result<Changes, ReloadError> {
         let _building = self.building.lock().await;
         let present = self.snapshot.load_full();
         let (old_hosts, new_hosts) = (hosts(&present.terms), hosts(&terms));
@@ -146,6 +151,8 @@ impl App {
         locked(&self.unwritten_freezes).retain(|id, _| !is_moved(id));
         self.follow_freezes(freezes);
         *locked(&self.recorded) = Arc::downgrade(&next);
+        // Before anything is sold by it: who attends next says so.
+        self.set_serving(serving);
         self.snapshot.store(next);
         Ok(changes)
     }

@@ -25,15 +25,15 @@
 //! lost one believes nothing until the *store* has given it another epoch, whatever mark there is. And a mark adds no belief
 //! to that of the store's own word: it is not looked at while that is fresh.
 //!
-//! # Gateways that use another Redis, or none
-//!
-//! What they change is told to nobody here. While there is one, nothing is believed and there is no mark; afterwards the
-//! epoch is raised, by them as they leave and by all that stay.
-//!
 //! What is left is a gateway that reaches Redis and not the store, while no other gateway reaches both: nobody's word can
 //! get to it. Where the store is away from all, nothing changes, and going on is right. Where the others have lost Redis, or
 //! died with something untold, it shows what Redis holds for as long as that is kept: ten minutes, see [`super::KEPT_FOR`].
 //! From inside these can't be told apart.
+//!
+//! # Gateways that use another Redis, or none
+//!
+//! What they change is told to nobody here. While there is one, nothing is believed and there is no mark; afterwards the
+//! epoch is raised, by them as they leave and by all that stay.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -107,7 +107,8 @@ impl Reloader {
             (&settings, &secrets),
             self.app.limits(),
         )?;
-        let changes = self.app.reload(terms(&settings), upstreams).await.map_err(|error| match error {
+        let serving = parts::digest(&settings);
+        let changes = self.app.reload(terms(&settings), upstreams, serving).await.map_err(|error| match error {
             ReloadError::Refused(reasons) => ConfigErrors::missing(&settings.file, reasons).into(),
             ReloadError::Store(error) => anyhow::Error::from(error),
         })?;
@@ -118,7 +119,6 @@ impl Reloader {
             tracing::warn!("{}: {warning}", settings.file.display());
         }
         let summary = summary(&changes, &changed(&before, &self.app.upstreams(), &self.present.0, &settings));
-        self.app.set_serving(parts::digest(&settings));
         self.present = (settings, secrets);
         Ok(summary)
     }

@@ -62,7 +62,7 @@ async fn an_order_whose_gateway_is_killed(by_get: bool) {
     .await;
     gateways[at].kill();
     let answer = calls.join_next().await.unwrap().unwrap().unwrap();
-    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.status(), 502);
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(answer["error"], "Temporarily unavailable");
     let other = &gateways[1 - at];

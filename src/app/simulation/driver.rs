@@ -347,7 +347,7 @@ impl Driver {
             (id.clone(), Arc::new(now.successor(options)))
         });
         let upstreams: Upstreams = upstreams.collect();
-        let task = self.tasks.spawn(async move { app.reload(terms, upstreams).await.is_ok() });
+        let task = self.tasks.spawn(async move { app.reload(terms, upstreams, String::new()).await.is_ok() });
         self.reloading = Some((plan, task));
     }
 }

@@ -35,6 +35,19 @@ async fn it_leaves_orders_that_it_cannot_send_to_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_leaves_those_too_that_have_another_route_by_which_nothing_goes() {
+    let (plenty, beta) = (Limits { max_in_flight: 8, ..ONE_AT_A_TIME }, ProviderId::new("beta"));
+    let bench = bench_among(&[("alpha", ONE_AT_A_TIME), ("beta", plenty)], Some(SECOND_OF_TWO)).await;
+    bench.app.store.set_paused(Some(&beta), true, NOW).await.unwrap();
+    Arc::clone(&bench.app).follow_pauses().await;
+    let order = bench.place(1).await;
+    Arc::clone(&bench.app).forward_due().await;
+    tokio::time::sleep(MINUTE).await;
+    let [left] = free(&bench).await.try_into().unwrap();
+    assert_eq!((left.id, left.version), (order.id, order.version), "it is not put off");
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_holds_no_new_order_that_it_cannot_send() {
     let bench = bench_among(&[("alpha", ONE_AT_A_TIME)], Some(SECOND_OF_TWO)).await;
     let answer = ask(&bench, &[("action", "add"), ("service", "1"), ("link", "x"), ("quantity", "1000")]).await;
