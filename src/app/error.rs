@@ -81,7 +81,7 @@ pub enum ApiError {
     /// Refused for good, in words that were chosen for the client.
     #[error("{0}")]
     Refused(String),
-    /// Our own trouble: nothing was done.
+    /// Our own trouble: nothing was done, or nobody can tell yet.
     #[error("Temporarily unavailable, please try again later")]
     Internal,
 }

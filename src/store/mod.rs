@@ -88,6 +88,10 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// How long a client waits for a store that others may keep busy or that is far away, beside what its order may wait for
+/// an upstream. What has not been begun by then is not begun.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
 /// Shorthand for the answers of a store.
 pub type StoreResult<T> = Result<T, StoreError>;
 

@@ -48,6 +48,17 @@ async fn what_cannot_be_decoded_is_the_apis_own_error() {
 }
 
 #[tokio::test]
+async fn a_call_that_takes_too_long_is_put_off_and_goes_on() {
+    let server = start_with(Limits::default(), &[], Duration::from_secs(30), Some(Duration::from_millis(50))).await;
+    let got = ask(&server, post("/api/v2", "", "action=slow")).await;
+    got.is_error(200);
+    assert_eq!(got.json()["error"], "Temporarily unavailable, please try again later");
+    server.api.go.add_permits(1);
+    within(server.api.done.notified()).await;
+    assert_eq!(ask(&server, post("/api/v2", "", "order=1")).await.param("order"), "1");
+}
+
+#[tokio::test]
 async fn old_clients_are_served() {
     let server = start(Limits::default(), &[]).await;
     let mut client = Client::connect(&server).await;

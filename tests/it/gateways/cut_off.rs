@@ -47,6 +47,36 @@ async fn one_without_the_store_shows_what_the_others_know_and_nothing_older() {
     until_may_order(&cut_off).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_store_that_says_nothing() {
+    let alpha = upstream(1).await;
+    let url = Cluster::shared().new_database().await;
+    let path = Path::to(&url).await;
+    let mut gateway = Gateway::prepare_on(&config_with(&alpha, 20, ""), Some(path.url(&url)));
+    gateway.launch().await;
+    gateway.key = gateway.add_client("tester", &["--deposit", "1000"]);
+    gateway.knows_key(&gateway.key).await;
+    let order = gateway.order(1, LINK, 100).await.to_string();
+    path.be(Way::Frozen);
+    // Each waits until it is put off, whatever the store says later.
+    let answers = async {
+        let of_order = [("order", order.as_str())];
+        let (placing, refill, balance) = (
+            gateway.add(1, "https://example.com/doubt", 100),
+            gateway.call("refill", &of_order),
+            gateway.call("balance", &[]),
+        );
+        <[_; 3]>::from(tokio::join!(placing, refill, balance))
+    };
+    let answers = tokio::time::timeout(Duration::from_secs(60), answers).await.expect("answers while it says nothing");
+    for answer in answers {
+        assert_eq!(answer["error"], "Temporarily unavailable, please try again later", "{answer}");
+    }
+    path.be(Way::Open);
+    until_may_order(&gateway).await;
+    assert!(accepted(&alpha, "https://example.com/doubt") <= 1);
+}
+
 async fn until_may_order(gateway: &Gateway) {
     eventually("it to take orders again", || async {
         gateway.add(1, "https://example.com/again", 100).await["order"].as_u64()
