@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -16,6 +17,7 @@ use super::call::{Answer, Params};
 use super::error::ApiError;
 use super::snapshot::{Audience, Snapshot};
 use crate::domain::catalogue::Service;
+use crate::store::PATIENCE;
 
 #[derive(Serialize)]
 struct ServiceView<'a> {
@@ -42,6 +44,13 @@ impl App {
     #[must_use]
     pub fn only_reads(params: &Params) -> bool {
         matches!(asked_action(params), "services" | "status" | "refill_status" | "balance")
+    }
+
+    /// How long a client waits for what is only read: a store that is far away may be silent for long, and whoever waits
+    /// before this gateway takes it for dead then.
+    #[must_use]
+    pub fn reads_within(&self) -> Option<Duration> {
+        self.store.is_shared().then_some(PATIENCE)
     }
 
     /// Answers one call of a client that comes from `ip`.

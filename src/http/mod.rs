@@ -23,6 +23,7 @@ mod tests;
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -42,6 +43,10 @@ use crate::app::console::{View, ViewQuery};
 pub trait Api: Send + Sync + 'static {
     /// Whether this call changes nothing, so that it may be given up where its client does not wait for the answer.
     fn only_reads(&self, params: &Params) -> bool;
+
+    /// How long a call that changes nothing is waited for at most; then its client is told to try again. `None`: until there
+    /// is an answer.
+    fn reads_within(&self) -> Option<Duration>;
 
     /// The answer to a call that came from `ip`.
     fn answer(&self, params: Params, ip: IpAddr) -> impl Future<Output = Answer> + Send;

@@ -9,11 +9,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::body::{BodyError, BodyReader};
 use super::{Api, Respond, TrustedProxies, decode, reply};
 use crate::app::call::{Answer, Params};
+use crate::app::error::ApiError;
 use crate::task::{Panicked, Tasks, caught};
 use crate::telemetry::RequestMeter;
 
@@ -74,14 +75,20 @@ impl<A: Api> PublicApi<A> {
 
     async fn call(&self, params: Params, ip: IpAddr) -> (&'static str, Answer) {
         let answered = if self.api.only_reads(&params) {
-            caught(self.api.answer(params, ip)).await
+            let answered = caught(self.api.answer(params, ip));
+            match self.api.reads_within() {
+                Some(within) => timeout(within, answered).await,
+                None => Ok(answered.await),
+            }
         } else {
+            // However long that takes: until it is known what came of it, there is no answer that is true.
             let api = Arc::clone(&self.api);
-            self.tasks.spawn(async move { api.answer(params, ip).await }).await.map_err(|_| Panicked)
+            Ok(self.tasks.spawn(async move { api.answer(params, ip).await }).await.map_err(|_| Panicked))
         };
         match answered {
-            Ok(answer) => ("answered", answer),
-            Err(Panicked) => {
+            Ok(Ok(answer)) => ("answered", answer),
+            Err(_) => ("put_off", Answer::error(&ApiError::Internal.to_string())),
+            Ok(Err(Panicked)) => {
                 tracing::error!("a call ended in a panic; the lines above say where. This is a bug, please report it");
                 ("panicked", Answer::error("Internal error"))
             }

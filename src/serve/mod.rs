@@ -214,6 +214,10 @@ impl Api for Public {
         App::only_reads(params)
     }
 
+    fn reads_within(&self) -> Option<Duration> {
+        self.0.reads_within()
+    }
+
     async fn answer(&self, params: Params, ip: IpAddr) -> Answer {
         self.0.answer(&params, ip).await
     }

@@ -1,5 +1,7 @@
 //! What a store says instead of an answer.
 
+use std::time::Duration;
+
 /// Why the store did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -55,6 +57,10 @@ pub enum StoreError {
     #[error("the store holds what cannot be: {0}: run `tollgate verify`")]
     Corrupt(String),
 }
+
+/// How long a client waits for a store that others may keep busy or that is far away, beside what its order may wait for
+/// an upstream. What has not been begun by then is not begun.
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Shorthand for the answers of a store.
 pub type StoreResult<T> = Result<T, StoreError>;

@@ -13,7 +13,7 @@ pub mod records;
 pub mod sqlite;
 mod standing;
 
-pub use error::{StoreError, StoreResult};
+pub use error::{PATIENCE, StoreError, StoreResult};
 
 use std::time::Duration;
 

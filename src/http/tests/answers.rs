@@ -48,6 +48,22 @@ async fn what_cannot_be_decoded_is_the_apis_own_error() {
 }
 
 #[tokio::test]
+async fn what_is_only_read_is_not_waited_for_longer_than_its_time() {
+    let server = start_with(Limits::default(), &[], Duration::from_secs(30), Some(Duration::from_millis(50))).await;
+    let read = ask(&server, post("/api/v2", "", "action=slow_read")).await;
+    read.is_error(200);
+    assert_eq!(read.json()["error"], "Temporarily unavailable, please try again later");
+    let writes = ask(&server, post("/api/v2", "", "action=slow"));
+    let later = async {
+        let read = ask(&server, post("/api/v2", "", "action=slow_read")).await;
+        read.is_error(200);
+        server.api.go.add_permits(1);
+    };
+    let (written, ()) = tokio::join!(writes, later);
+    assert_eq!(written.param("action"), "slow", "nobody knows before what came of it");
+}
+
+#[tokio::test]
 async fn old_clients_are_served() {
     let server = start(Limits::default(), &[]).await;
     let mut client = Client::connect(&server).await;

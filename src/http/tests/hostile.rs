@@ -116,7 +116,7 @@ async fn heads_have_their_limits() {
 
 #[tokio::test]
 async fn slow_clients_are_not_waited_for() {
-    let server = start_with(short(), &[], Duration::from_millis(500)).await;
+    let server = start_with(short(), &[], Duration::from_millis(500), None).await;
     let mut head = Client::connect(&server).await;
     head.send("POST /api/v2 HTTP/1.1\r\nHo").await;
     head.get().await.unwrap().is_error(408);

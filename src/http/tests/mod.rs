@@ -20,9 +20,10 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::task::Tasks;
 
-/// Answers with what it was asked. `action=slow` waits for [`Echo::go`], `action=panic` panics, `action=big`
+/// Answers with what it was asked. `action=slow` and `slow_read` wait for [`Echo::go`], `action=panic` panics, `action=big`
 /// gives `n` bytes and has a compressed form.
 struct Echo {
+    within: Option<Duration>,
     go: Semaphore,
     begun: Notify,
     done: Notify,
@@ -33,10 +34,14 @@ impl Api for Echo {
         params.get("action") != Some("slow") && params.get("write").is_none()
     }
 
+    fn reads_within(&self) -> Option<Duration> {
+        self.within
+    }
+
     async fn answer(&self, params: Params, ip: IpAddr) -> Answer {
         match params.get("action") {
             Some("panic") => panic!("as asked"),
-            Some("slow") => {
+            Some("slow" | "slow_read") => {
                 self.begun.notify_one();
                 self.go.acquire().await.unwrap().forget();
                 self.done.notify_one();
@@ -66,12 +71,12 @@ struct Server {
 }
 
 async fn start(limits: Limits, trusted: &[&str]) -> Server {
-    start_with(limits, trusted, Duration::from_secs(30)).await
+    start_with(limits, trusted, Duration::from_secs(30), None).await
 }
 
-async fn start_with(limits: Limits, trusted: &[&str], body_within: Duration) -> Server {
+async fn start_with(limits: Limits, trusted: &[&str], body_within: Duration, within: Option<Duration>) -> Server {
     let proxies = Arc::new(TrustedProxies::new(trusted.iter().map(|network| network.parse().unwrap()).collect()));
-    let api = Arc::new(Echo { go: Semaphore::new(0), begun: Notify::new(), done: Notify::new() });
+    let api = Arc::new(Echo { within, go: Semaphore::new(0), begun: Notify::new(), done: Notify::new() });
     let tasks = Tasks::new();
     let service = PublicApi::new(Arc::clone(&api), Arc::clone(&proxies), tasks.clone()).with_body_timeout(body_within);
     let (address, stop, serving) = listen(service, limits, proxies, &tasks).await;

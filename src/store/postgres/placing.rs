@@ -2,9 +2,9 @@
 //! many orders share one round trip, one lock of their client's row and one wait for the disk.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use super::PostgresStore;
 use super::orders::lock_of;
@@ -14,7 +14,7 @@ use super::transactions::{TRY_FOR, Tries};
 use super::values::{Value, params};
 use crate::domain::ids::{ClientId, OrderId};
 use crate::store::records::{Placed, Placement};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{PATIENCE, StoreError, StoreResult};
 
 /// How many orders share a transaction at most.
 const MAX_BATCH: usize = 64;
@@ -23,7 +23,8 @@ const AT_ONCE: usize = 2;
 
 /// Orders that wait to be placed. Whoever waits longest for a turn places those that are there, its own or not.
 pub(super) struct Placings {
-    waiting: Mutex<Vec<Waiting>>,
+    /// Each with the moment it came.
+    waiting: Mutex<Vec<(Instant, Waiting)>>,
     pub(super) turns: Semaphore,
 }
 
@@ -56,15 +57,23 @@ impl Placings {
     /// when its client hangs up.
     pub(super) fn enter(&self, placement: Placement) -> oneshot::Receiver<Word> {
         let (reply, placed) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Waiting { placement, reply });
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((Instant::now(), Waiting { placement, reply }));
         placed
     }
 
-    /// The oldest of them, ordered by client: no two transactions lock clients in different orders.
+    /// The oldest of them, ordered by client: no two transactions lock clients in different orders. Those whose clients
+    /// were told to try again are not among them.
     fn take(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = waiting.iter().take_while(|(came, _)| came.elapsed() >= PATIENCE).count();
+        for (_, late) in waiting.drain(..late) {
+            tell(late.reply, Err(StoreError::Overloaded));
+        }
         let together = waiting.len().min(MAX_BATCH);
-        let mut batch: Vec<Waiting> = waiting.drain(..together).collect();
+        let mut batch: Vec<Waiting> = waiting.drain(..together).map(|(_, waiting)| waiting).collect();
         batch.sort_by_key(|waiting| waiting.client().0);
         batch
     }

@@ -47,6 +47,32 @@ async fn one_without_the_store_shows_what_the_others_know_and_nothing_older() {
     until_may_order(&cut_off).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_store_is_waited_for_by_what_it_was_told_and_by_nothing_else() {
+    let alpha = upstream(1).await;
+    let url = Cluster::shared().new_database().await;
+    let path = Path::to(&url).await;
+    let mut gateway = Gateway::prepare_on(&config_with(&alpha, 20, ""), Some(path.url(&url)));
+    gateway.launch().await;
+    gateway.key = gateway.add_client("tester", &["--deposit", "1000"]);
+    gateway.knows_key(&gateway.key).await;
+    gateway.order(1, LINK, 100).await;
+    path.be(Way::Frozen);
+    let placing = gateway.add(1, "https://example.com/doubt", 100);
+    let reading = async {
+        let read = gateway.call("balance", &[]).await;
+        assert_eq!(read["error"], "Temporarily unavailable, please try again later", "{read}");
+        path.be(Way::Open);
+    };
+    let both = async { tokio::join!(placing, reading) };
+    let (placed, ()) =
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("a read is not waited for so long");
+    let is_placed = placed["order"].is_u64();
+    assert!(is_placed || placed["error"].is_string(), "{placed}");
+    until_may_order(&gateway).await;
+    assert!(accepted(&alpha, "https://example.com/doubt") <= usize::from(is_placed), "{placed}");
+}
+
 async fn until_may_order(gateway: &Gateway) {
     eventually("it to take orders again", || async {
         gateway.add(1, "https://example.com/again", 100).await["order"].as_u64()

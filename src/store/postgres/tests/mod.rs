@@ -211,6 +211,21 @@ async fn an_order_whose_asker_has_gone_is_placed_all_the_same() {
 }
 
 #[tokio::test]
+async fn an_order_that_waited_for_longer_than_its_client_is_not_begun() {
+    let url = Cluster::shared().new_database().await;
+    let store = Arc::new(PostgresStore::open(&url.into(), GATEWAY).await.unwrap());
+    let any: AnyStore = store.clone();
+    let anna = client(&any, "anna", "10").await.client.id;
+    let late = store.placings.enter(placement(new_order(anna, "1.20")));
+    tokio::time::pause();
+    tokio::time::advance(crate::store::PATIENCE).await;
+    tokio::time::resume();
+    order(&any, anna, "1.20").await;
+    assert!(matches!(late.await, Ok(placing::Word::Done(Err(StoreError::Overloaded)))));
+    assert_eq!(any.balance(anna).await.unwrap().to_string(), "8.8");
+}
+
+#[tokio::test]
 async fn ids_end_and_start_where_they_are_to() {
     let url = Cluster::shared().new_database().await;
     let mode = OpenMode::Gateway { first_order_id: 2_147_483_647 };
