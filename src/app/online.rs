@@ -26,6 +26,11 @@ pub struct OnlineReport {
 }
 
 impl App {
+    /// Whether this provider is called with the URL and the key of that mark.
+    pub(super) fn has_account(&self, provider: &ProviderId, mark: &str) -> bool {
+        self.upstream(provider).is_some_and(|upstream| upstream.account_mark(self.store.id()) == mark)
+    }
+
     /// Asks for the balance and the services.
     ///
     /// # Errors

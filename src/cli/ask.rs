@@ -124,7 +124,10 @@ mod tests {
         [
             sync(None),
             sync(Some("alpha")),
-            Request::Check { providers: vec!["alpha".into()] },
+            Request::Check {
+                providers: vec!["alpha".into()],
+                accounts: [("alpha".to_owned(), "0a".to_owned())].into(),
+            },
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
             Request::Resolve { order: 7, attempt: 1, how: How::Refund },

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::ask;
-use super::output::printable;
+use super::output::{printable, talk};
 use crate::app::OnlineReport;
 use crate::app::requests::{Reply, Request};
 use crate::app::running::Running;
@@ -96,31 +96,40 @@ pub(super) async fn online(settings: &Settings) -> anyhow::Result<Vec<OnlineDocu
         .collect())
 }
 
-/// Providers that a running gateway calls are asked by it, so that their limits hold; others from here.
+/// Providers that a running gateway calls by that URL and key are asked by it, so that their limits hold; others from here.
 async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
-    let served = if serve::gateway_running(settings).await? {
-        Running::last(&*serve::open_store(settings, OpenMode::Tool).await?).await?.providers
-    } else {
-        BTreeMap::new()
-    };
-    let called = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off);
-    let (theirs, ours): (Vec<_>, Vec<_>) =
-        called.partition(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
+    let called: Vec<_> = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off).collect();
     let mut answers = Answers::new();
-    for (providers, by_gateway) in [(theirs, true), (ours, false)] {
-        if providers.is_empty() {
-            continue;
-        }
-        let request = Request::Check { providers: providers.iter().map(|provider| provider.id.to_string()).collect() };
-        let reply =
-            if by_gateway { ask::ask(settings, request).await? } else { ask::ask_from_here(settings, request).await? };
-        match reply {
-            Reply::Checked(more) => answers.extend(more),
-            Reply::Refused(why) => bail!(why),
-            _ => bail!("the gateway answered something else: is it another version?"),
+    if serve::gateway_running(settings).await? {
+        let store = serve::open_store(settings, OpenMode::Tool).await?;
+        let served = Running::last(&*store).await?.providers;
+        let theirs = called.iter().filter(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
+        let providers: Vec<String> = theirs.map(|provider| provider.id.to_string()).collect();
+        if !providers.is_empty() {
+            let accounts = serve::account_marks(settings, &settings.read_secrets()?, store.id());
+            answers = checked(ask::ask(settings, Request::Check { providers: providers.clone(), accounts }).await?)?;
+            for provider in providers.iter().filter(|provider| !answers.contains_key(*provider)) {
+                talk(&format!(
+                    "the running gateway has another URL or key for {provider}: this file's are tried from here"
+                ));
+            }
         }
     }
+    let ours = called.iter().filter(|provider| !answers.contains_key(provider.id.as_str()));
+    let providers: Vec<String> = ours.map(|provider| provider.id.to_string()).collect();
+    if !providers.is_empty() {
+        let request = Request::Check { providers, accounts: BTreeMap::new() };
+        answers.extend(checked(ask::ask_from_here(settings, request).await?)?);
+    }
     Ok(answers)
+}
+
+fn checked(reply: Reply) -> anyhow::Result<Answers> {
+    match reply {
+        Reply::Checked(answers) => Ok(answers),
+        Reply::Refused(why) => bail!(why),
+        _ => bail!("the gateway answered something else: is it another version?"),
+    }
 }
 
 fn document(

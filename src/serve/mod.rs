@@ -8,7 +8,9 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, gateway_running, join, open_postgres, open_store, read_secrets, terms, warnings};
+pub use parts::{
+    account_marks, build_app, gateway_running, join, open_postgres, open_store, read_secrets, terms, warnings,
+};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! From settings to the parts, each in its own words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::task::Tasks;
-use crate::upstream::{HttpWire, HttpWireOptions, InCompany, Limits, Upstream, UpstreamOptions, Wire};
+use crate::upstream::{HttpWire, HttpWireOptions, InCompany, Limits, Upstream, UpstreamOptions, Wire, account_mark};
 
 /// What rendered statuses may take up in memory.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -92,6 +93,16 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
 /// What the store says.
 pub async fn join(settings: &Settings, store: &dyn Store, limits: Option<SharedLimits>) -> anyhow::Result<Company> {
     Company::join(store, limits, digest(settings)).await.context("the store does not know this gateway")
+}
+
+/// The mark of each provider's account by this configuration, with the store's word. See [`account_mark`].
+#[must_use]
+pub fn account_marks(settings: &Settings, secrets: &Secrets, store_id: &str) -> BTreeMap<String, String> {
+    let marks = settings.providers.iter().filter_map(|provider| {
+        let key = secrets.provider_keys.get(&provider.id)?;
+        Some((provider.id.to_string(), account_mark(store_id, &provider.url, key)))
+    });
+    marks.collect()
 }
 
 /// The use-cases over this store, with no task started and no call made.

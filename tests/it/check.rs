@@ -307,6 +307,6 @@ fn an_address_of_postgresql_that_can_t_be_used_is_a_mistake_before_a_start() {
             assert!(said.contains("NOT_SET"), "together with what else is wrong: {said}");
         }
         let output = run(folder.path(), &["client", "list"]);
-        assert_eq!(output.status.code(), Some(2), "{}", self::said(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     }
 }
