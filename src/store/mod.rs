@@ -77,6 +77,17 @@ pub enum StoreError {
         "the store cannot write ({0}); nothing was written: make room, or mend the disk or the way to the database"
     )]
     CannotWrite(String),
+    /// A copy of it could not be written; the store is as it was, and so is what stood there.
+    #[error(
+        "the copy {path} can't be written: {problem}; name a file in a folder that has room and that tollgate's user may \
+         write to"
+    )]
+    NoCopy {
+        /// The copy.
+        path: String,
+        /// What the system said.
+        problem: String,
+    },
     /// The connection was lost while a commit may have been under way: what was to be written may be there.
     #[error("the connection to the store was lost, what was being written may be there: {0}")]
     InDoubt(String),
