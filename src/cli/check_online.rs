@@ -80,7 +80,7 @@ impl CacheDocument {
 
 /// Asks the Redis, where there is one.
 pub(super) async fn cache(settings: &Settings) -> anyhow::Result<Option<CacheDocument>> {
-    let secrets = settings.read_secrets()?;
+    let secrets = settings.read_secrets_at_hand()?;
     let Some((url, address)) = secrets.cache_url.as_ref().zip(secrets.cache_address()) else { return Ok(None) };
     let error = probe(url.expose_secret(), CACHE_ANSWERS_WITHIN).await.err();
     Ok(Some(CacheDocument { address, error }))
@@ -99,6 +99,7 @@ pub(super) async fn online(settings: &Settings) -> anyhow::Result<Vec<OnlineDocu
 /// Providers that a running gateway calls by that URL and key are asked by it, so that their limits hold; others from here.
 async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
     let called: Vec<_> = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off).collect();
+    let secrets = settings.read_secrets_at_hand()?;
     let mut answers = Answers::new();
     if serve::gateway_running(settings).await? {
         let store = serve::open_store(settings, OpenMode::Tool).await?;
@@ -106,7 +107,7 @@ async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
         let theirs = called.iter().filter(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
         let providers: Vec<String> = theirs.map(|provider| provider.id.to_string()).collect();
         if !providers.is_empty() {
-            let accounts = serve::account_marks(settings, &settings.read_secrets()?, store.id());
+            let accounts = serve::account_marks(settings, &secrets, store.id());
             answers = checked(ask::ask(settings, Request::Check { providers: providers.clone(), accounts }).await?)?;
             for provider in providers.iter().filter(|provider| !answers.contains_key(*provider)) {
                 talk(&format!(
@@ -115,8 +116,15 @@ async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
             }
         }
     }
-    let ours = called.iter().filter(|provider| !answers.contains_key(provider.id.as_str()));
-    let providers: Vec<String> = ours.map(|provider| provider.id.to_string()).collect();
+    let left = called.into_iter().filter(|provider| !answers.contains_key(provider.id.as_str()));
+    let (ours, keyless): (Vec<&ProviderSettings>, Vec<_>) =
+        left.partition(|provider| secrets.provider_keys.contains_key(&provider.id));
+    let not_asked = |provider: &&ProviderSettings| {
+        let why = format!("it was not asked: its key is {}, which only the gateway can read", provider.key);
+        (provider.id.to_string(), Err(why))
+    };
+    let providers: Vec<String> = ours.iter().map(|provider| provider.id.to_string()).collect();
+    answers.extend(keyless.iter().map(not_asked));
     if !providers.is_empty() {
         let request = Request::Check { providers, accounts: BTreeMap::new() };
         answers.extend(checked(ask::ask_from_here(settings, request).await?)?);

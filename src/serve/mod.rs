@@ -9,7 +9,8 @@ mod reload;
 
 pub use demo::demo;
 pub use parts::{
-    account_marks, build_app, gateway_running, join, open_postgres, open_store, read_secrets, terms, warnings,
+    account_marks, build_app, gateway_running, join, open_postgres, open_store, read_secrets, read_secrets_at_hand,
+    terms, warnings,
 };
 
 use std::net::{IpAddr, SocketAddr};

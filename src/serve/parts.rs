@@ -69,10 +69,22 @@ fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
 /// # Errors
 /// [`ConfigErrors`] with everything that is wrong with them, each at its place in the file.
 pub fn read_secrets(settings: &Settings) -> Result<Secrets, ConfigErrors> {
+    with_store_url(settings, settings.read_secrets())
+}
+
+/// The same without those that only the gateway's unit has.
+///
+/// # Errors
+/// As [`read_secrets`].
+pub fn read_secrets_at_hand(settings: &Settings) -> Result<Secrets, ConfigErrors> {
+    with_store_url(settings, settings.read_secrets_at_hand())
+}
+
+fn with_store_url(settings: &Settings, secrets: Result<Secrets, ConfigErrors>) -> Result<Secrets, ConfigErrors> {
     let url = settings.read_store_url().ok().flatten();
     let problem = url.and_then(|url| PostgresStore::problem(&PostgresStore::resolve(&url, settings.folder())));
     let bad_url = problem.map(|problem| settings.bad_store_url(&problem));
-    match (settings.read_secrets(), bad_url) {
+    match (secrets, bad_url) {
         (secrets, None) => secrets,
         (Ok(_), Some(errors)) => Err(errors),
         (Err(others), Some(errors)) => Err(others.and(errors)),
