@@ -183,10 +183,13 @@ fn other_currency(provider: &ProviderSettings, report: &OnlineReport) -> Option<
 
 /// Where it lists nothing, that says it all.
 fn problems(report: &OnlineReport, dead: Vec<String>, free: Vec<String>) -> Vec<String> {
+    let unreadable = (report.unreadable > 0).then(|| {
+        format!("rows of its list that are left out, since they can't be read or repeat an ID: {}", report.unreadable)
+    });
     if report.services.is_empty() {
-        return vec!["it lists no services".to_owned()];
+        return vec![unreadable.unwrap_or_else(|| "it lists no services".to_owned())];
     }
-    dead.into_iter().chain(free).collect()
+    dead.into_iter().chain(free).chain(unreadable).collect()
 }
 
 /// By services that are switched off nobody loses anything.
@@ -255,6 +258,7 @@ mod tests {
             currency: currency.map(str::to_owned),
             services: services.iter().map(|id| (*id).to_owned()).collect(),
             free,
+            unreadable: 0,
         };
         document(&settings, &settings.providers[0], Some(&Ok(report)))
     }
@@ -281,6 +285,17 @@ mod tests {
         assert_eq!(dead["problems"], json!(["service 1 has the route alpha:101, which it does not list"]));
         assert_eq!(dead["error"], json!(null));
         assert_eq!(seen(None, &[])["problems"], json!(["it lists no services"]));
+        let report = |services: &[&str]| OnlineReport {
+            balance: "1".into(),
+            currency: None,
+            services: services.iter().map(|id| (*id).to_owned()).collect(),
+            free: vec![],
+            unreadable: 2,
+        };
+        for services in [&[][..], &["7"]] {
+            let said = problems(&report(services), vec![], vec![]);
+            assert!(said.len() == 1 && said[0].contains("can't be read or repeat an ID: 2"), "{said:?}");
+        }
         let free = looked_at(None, &["7", "101"], vec!["7".into(), "101".into()]);
         assert_eq!(free.problems.len(), 1);
         assert!(free.problems[0].starts_with("it lists 1 services at a rate of 0 (101)"), "nobody sells 7: {free:?}");
