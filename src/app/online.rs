@@ -20,12 +20,20 @@ pub struct OnlineReport {
     pub currency: Option<String>,
     /// The IDs there of all that it lists.
     pub services: Vec<String>,
+    /// How many more it lists that can't be read, or twice.
+    #[serde(default)]
+    pub unreadable: usize,
     /// Those of them that it lists at a rate of 0.
     #[serde(default)]
     pub free: Vec<String>,
 }
 
 impl App {
+    /// Whether this provider is called with the URL and the key of that mark.
+    pub(super) fn has_account(&self, provider: &ProviderId, mark: &str) -> bool {
+        self.upstream(provider).is_some_and(|upstream| upstream.account_mark(self.store.id()) == mark)
+    }
+
     /// Asks for the balance and the services.
     ///
     /// # Errors
@@ -40,6 +48,7 @@ impl App {
         let free = free.map(|service| service.id.to_string()).collect();
         Ok(OnlineReport {
             free,
+            unreadable: list.skipped,
             balance: balance.amount.normalize().to_string(),
             currency: balance.currency,
             services: list.services.into_iter().map(|service| service.id.to_string()).collect(),

@@ -129,7 +129,7 @@ impl App {
         if uncertain > 0 && now.since(*reminded_at) >= REMIND_EVERY {
             *reminded_at = now;
             tracing::warn!(
-                "{uncertain} orders are uncertain: settle them with `tollgate orders resolve`; \
+                "uncertain orders: {uncertain}; settle them with `tollgate orders resolve`; \
                  see `tollgate orders list --state uncertain`"
             );
         }

@@ -41,6 +41,10 @@ pub enum Request {
     Check {
         /// Which.
         providers: Vec<String>,
+        /// The marks of the accounts that are meant (see [`crate::upstream::account_mark`], by the store's word): whoever
+        /// has another one there leaves that provider out of the answer.
+        #[serde(default)]
+        accounts: BTreeMap<String, String>,
     },
     /// Settle an uncertain order.
     Resolve {
@@ -178,11 +182,14 @@ impl App {
                 }
             }
             Request::Sync { provider: None, .. } => self.sync_all().await,
-            Request::Check { providers } => {
+            Request::Check { providers, accounts } => {
                 let mut results = BTreeMap::new();
                 for provider in providers {
-                    let result = self.look_at(&ProviderId::new(provider.as_str())).await;
-                    results.insert(provider, result);
+                    let id = ProviderId::new(provider.as_str());
+                    if accounts.get(&provider).is_some_and(|mark| !self.has_account(&id, mark)) {
+                        continue;
+                    }
+                    results.insert(provider, self.look_at(&id).await);
                 }
                 Reply::Checked(results)
             }

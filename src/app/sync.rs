@@ -86,7 +86,7 @@ pub enum SyncError {
     #[error(transparent)]
     Answer(#[from] AnswerError),
     /// It answered with nothing.
-    #[error("it lists no services; the last good list stays in force")]
+    #[error("it lists no services that can be read; the last good list stays in force")]
     Empty,
     /// It lost over half of its services at once.
     #[error("it lists {now} services where there were {before}; the last good list stays in force")]

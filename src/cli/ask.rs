@@ -39,8 +39,9 @@ pub(super) async fn ask(settings: &Settings, request: Request) -> anyhow::Result
 }
 
 /// Has a request that needs no store carried out here, also beside a gateway that does not call those upstreams.
+/// Of secrets those that can be read count.
 pub(super) async fn ask_from_here(settings: &Settings, request: Request) -> anyhow::Result<Reply> {
-    let secrets = Secrets { cache_url: None, ..settings.read_secrets()? };
+    let secrets = Secrets { cache_url: None, ..settings.read_secrets_at_hand()? };
     carry_out(settings, &secrets, Arc::new(SqliteStore::in_memory(1)?), request).await
 }
 
@@ -124,7 +125,10 @@ mod tests {
         [
             sync(None),
             sync(Some("alpha")),
-            Request::Check { providers: vec!["alpha".into()] },
+            Request::Check {
+                providers: vec!["alpha".into()],
+                accounts: [("alpha".to_owned(), "0a".to_owned())].into(),
+            },
             Request::Resolve { order: 7, attempt: 1, how: How::Placed("9".into()) },
             Request::Resolve { order: 7, attempt: 1, how: How::NotPlaced },
             Request::Resolve { order: 7, attempt: 1, how: How::Refund },

@@ -153,8 +153,8 @@ fn describe(document: &RestoredDocument) -> String {
         lines.push(format!("the store that was there is {} now", replaced.display()));
     }
     lines.push(format!(
-        "{} orders are uncertain, since they may have been sent after the backup was made: see `tollgate orders list \
-         --state uncertain`",
+        "uncertain orders, since they may have been sent after the backup was made: {}; see `tollgate orders list --state \
+         uncertain`",
         document.uncertain
     ));
     lines.push("no order leaves until you say `tollgate resume`".to_owned());

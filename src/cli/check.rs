@@ -10,7 +10,7 @@ use super::check_online::{self, CacheDocument, OnlineDocument};
 use super::output::talk;
 use super::{Call, ExitStatus};
 use crate::config::{ConfigErrors, Mistake, Settings};
-use crate::serve::{read_secrets, warnings};
+use crate::serve::{read_secrets_at_hand, warnings};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckOptions {
@@ -53,11 +53,12 @@ impl From<&Mistake> for MistakeDocument {
     }
 }
 
-/// Secrets are read too: one that is missing shall show here, not at the next start.
+/// Secrets are read too: one that is missing shall show here, not at the next start. Those that only the gateway's unit has
+/// can't be.
 pub(super) async fn check(call: &Call, options: &CheckOptions) -> anyhow::Result<ExitStatus> {
     let (settings, errors) = match call.settings() {
         Ok(settings) => {
-            let errors = read_secrets(&settings).err();
+            let errors = read_secrets_at_hand(&settings).err();
             (Some(settings), errors)
         }
         Err(errors) => (None, Some(errors.with_secrets())),
@@ -111,11 +112,18 @@ fn document(settings: Option<&Settings>, errors: Option<&ConfigErrors>) -> Check
     CheckDocument {
         ok: mistakes.is_empty(),
         mistakes: mistakes.iter().map(MistakeDocument::from).collect(),
-        warnings: settings.map(|settings| [settings.warnings.clone(), warnings(settings)].concat()).unwrap_or_default(),
+        warnings: settings.map(all_warnings).unwrap_or_default(),
         online: None,
         cache: None,
         diff: None,
     }
+}
+
+fn all_warnings(settings: &Settings) -> Vec<String> {
+    let out_of_reach = settings.out_of_reach().into_iter().map(|secret| {
+        format!("{secret} was not looked at: without $CREDENTIALS_DIRECTORY only the gateway, started by systemd, can read it")
+    });
+    [settings.warnings.clone(), warnings(settings), out_of_reach.collect()].concat()
 }
 
 fn summary(settings: &Settings) -> String {

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::ask;
-use super::output::printable;
+use super::output::{printable, talk};
 use crate::app::OnlineReport;
 use crate::app::requests::{Reply, Request};
 use crate::app::running::Running;
@@ -80,7 +80,7 @@ impl CacheDocument {
 
 /// Asks the Redis, where there is one.
 pub(super) async fn cache(settings: &Settings) -> anyhow::Result<Option<CacheDocument>> {
-    let secrets = settings.read_secrets()?;
+    let secrets = settings.read_secrets_at_hand()?;
     let Some((url, address)) = secrets.cache_url.as_ref().zip(secrets.cache_address()) else { return Ok(None) };
     let error = probe(url.expose_secret(), CACHE_ANSWERS_WITHIN).await.err();
     Ok(Some(CacheDocument { address, error }))
@@ -96,31 +96,48 @@ pub(super) async fn online(settings: &Settings) -> anyhow::Result<Vec<OnlineDocu
         .collect())
 }
 
-/// Providers that a running gateway calls are asked by it, so that their limits hold; others from here.
+/// Providers that a running gateway calls by that URL and key are asked by it, so that their limits hold; others from here.
 async fn ask_all(settings: &Settings) -> anyhow::Result<Answers> {
-    let served = if serve::gateway_running(settings).await? {
-        Running::last(&*serve::open_store(settings, OpenMode::Tool).await?).await?.providers
-    } else {
-        BTreeMap::new()
-    };
-    let called = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off);
-    let (theirs, ours): (Vec<_>, Vec<_>) =
-        called.partition(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
+    let called: Vec<_> = settings.providers.iter().filter(|provider| provider.mode != ProviderMode::Off).collect();
+    let secrets = settings.read_secrets_at_hand()?;
     let mut answers = Answers::new();
-    for (providers, by_gateway) in [(theirs, true), (ours, false)] {
-        if providers.is_empty() {
-            continue;
-        }
-        let request = Request::Check { providers: providers.iter().map(|provider| provider.id.to_string()).collect() };
-        let reply =
-            if by_gateway { ask::ask(settings, request).await? } else { ask::ask_from_here(settings, request).await? };
-        match reply {
-            Reply::Checked(more) => answers.extend(more),
-            Reply::Refused(why) => bail!(why),
-            _ => bail!("the gateway answered something else: is it another version?"),
+    if serve::gateway_running(settings).await? {
+        let store = serve::open_store(settings, OpenMode::Tool).await?;
+        let served = Running::last(&*store).await?.providers;
+        let theirs = called.iter().filter(|provider| served.get(provider.id.as_str()) == Some(&provider.host()));
+        let providers: Vec<String> = theirs.map(|provider| provider.id.to_string()).collect();
+        if !providers.is_empty() {
+            let accounts = serve::account_marks(settings, &secrets, store.id());
+            answers = checked(ask::ask(settings, Request::Check { providers: providers.clone(), accounts }).await?)?;
+            for provider in providers.iter().filter(|provider| !answers.contains_key(*provider)) {
+                talk(&format!(
+                    "the running gateway has another URL or key for {provider}: this file's are tried from here"
+                ));
+            }
         }
     }
+    let left = called.into_iter().filter(|provider| !answers.contains_key(provider.id.as_str()));
+    let (ours, keyless): (Vec<&ProviderSettings>, Vec<_>) =
+        left.partition(|provider| secrets.provider_keys.contains_key(&provider.id));
+    let not_asked = |provider: &&ProviderSettings| {
+        let why = format!("it was not asked: its key is {}, which only the gateway can read", provider.key);
+        (provider.id.to_string(), Err(why))
+    };
+    let providers: Vec<String> = ours.iter().map(|provider| provider.id.to_string()).collect();
+    answers.extend(keyless.iter().map(not_asked));
+    if !providers.is_empty() {
+        let request = Request::Check { providers, accounts: BTreeMap::new() };
+        answers.extend(checked(ask::ask_from_here(settings, request).await?)?);
+    }
     Ok(answers)
+}
+
+fn checked(reply: Reply) -> anyhow::Result<Answers> {
+    match reply {
+        Reply::Checked(answers) => Ok(answers),
+        Reply::Refused(why) => bail!(why),
+        _ => bail!("the gateway answered something else: is it another version?"),
+    }
 }
 
 fn document(
@@ -166,10 +183,13 @@ fn other_currency(provider: &ProviderSettings, report: &OnlineReport) -> Option<
 
 /// Where it lists nothing, that says it all.
 fn problems(report: &OnlineReport, dead: Vec<String>, free: Vec<String>) -> Vec<String> {
+    let unreadable = (report.unreadable > 0).then(|| {
+        format!("rows of its list that are left out, since they can't be read or repeat an ID: {}", report.unreadable)
+    });
     if report.services.is_empty() {
-        return vec!["it lists no services".to_owned()];
+        return vec![unreadable.unwrap_or_else(|| "it lists no services".to_owned())];
     }
-    dead.into_iter().chain(free).collect()
+    dead.into_iter().chain(free).chain(unreadable).collect()
 }
 
 /// By services that are switched off nobody loses anything.
@@ -238,6 +258,7 @@ mod tests {
             currency: currency.map(str::to_owned),
             services: services.iter().map(|id| (*id).to_owned()).collect(),
             free,
+            unreadable: 0,
         };
         document(&settings, &settings.providers[0], Some(&Ok(report)))
     }
@@ -264,6 +285,17 @@ mod tests {
         assert_eq!(dead["problems"], json!(["service 1 has the route alpha:101, which it does not list"]));
         assert_eq!(dead["error"], json!(null));
         assert_eq!(seen(None, &[])["problems"], json!(["it lists no services"]));
+        let report = |services: &[&str]| OnlineReport {
+            balance: "1".into(),
+            currency: None,
+            services: services.iter().map(|id| (*id).to_owned()).collect(),
+            free: vec![],
+            unreadable: 2,
+        };
+        for services in [&[][..], &["7"]] {
+            let said = problems(&report(services), vec![], vec![]);
+            assert!(said.len() == 1 && said[0].contains("can't be read or repeat an ID: 2"), "{said:?}");
+        }
         let free = looked_at(None, &["7", "101"], vec!["7".into(), "101".into()]);
         assert_eq!(free.problems.len(), 1);
         assert!(free.problems[0].starts_with("it lists 1 services at a rate of 0 (101)"), "nobody sells 7: {free:?}");

@@ -1,10 +1,11 @@
 //! `tollgate client`: a client's account.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::client_terms::TermOptions;
 use super::key;
-use super::output::{fields, or_dash, printable, table, talk};
+use super::output::{fields, or_dash, table, talk};
 use super::{BadUsage, Call, ExitStatus, now, values};
 use crate::app::accounts::documents::{ClientDocument, EntryDocument, MovedDocument, NewClientDocument};
 use crate::app::accounts::{self, AccountError, Payment};
@@ -70,7 +71,7 @@ pub(super) struct MoveOptions {
     /// How much.
     #[arg(value_parser = values::amount)]
     amount: Money,
-    /// Your own name for this payment: a repeated one changes nothing.
+    /// Your own name for this payment: a repeated one changes nothing, and fails with another amount.
     #[arg(long = "ref", value_name = "TEXT", value_parser = values::line)]
     reference: Option<String>,
     /// For the ledger.
@@ -186,18 +187,26 @@ async fn pay(call: &Call, kind: EntryKind, options: MoveOptions) -> anyhow::Resu
     let payment = Payment { kind, amount, reference, note };
     let document = match accounts::pay(&*call.store().await?, &name, payment, now()).await {
         Ok(document) => document,
-        // A script that repeats itself is told, and not failed.
-        Err(error @ AccountError::ReferenceConflict { balance, .. }) => {
-            talk(&printable(&error.to_string()));
-            let document = MovedDocument { client: name, balance: balance.to_string(), changed: false };
-            return Ok(call.output.print(&document, || has_balance(&document))?);
+        Err(error) => {
+            if let AccountError::ReferenceConflict { balance, .. } = &error {
+                let moved = MovedDocument { client: name, balance: balance.to_string(), changed: false };
+                call.output.print(&ConflictDocument { moved, error: error.to_string() }, String::new)?;
+            }
+            return Err(error.into());
         }
-        Err(error) => return Err(error.into()),
     };
     if !document.changed {
         talk(&format!("this reference was used before for client {name}: nothing was changed"));
     }
     Ok(call.output.print(&document, || has_balance(&document))?)
+}
+
+/// A payment that was not written since its reference stands for another one.
+#[derive(Serialize)]
+struct ConflictDocument {
+    #[serde(flatten)]
+    moved: MovedDocument,
+    error: String,
 }
 
 fn has_balance(document: &MovedDocument) -> String {

@@ -53,7 +53,7 @@ pub(super) async fn set_paused(call: &Call, options: PauseOptions, paused: bool)
 fn describe(pauses: &Pauses) -> String {
     let providers = pauses.providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match (pauses.everywhere, providers.is_empty()) {
-        (false, true) => "nothing is paused".to_owned(),
+        (false, true) => "nothing is paused now".to_owned(),
         (false, false) => format!("paused: {providers}"),
         (true, true) => "paused: all providers".to_owned(),
         (true, false) => format!("paused: all providers, and by themselves {providers}"),
@@ -72,7 +72,7 @@ mod tests {
             everywhere,
             providers: providers.iter().map(|id| ProviderId::new(*id)).collect::<BTreeSet<_>>(),
         };
-        assert_eq!(describe(&pauses(false, &[])), "nothing is paused");
+        assert_eq!(describe(&pauses(false, &[])), "nothing is paused now");
         assert_eq!(describe(&pauses(false, &["beta", "alpha"])), "paused: alpha, beta");
         assert_eq!(describe(&pauses(true, &[])), "paused: all providers");
         assert_eq!(describe(&pauses(true, &["alpha"])), "paused: all providers, and by themselves alpha");

@@ -132,6 +132,10 @@ async fn refund_all(call: &Call, provider: &str, age: Duration) -> anyhow::Resul
     };
     let before = now().minus(age);
     let found = call.store().await?.list_orders(filter).await?;
+    // One that has left the file can still have orders from before.
+    if found.is_empty() && !settings.providers.iter().any(|known| known.id.as_str() == provider) {
+        bail!("there is no provider {provider} in {}", settings.file.display());
+    }
     let orders: Vec<Uncertain> = found
         .into_iter()
         .filter(|(_, order)| order.updated_at <= before)
@@ -153,7 +157,7 @@ async fn refund_all(call: &Call, provider: &str, age: Duration) -> anyhow::Resul
 }
 
 fn describe(document: &ManyDocument) -> String {
-    let mut lines = vec![format!("{} orders are refunded and closed", document.settled)];
+    let mut lines = vec![format!("orders refunded and closed: {}", document.settled)];
     lines.extend(document.refused.iter().map(|refused| printable(&format!("not settled: {}", refused.reason))));
     lines.join("\n")
 }

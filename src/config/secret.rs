@@ -137,6 +137,12 @@ impl SecretRef {
         }
     }
 
+    /// Whether it is one of systemd's credentials, and this process is not started with any.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        matches!(self.source, Source::Credential(_))
+            && !std::env::var(CREDENTIALS_DIRECTORY).is_ok_and(|it| !it.is_empty())
+    }
+
     /// Reads the secret. A path is relative to `base`, the configuration's folder; newlines at a file's end
     /// are no part of the secret.
     ///

@@ -56,9 +56,38 @@ impl Settings {
     /// # Errors
     /// [`ConfigErrors`] with each secret that could not be read, at its place in the file.
     pub fn read_secrets(&self) -> Result<Secrets, ConfigErrors> {
+        self.read_secrets_but(|_| false)
+    }
+
+    /// The same without those that only the gateway's unit has: see [`Settings::out_of_reach`].
+    ///
+    /// # Errors
+    /// As [`Settings::read_secrets`].
+    pub fn read_secrets_at_hand(&self) -> Result<Secrets, ConfigErrors> {
+        self.read_secrets_but(SecretRef::is_out_of_reach)
+    }
+
+    /// The secrets that are credentials of systemd, where this process has none, as the file names them.
+    #[must_use]
+    pub fn out_of_reach(&self) -> Vec<String> {
+        let store = match &self.store {
+            StoreUrl::Postgres(secret) => Some(secret),
+            StoreUrl::Sqlite(_) => None,
+        };
+        let cache = match &self.cache.url {
+            CacheUrl::Redis(secret) => Some(secret),
+            CacheUrl::Memory => None,
+        };
+        let keys = self.providers.iter().map(|provider| &provider.key);
+        let all = self.server.ops_token.iter().chain(store).chain(cache).chain(keys);
+        all.filter(|secret| secret.is_out_of_reach()).map(ToString::to_string).collect()
+    }
+
+    fn read_secrets_but(&self, left_out: impl Fn(&SecretRef) -> bool) -> Result<Secrets, ConfigErrors> {
         let folder = self.folder();
         let mut mistakes = Vec::new();
         let mut read = |secret: &SecretRef| match secret.read(folder) {
+            _ if left_out(secret) => None,
             Ok(value) => Some(value),
             Err(error) => {
                 mistakes.push((secret.place(), error.as_mistake()));
@@ -82,7 +111,9 @@ impl Settings {
                 }
             }
         }
-        mistakes.extend(self.store_url().err());
+        if !matches!(&self.store, StoreUrl::Postgres(secret) if left_out(secret)) {
+            mistakes.extend(self.store_url().err());
+        }
         if mistakes.is_empty() {
             return Ok(Secrets { provider_keys, ops_token, cache_url });
         }

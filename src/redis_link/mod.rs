@@ -183,6 +183,8 @@ fn lost_words(error: &RedisError) -> String {
     } else if error.is_timeout() {
         "no connection within its time: is it there, and is that its port for TLS, or for none, as the URL says?"
             .to_owned()
+    } else if words.contains("certificate not valid for name") {
+        format!("{words}: write the URL with a name or address that its certificate has")
     } else if words.contains("certificate") {
         format!("{words}: have its certificate authority among the system's or in the file that SSL_CERT_FILE names")
     } else if words.contains("corrupt message") {

@@ -8,13 +8,17 @@ mod parts;
 mod reload;
 
 pub use demo::demo;
-pub use parts::{build_app, gateway_running, join, open_postgres, open_store, read_secrets, terms, warnings};
+pub use parts::{
+    account_marks, build_app, gateway_running, join, open_postgres, open_store, read_secrets, read_secrets_at_hand,
+    terms, warnings,
+};
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Error};
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -182,9 +186,15 @@ async fn refuse_orphans(settings: &Settings, store: &dyn Store, company: &Compan
 }
 
 async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} ({what}): is another program using that port?"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => ": is another program using that port?",
+            ErrorKind::AddrNotAvailable => ": it must be an address of this machine",
+            ErrorKind::PermissionDenied => ": ports below 1024 need CAP_NET_BIND_SERVICE",
+            _ => "",
+        };
+        Error::new(error).context(format!("cannot listen on {address} ({what}){hint}"))
+    })
 }
 
 /// Resolves at the first SIGTERM or SIGINT; both are watched for from now on.

@@ -1,5 +1,6 @@
 //! From settings to the parts, each in its own words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::store::Store;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenMode, SqliteStore};
 use crate::task::Tasks;
-use crate::upstream::{HttpWire, HttpWireOptions, InCompany, Limits, Upstream, UpstreamOptions, Wire};
+use crate::upstream::{HttpWire, HttpWireOptions, InCompany, Limits, Upstream, UpstreamOptions, Wire, account_mark};
 
 /// What rendered statuses may take up in memory.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -68,10 +69,22 @@ fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
 /// # Errors
 /// [`ConfigErrors`] with everything that is wrong with them, each at its place in the file.
 pub fn read_secrets(settings: &Settings) -> Result<Secrets, ConfigErrors> {
+    with_store_url(settings, settings.read_secrets())
+}
+
+/// The same without those that only the gateway's unit has.
+///
+/// # Errors
+/// As [`read_secrets`].
+pub fn read_secrets_at_hand(settings: &Settings) -> Result<Secrets, ConfigErrors> {
+    with_store_url(settings, settings.read_secrets_at_hand())
+}
+
+fn with_store_url(settings: &Settings, secrets: Result<Secrets, ConfigErrors>) -> Result<Secrets, ConfigErrors> {
     let url = settings.read_store_url().ok().flatten();
     let problem = url.and_then(|url| PostgresStore::problem(&PostgresStore::resolve(&url, settings.folder())));
     let bad_url = problem.map(|problem| settings.bad_store_url(&problem));
-    match (settings.read_secrets(), bad_url) {
+    match (secrets, bad_url) {
         (secrets, None) => secrets,
         (Ok(_), Some(errors)) => Err(errors),
         (Err(others), Some(errors)) => Err(others.and(errors)),
@@ -92,6 +105,16 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
 /// What the store says.
 pub async fn join(settings: &Settings, store: &dyn Store, limits: Option<SharedLimits>) -> anyhow::Result<Company> {
     Company::join(store, limits, digest(settings)).await.context("the store does not know this gateway")
+}
+
+/// The mark of each provider's account by this configuration, with the store's word. See [`account_mark`].
+#[must_use]
+pub fn account_marks(settings: &Settings, secrets: &Secrets, store_id: &str) -> BTreeMap<String, String> {
+    let marks = settings.providers.iter().filter_map(|provider| {
+        let key = secrets.provider_keys.get(&provider.id)?;
+        Some((provider.id.to_string(), account_mark(store_id, &provider.url, key)))
+    });
+    marks.collect()
 }
 
 /// The use-cases over this store, with no task started and no call made.

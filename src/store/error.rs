@@ -47,6 +47,25 @@ pub enum StoreError {
         "the store cannot write ({0}); nothing was written: make room, or mend the disk or the way to the database"
     )]
     CannotWrite(String),
+    /// It could not be opened: nothing there, nobody who answers, or no right to it.
+    #[error("the store {path} can't be opened: {problem}; look at store.url, and at what is there")]
+    CannotOpen {
+        /// The store.
+        path: String,
+        /// What the system or the server said.
+        problem: String,
+    },
+    /// A copy of it could not be written; the store is as it was, and so is what stood there.
+    #[error(
+        "the copy {path} can't be written: {problem}; name a file in a folder that has room and that tollgate's user may \
+         write to"
+    )]
+    NoCopy {
+        /// The copy.
+        path: String,
+        /// What the system said.
+        problem: String,
+    },
     /// The connection was lost while a commit may have been under way: what was to be written may be there.
     #[error("the connection to the store was lost, what was being written may be there: {0}")]
     InDoubt(String),
@@ -56,6 +75,16 @@ pub enum StoreError {
     /// What is stored can't be read back: a bug or a damaged file.
     #[error("the store holds what cannot be: {0}: run `tollgate verify`")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Of the store at `path`, while it is opened.
+    pub(super) fn at_opening(self, path: &str) -> Self {
+        match self {
+            Self::CannotWrite(problem) => Self::CannotOpen { path: path.to_owned(), problem },
+            other => other,
+        }
+    }
 }
 
 /// How long a client waits for a store that others may keep busy or that is far away, beside what its order may wait for

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::account_mark::account_mark;
 use super::answers::{AnswerError, Balance, MultiStatus};
 use super::answers::{read_balance, read_reply, read_status, read_statuses};
 use super::cancels::{CancelAnswer, MultiCancel, read_cancel};
@@ -177,6 +178,12 @@ impl Upstream {
     #[must_use]
     pub fn wire(&self) -> Arc<dyn Wire> {
         Arc::clone(&self.wire)
+    }
+
+    /// See [`account_mark`].
+    #[must_use]
+    pub fn account_mark(&self, salt: &str) -> String {
+        account_mark(salt, self.wire.url(), &self.key.expose().into())
     }
 
     /// Whose panel this is.

@@ -13,12 +13,14 @@
 //! | [`many`] | which part of an answer about many things is about which |
 //! | [`refills`], [`cancels`] | what came of a refill, and of a cancel |
 //! | `findings` | what a finished call shows of the upstream |
+//! | `account_mark` | a word for a URL with a key |
 //! | [`breaker`], [`standing`], `gate` | whether a call may be made, and when |
 //! | [`client`] | one upstream with all of that |
 //!
 //! This room promises that an outcome is a rejection only where the upstream certainly created nothing, that no
 //! `add` leaves twice for one call, that the provider's limits hold over all calls, and that the key stays in.
 
+mod account_mark;
 pub mod answers;
 pub mod breaker;
 pub mod cancels;
@@ -40,6 +42,7 @@ pub mod standing;
 pub mod transport;
 pub mod wire;
 
+pub use account_mark::account_mark;
 pub use answers::{AnswerError, Balance, MultiStatus, decode_balance, decode_status, decode_statuses};
 pub use cancels::{CancelAnswer, MultiCancel};
 pub use catalogue::{ServiceList, decode_services};

@@ -108,6 +108,10 @@ impl Wire for HttpWire {
         let over = || TransportError::Unknown(format!("timed out: no whole answer within {timeout:?}"));
         within(timeout, call).await.unwrap_or_else(|| Err(over()))
     }
+
+    fn url(&self) -> &str {
+        self.url.as_str()
+    }
 }
 
 /// What a call gives within its time. A process that was stopped finds that over when it goes on, even where the answer

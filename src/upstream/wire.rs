@@ -83,4 +83,9 @@ pub trait Wire: Send + Sync {
     /// # Errors
     /// [`TransportError::NotSent`] only where it is certain that nothing left; else [`TransportError::Unknown`].
     async fn send(&self, form: Form, kind: CallKind) -> Result<Reply, TransportError>;
+
+    /// Where forms go, where that is a URL.
+    fn url(&self) -> &str {
+        ""
+    }
 }

@@ -244,8 +244,11 @@ async fn of_many_deposits_at_once_with_one_reference_one_counts() {
     assert_eq!(documents.iter().filter(|document| document["changed"] == true).count(), 1, "{documents:?}");
     assert!(documents.iter().all(|document| document["balance"] == "1005"), "{documents:?}");
     let another = gateway.cli(&["client", "deposit", "tester", "6", "--ref", "INV-17", "--json"]);
-    assert!(another.status.success());
+    assert_eq!(another.status.code(), Some(1));
     let said = String::from_utf8_lossy(&another.stderr).into_owned();
     assert!(said.contains("for 5"), "a reference that stands for something else is told of: {said}");
+    let document: Value = serde_json::from_slice(&another.stdout).unwrap();
+    assert_eq!((&document["balance"], &document["changed"]), (&Value::from("1005"), &Value::from(false)));
+    assert!(document["error"].as_str().unwrap().contains("for 5"), "{document}");
     assert_eq!(gateway.balance().await, "1005");
 }

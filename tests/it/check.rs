@@ -198,7 +198,13 @@ fn secrets_come_from_files_beside_the_configuration_and_from_credentials() {
     let check = || tollgate(folder.path(), &["check"]);
     assert_eq!(check().env("CREDENTIALS_DIRECTORY", folder.path()).output().unwrap().status.code(), Some(0));
     let output = check().env_remove("CREDENTIALS_DIRECTORY").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("warning: credential:alpha.key was not looked at"), "{}", said(&output));
+    let online = check().arg("--online").env_remove("CREDENTIALS_DIRECTORY").output().unwrap();
+    assert_eq!(online.status.code(), Some(1), "{}", said(&online));
+    assert!(said(&online).contains("alpha: failed: it was not asked: its key is credential:alpha.key"));
+    let serve = tollgate(folder.path(), &["serve"]).env_remove("CREDENTIALS_DIRECTORY").output().unwrap();
+    assert_eq!(serve.status.code(), Some(2), "{}", said(&serve));
 }
 
 #[test]

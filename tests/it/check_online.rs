@@ -1,7 +1,7 @@
 //! `tollgate check --online` and `--diff`: what providers say to a configuration, and what it would change.
 
 use serde_json::{Value, json};
-use tollgate::sandbox::{Action, Options, Sandbox};
+use tollgate::sandbox::{Action, DEFAULT_KEY, Options, Sandbox};
 
 use crate::harness::{Config, Gateway, eventually, upstream, upstream_with};
 
@@ -74,6 +74,27 @@ async fn a_running_gateway_asks_those_that_it_calls_and_new_ones_are_asked_from_
     assert_eq!(balances, ["10000", "10000"]);
     let asked = |upstream: &Sandbox| (upstream.call_count(Action::Balance), upstream.call_count(Action::Services));
     assert_eq!((asked(&alpha), asked(&beta)), ((2, 2), (1, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_running_gateway_does_not_have_is_tried_from_here() {
+    let alpha = upstream(1).await;
+    let config = one(&alpha, "sync_every = \"1h\"");
+    let gateway = Gateway::start(&config).await;
+    eventually("the first balance", || async { (alpha.call_count(Action::Balance) > 0).then_some(()) }).await;
+    let file = gateway.folder().join("providers.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(DEFAULT_KEY));
+    std::fs::write(&file, text.replace(DEFAULT_KEY, "00000000000000000000000000000000")).unwrap();
+    let (status, document, talk) = check(&gateway, &["--online"]);
+    assert_eq!(status, Some(1), "{document} {talk}");
+    assert!(document["online"][0]["error"].as_str().unwrap().contains("balance"), "{document}");
+    assert!(talk.contains("has another URL or key for alpha"), "{talk}");
+    // The gateway goes by what it has, and is no worse for it.
+    gateway.reconfigure(&config);
+    let (status, document, talk) = check(&gateway, &["--online"]);
+    assert_eq!((status, talk.matches("asking the running gateway").count()), (Some(0), 1), "{document} {talk}");
+    assert_eq!(gateway.cli_json(&["providers"])[0]["state"], "on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

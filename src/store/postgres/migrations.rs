@@ -64,7 +64,7 @@ pub(super) async fn migrate(db: &Session) -> StoreResult<()> {
             })
             .await?;
         if stored.as_deref() != Some(checksum.as_slice()) {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::Engine(format!(
                 "migration {number} ({name}) was another one when it ran here: use the program that made this store"
             )));
         }

@@ -81,7 +81,7 @@ impl PostgresStore {
             let pool = open::pool(address, open::TOOL_CONNECTIONS)?;
             (None, pool.clone(), pool)
         };
-        let db = session(&pool).await.map_err(read_failed)?;
+        let db = session(&pool).await.map_err(|error| error.at_opening(&name))?;
         open::check_version(&db, &name, gateway).await.map_err(read_failed)?;
         if let OpenMode::Gateway { first_order_id } = mode {
             db.begin().await?;
@@ -98,7 +98,8 @@ impl PostgresStore {
     /// # Errors
     /// What the server says.
     pub async fn gateway_running(url: &SecretString) -> StoreResult<bool> {
-        membership::anybody_there(&Address::read(url.expose_secret())?).await
+        let address = Address::read(url.expose_secret())?;
+        membership::anybody_there(&address).await.map_err(|error| error.at_opening(&address.shown()))
     }
 
     /// The address with its paths relative to `folder` no more.

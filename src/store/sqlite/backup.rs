@@ -27,19 +27,18 @@ impl SqliteStore {
     /// Blocks while it works. Gives what a verification of the copy saw.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] where there is a file already, [`StoreError::Missing`] without a store, and what the
-    /// disk says; nothing is left behind then.
+    /// [`StoreError::Exists`] where there is a file already, [`StoreError::Missing`] without a store,
+    /// [`StoreError::NoCopy`] where the target can't be written; nothing is left behind then.
     pub fn backup(path: &Path, target: &Path) -> StoreResult<VerifyReport> {
         if target.exists() {
             return Err(StoreError::Exists { what: "file", name: target.display().to_string() });
         }
         open::check_version(path, OpenMode::Tool)?;
-        let copy = new_file(target)?;
-        copy_into(&open::reader(path)?, copy.path())?;
-        let report = check(copy.path())?;
-        let persisted = copy.persist_noclobber(target).map_err(|error| cannot_write(target, &error.error))?;
-        keep(&persisted, target)?;
-        Ok(report)
+        let source = open::reader(path)?;
+        copy_to(&source, target).map_err(|error| match error {
+            StoreError::CannotWrite(problem) => StoreError::NoCopy { path: target.display().to_string(), problem },
+            error => error,
+        })
     }
 
     /// After a restore: forgets what stood for the time that is gone, so that nothing of it is taken up again.
@@ -176,6 +175,15 @@ fn new_file(target: &Path) -> StoreResult<NamedTempFile> {
     tempfile::Builder::new().prefix(".tollgate-").tempfile_in(folder).map_err(|error| cannot_write(folder, &error))
 }
 
+fn copy_to(source: &Connection, target: &Path) -> StoreResult<VerifyReport> {
+    let copy = new_file(target)?;
+    copy_into(source, copy.path())?;
+    let report = check(copy.path())?;
+    let persisted = copy.persist_noclobber(target).map_err(|error| cannot_write(target, &error.error))?;
+    keep(&persisted, target)?;
+    Ok(report)
+}
+
 fn copy_into(source: &Connection, target: &Path) -> StoreResult<()> {
     let mut copy =
         Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -247,6 +255,16 @@ mod tests {
             assert_eq!(next_id(&path), next);
             assert_ne!(SqliteStore::open(&path, OpenMode::Tool).unwrap().id(), id);
         }
+    }
+
+    #[test]
+    fn a_copy_that_can_t_be_written_is_told_of_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("store.db"), folder.path().join("nowhere/copy.db"));
+        drop(new_store(&path, 1));
+        let error = SqliteStore::backup(&path, &copy).unwrap_err();
+        assert!(matches!(error, StoreError::NoCopy { .. }), "{error}");
+        assert!(error.to_string().contains("nowhere/copy.db can't be written"), "{error}");
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ pub(super) fn migrate(conn: &Connection) -> StoreResult<()> {
         let stored: Vec<u8> =
             conn.query_row("SELECT checksum FROM migrations WHERE version = ?1", [number], |row| row.get(0))?;
         if stored != checksum.as_slice() {
-            return Err(StoreError::Corrupt(format!(
+            return Err(StoreError::Engine(format!(
                 "migration {number} ({name}) was another one when it ran here: use the program that made this store"
             )));
         }

@@ -82,11 +82,12 @@ impl SqliteStore {
     /// [`StoreError::InUse`] for a second gateway, [`StoreError::Missing`] and [`StoreError::WrongVersion`] as
     /// [`OpenMode`] says, and what the engine says.
     pub fn open(path: &Path, mode: OpenMode) -> StoreResult<Self> {
+        let at_opening = |error: StoreError| error.at_opening(&path.display().to_string());
         let lock = match mode {
-            OpenMode::Gateway { .. } => Some(open::lock(path)?),
+            OpenMode::Gateway { .. } => Some(open::lock(path).map_err(at_opening)?),
             OpenMode::Tool => None,
         };
-        let conn = open::writer(path, mode)?;
+        let conn = open::writer(path, mode).map_err(at_opening)?;
         let id = read_id(&conn)?;
         let readers = (0..READERS).map(|_| open::reader(path)).collect::<StoreResult<Vec<_>>>()?;
         Ok(Self { id, runner: Runner::Threads(Threads::start(conn, readers, lock)?) })

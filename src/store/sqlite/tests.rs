@@ -132,7 +132,8 @@ fn a_migration_that_was_another_is_refused() {
     let (_folder, path) = folder();
     drop(open(&path));
     raw(&path).execute("UPDATE migrations SET checksum = x'00'", []).unwrap();
-    assert!(matches!(SqliteStore::open(&path, GATEWAY), Err(StoreError::Corrupt(_))));
+    let error = SqliteStore::open(&path, GATEWAY).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("use the program that made this store") && !error.contains("verify"), "{error}");
 }
 
 #[tokio::test]
@@ -358,4 +359,11 @@ async fn deadlines_go_back_with_a_clock_that_shows_less_than_it_did() {
     store.recover(at(1000)).await.unwrap();
     assert_eq!(times().await, before);
     assert_eq!(store.verify().await.unwrap().failures, Vec::<String>::new());
+}
+
+#[test]
+fn a_store_in_no_folder_is_told_of_by_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = SqliteStore::open(&folder.path().join("nowhere/store.db"), GATEWAY).err().unwrap().to_string();
+    assert!(error.contains("nowhere/store.db can't be opened: ") && !error.contains("make room"), "{error}");
 }
