@@ -191,7 +191,8 @@ where
         match look().await {
             Ok(found) => return found,
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
+                // A store that can't write has told of it.
+                if !matches!(error, StoreError::CannotWrite(_)) && !std::mem::replace(&mut told, true) {
                     tracing::error!(%error, "whether {what} written can't be looked up yet; trying on");
                 }
                 tokio::time::sleep(SETTLE_RETRY).await;
@@ -207,7 +208,7 @@ async fn session(pool: &Pool) -> StoreResult<Session> {
 /// Nothing was to be written.
 fn read_failed(error: StoreError) -> StoreError {
     match error {
-        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
+        StoreError::CannotWrite(what) => StoreError::CannotRead(what),
         error => error,
     }
 }
