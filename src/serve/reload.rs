@@ -118,7 +118,7 @@ impl Reloader {
             tracing::warn!("{}: {warning}", settings.file.display());
         }
         let summary = summary(&changes, &changed(&before, &self.app.upstreams(), &self.present.0, &settings));
-        self.app.set_serving(parts::digest(&settings));
+        self.app.set_serving(parts::digest(&settings, &secrets, self.app.store().id()));
         self.present = (settings, secrets);
         Ok(summary)
     }
