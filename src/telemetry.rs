@@ -228,7 +228,10 @@ fn describe() {
     describe_histogram!(HTTP_REQUEST_SECONDS, "Seconds from a request's head to its response");
     describe_counter!(API_CALLS, "Calls of the API");
     describe_gauge!(GATEWAYS, "gateways that serve the same store, this one too");
-    describe_gauge!(GATEWAYS_OTHERWISE, "gateways on the same store that serve by another configuration");
+    describe_gauge!(
+        GATEWAYS_OTHERWISE,
+        "gateways on the same store that serve by another configuration, or other keys of providers"
+    );
     describe_gauge!(LIMITS_BY, "What limits over all gateways are held by now");
     describe_gauge!(ORDERS, "Orders in the store");
     describe_counter!(ATTEMPTS, "Attempts to place an order at a provider");

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::App;
 use super::auth::AccessTable;
+use super::trouble::warn_of;
 use crate::store::StoreResult;
 
 impl App {
     pub(super) async fn follow_access(self: Arc<Self>) {
         if let Err(error) = self.refresh_access().await {
-            tracing::warn!(%error, "the clients' keys could not be read again; those known stay in force");
+            warn_of!(error, "the clients' keys could not be read again; those known stay in force");
         }
     }
 

@@ -13,6 +13,7 @@ use super::error::{ApiError, MAX_REQUEST_ID};
 use super::freeze::Freezes;
 use super::routes::{Sale, sellable};
 use super::snapshot::Snapshot;
+use super::trouble::warn_of;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{ClientId, OrderId, OrderToken, ServiceId};
 use crate::domain::order::{CLAIM, NewOrder, Order, State};
@@ -74,7 +75,7 @@ impl App {
                 Ok(found) => return found,
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::error!(%error, "whether an order was placed can't be looked up yet; trying on");
+                        warn_of!(error, "whether an order was placed can't be looked up yet; trying on");
                     }
                     tokio::time::sleep(TOKEN_RETRY).await;
                 }

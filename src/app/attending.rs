@@ -324,7 +324,8 @@ fn tell_of_difference(times: u32, attendance: &Attendance) {
     if times == DIFFERENT_FOR {
         metrics::counter!(ALERTS).increment(1);
         tracing::warn!(
-            "{} of {} gateways serve by another providers.toml than this one: make them the same, and reload",
+            "{} of {} gateways serve by another providers.toml than this one, or by another key of a provider: make them \
+             the same, and reload",
             attendance.otherwise,
             attendance.gateways
         );

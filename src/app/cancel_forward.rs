@@ -57,7 +57,7 @@ impl App {
         let now = self.clock.now();
         match self.store.claim_cancels(now, now.plus(CLAIM), ROUND, &self.providers_elsewhere()).await {
             Ok(orders) => self.forward_waiting(orders).await,
-            Err(error) => tracing::warn!(%error, "cancels wait: orders could not be read"),
+            Err(error) => warn_of!(error, "cancels wait: orders could not be read"),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::App;
 use super::snapshot::{List, Snapshot};
 use super::sync::{Doubted, Renamed, SyncError, SyncReport, check_plausible, compare};
+use super::trouble::warn_of;
 use crate::domain::catalogue::{Catalogue, Doubt, Doubts, Identity, Loss, Sameness, UpstreamService};
 use crate::domain::ids::{ProviderId, UpstreamServiceId};
 use crate::domain::order::Order;
@@ -132,7 +133,7 @@ impl App {
         if now.cost > before.cost
             && let Err(error) = self.try_watch_cost(now).await
         {
-            tracing::warn!(order.id = %now.id, %error, "order {}: its route stays on sale: the store failed", now.id);
+            warn_of!(error, order.id = %now.id, "order {}: its route stays on sale: the store failed", now.id);
         }
     }
 

@@ -236,7 +236,7 @@ impl App {
     /// What waited for a provider need not wait any longer.
     async fn hasten_waiting(&self) {
         if let Err(error) = self.store.hasten_queued(self.clock.now()).await {
-            tracing::warn!(%error, "queued orders go on only when they are due");
+            warn_of!(error, "queued orders go on only when they are due");
         }
         self.forward_nudge.notify_one();
     }

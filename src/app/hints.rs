@@ -7,6 +7,7 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::terms::ProviderSetup;
+use super::trouble::warn_of;
 use super::{App, locked};
 use crate::domain::ids::{OrderId, ProviderId, Route, UpstreamOrderId};
 use crate::domain::order::{AttemptChange, Event, Hint, Order, State, Step};
@@ -124,7 +125,7 @@ impl App {
             _ => Ok(()),
         };
         if let Err(error) = written {
-            tracing::warn!(order.id = %order.id, %error, "what order {} says of uncertain ones was not written", order.id);
+            warn_of!(error, order.id = %order.id, "what order {} says of uncertain ones was not written", order.id);
         }
     }
 
@@ -187,7 +188,7 @@ impl App {
                         setup.currency
                     );
                     if let Err(error) = self.hint(order.id, Hint { about: "balance", seen }).await {
-                        tracing::warn!(order.id = %order.id, %error, "a hint for order {} was not written", order.id);
+                        warn_of!(error, order.id = %order.id, "a hint for order {} was not written", order.id);
                     }
                 }
             }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::App;
+use super::trouble::warn_of;
 use crate::store::StoreResult;
 use crate::store::records::Pauses;
 
 impl App {
     pub(super) async fn follow_pauses(self: Arc<Self>) {
         if let Err(error) = self.refresh_pauses().await {
-            tracing::warn!(%error, "what the operator paused could not be read again; what is known stays in force");
+            warn_of!(error, "what the operator paused could not be read again; what is known stays in force");
         }
     }
 

@@ -108,7 +108,7 @@ impl App {
         let counts = match self.store.count_orders().await {
             Ok(counts) => counts,
             Err(error) => {
-                tracing::warn!(%error, "orders could not be counted");
+                warn_of!(error, "orders could not be counted");
                 return;
             }
         };

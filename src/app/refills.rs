@@ -12,6 +12,7 @@ use super::auth::Caller;
 use super::error::ApiError;
 use super::forward::{STALE_AFTER, STOOD_STILL};
 use super::id_list::{as_asked, split_ids};
+use super::trouble::warn_of;
 use crate::domain::ids::{OrderId, RefillId};
 use crate::domain::order::Order;
 use crate::domain::refill::{NewRefill, Refill, RefillEvent, RefillOutcome, RefillState};
@@ -200,7 +201,7 @@ impl App {
     /// Finds refills of which no task of this process knows any more: one that ended in a panic.
     pub(super) async fn find_lost_refills(self: Arc<Self>) {
         if let Err(error) = self.lose_refills().await {
-            tracing::warn!(%error, "refills that are being sent could not be looked through");
+            warn_of!(error, "refills that are being sent could not be looked through");
         }
     }
 

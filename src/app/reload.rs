@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::running::{Changes, Running, forget_moved, hosts, refusals, refusals_in_company, unfinished};
 use super::snapshot::Snapshot;
 use super::terms::Terms;
+use super::trouble::warn_of;
 use super::{App, Upstreams, locked};
 use crate::domain::ids::ProviderId;
 use crate::store::StoreError;
@@ -102,7 +103,7 @@ impl App {
         self.follow_providers();
         // Another route, or none at all, may be there for what waits.
         if let Err(error) = self.store.hasten_queued(self.clock.now()).await {
-            tracing::warn!(%error, "queued orders find out about the new configuration only when they are due");
+            warn_of!(error, "queued orders find out about the new configuration only when they are due");
         }
         self.forward_nudge.notify_one();
         Ok(changes)

@@ -147,7 +147,7 @@ impl Confirmed {
 impl App {
     pub(super) async fn answer_requests(self: Arc<Self>) {
         if let Err(error) = self.try_answer_requests().await {
-            tracing::warn!(%error, "requests of the command line wait: the store failed");
+            warn_of!(error, "requests of the command line wait: the store failed");
         }
     }
 

@@ -77,7 +77,7 @@ async fn carry_out(
     request: Request,
 ) -> anyhow::Result<Reply> {
     let tasks = Tasks::new();
-    let company = serve::join(settings, &*store, None).await?;
+    let company = serve::join(settings, secrets, &*store, None).await?;
     let app = serve::build_app(settings, secrets, Arc::clone(&store), company, tasks.clone()).await?;
     if store.is_shared() {
         store.raise_cache_epoch().await?;

@@ -83,7 +83,7 @@ impl Gateway {
         let public = bind(settings.server.listen, "server.listen").await?;
         let ops = bind(settings.server.ops_listen, "server.ops_listen").await?;
         let limits = parts::shared_limits(&settings, &secrets, &*store)?;
-        let company = join(&settings, &*store, limits).await?;
+        let company = join(&settings, &secrets, &*store, limits).await?;
         if let Err(refused) = refuse_orphans(&settings, &*store, &company).await {
             store.leave().await.context("the store could not be told that this gateway does not start")?;
             return Err(refused);

@@ -103,8 +103,15 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn join(settings: &Settings, store: &dyn Store, limits: Option<SharedLimits>) -> anyhow::Result<Company> {
-    Company::join(store, limits, digest(settings)).await.context("the store does not know this gateway")
+pub async fn join(
+    settings: &Settings,
+    secrets: &Secrets,
+    store: &dyn Store,
+    limits: Option<SharedLimits>,
+) -> anyhow::Result<Company> {
+    Company::join(store, limits, digest(settings, secrets, store.id()))
+        .await
+        .context("the store does not know this gateway")
 }
 
 /// The mark of each provider's account by this configuration, with the store's word. See [`account_mark`].
@@ -134,13 +141,18 @@ pub async fn build_app(
     app.await.context("the store could not be read")
 }
 
-/// Of all that makes two gateways serve alike, but for secrets: what they sell, and how they call providers.
-pub(super) fn digest(settings: &Settings) -> String {
+/// Of all that makes two gateways serve alike: what they sell, and how they call providers, by which keys. Keyed by the
+/// store's word, so that it says nothing of a key that another store's would not say otherwise.
+pub(super) fn digest(settings: &Settings, secrets: &Secrets, store_id: &str) -> String {
     let mut digest = Sha256::new();
-    digest.update(format!("{:?}", terms(settings)));
+    digest.update(format!("{store_id} {:?}", terms(settings)));
     for provider in &settings.providers {
         let words = (&provider.id, provider.treat_503_as, &provider.rejects);
         digest.update(format!("{:?} {:?} {words:?}", wire_options(provider), limits(provider)));
+        let key = key(secrets, provider);
+        let key = key.expose_secret();
+        digest.update(key.len().to_le_bytes());
+        digest.update(key);
     }
     digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -342,8 +354,13 @@ mod tests {
 
     #[test]
     fn gateways_that_serve_alike_have_one_digest() {
-        let digest = |lines| digest(&read("a.test/api", "first-key", lines).0);
-        assert_eq!(digest(""), super::digest(&read("a.test/api", "other-key", "").0), "no secret is in it");
+        let digest_of = |key, lines, store_id| {
+            let (settings, secrets) = read("a.test/api", key, lines);
+            digest(&settings, &secrets, store_id)
+        };
+        let digest = |lines| digest_of("first-key", lines, "store");
+        assert_ne!(digest(""), digest_of("other-key", "", "store"), "the key is in it");
+        assert_ne!(digest(""), digest_of("first-key", "", "another"), "keyed by the store");
         for lines in ["mode = \"drain\"", "burst = 3", "timeout = \"9s\"", "markup_percent = \"9\""] {
             assert_ne!(digest(lines), digest(""), "{lines}");
             assert_eq!(digest(lines), digest(lines), "{lines}");

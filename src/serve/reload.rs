@@ -107,7 +107,7 @@ impl Reloader {
             (&settings, &secrets),
             self.app.limits(),
         )?;
-        let serving = parts::digest(&settings);
+        let serving = parts::digest(&settings, &secrets, self.app.store().id());
         let changes = self.app.reload(terms(&settings), upstreams, serving).await.map_err(|error| match error {
             ReloadError::Refused(reasons) => ConfigErrors::missing(&settings.file, reasons).into(),
             ReloadError::Store(error) => anyhow::Error::from(error),

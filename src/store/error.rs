@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The connection was lost while a commit may have been under way: what was to be written may be there.
     #[error("the connection to the store was lost, what was being written may be there: {0}")]
     InDoubt(String),
+    /// It can't be reached or read; nothing was to be written.
+    #[error("the store failed: it can't be read: {0}")]
+    CannotRead(String),
     /// Anything else that the engine said.
     #[error("the store failed: {0}")]
     Engine(String),

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::{Severity, SqlState};
 
+use super::address::CONNECT_TIMEOUT;
 use crate::store::StoreError;
 
 /// An error of a statement. `nothing_stays`: whatever the connection did in this transaction is gone with it.
@@ -60,6 +61,10 @@ pub(super) fn of_pool(error: &deadpool_postgres::PoolError) -> StoreError {
     match error {
         deadpool_postgres::PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => StoreError::Overloaded,
         deadpool_postgres::PoolError::Backend(error) => unreachable_server(&told(error)),
+        deadpool_postgres::PoolError::Timeout(_) => {
+            let within = CONNECT_TIMEOUT.as_secs();
+            unreachable_server(&format!("it does not answer a connection within {within} seconds"))
+        }
         error => unreachable_server(&error.to_string()),
     }
 }

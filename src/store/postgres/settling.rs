@@ -107,7 +107,8 @@ where
         match look().await {
             Ok(found) => return found,
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
+                // A store that can't write has told of it.
+                if !matches!(error, StoreError::CannotWrite(_)) && !std::mem::replace(&mut told, true) {
                     tracing::error!(%error, "whether {what} written can't be looked up yet; trying on");
                 }
                 tokio::time::sleep(SETTLE_RETRY).await;

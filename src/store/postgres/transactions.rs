@@ -55,7 +55,7 @@ pub(super) use {reading, writing};
 /// Nothing was to be written.
 pub(super) fn read_failed(error: StoreError) -> StoreError {
     match error {
-        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
+        StoreError::CannotWrite(what) => StoreError::CannotRead(what),
         error => error,
     }
 }

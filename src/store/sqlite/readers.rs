@@ -30,7 +30,7 @@ pub(super) fn read_one(conn: &Connection, mut job: Box<dyn Job>) {
 fn snapshot(conn: &Connection, job: &mut dyn Job) -> StoreResult<()> {
     conn.prepare_cached("BEGIN")?.execute([])?;
     job.run(conn).map_err(|error| match error {
-        StoreError::CannotWrite(what) => StoreError::Engine(format!("it can't be read: {what}")),
+        StoreError::CannotWrite(what) => StoreError::CannotRead(what),
         error => error,
     })
 }

@@ -326,7 +326,7 @@ async fn readers_do_not_write() {
     let (_folder, path) = folder();
     let engine = SqliteStore::open(&path, GATEWAY).unwrap();
     let error = engine.read(|conn| requests::post(conn, "x", NOW)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Engine(_)), "{error}");
+    assert!(matches!(error, StoreError::CannotRead(_)), "{error}");
     assert!(engine.claim_requests().await.unwrap().is_empty());
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tollgate::sandbox::{Action, Fault, Sandbox};
+use tollgate::sandbox::{Action, DEFAULT_KEY, Fault, Sandbox};
 
 use crate::harness::gateway::signal;
 use crate::harness::{Cluster, Config, Gateway, accepted, eventually, upstream};
@@ -254,6 +254,34 @@ async fn gateways_that_serve_by_other_files_say_so_and_refund_nothing_that_the_o
     first.cli_json(&["resume"]);
     for order in orders {
         second.until_status(order, "Completed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_with_different_keys_of_a_provider_say_so_until_they_are_the_same() {
+    let alpha = upstream(1).await;
+    let url = alpha.url();
+    let provider = format!("[[provider]]\nid = \"alpha\"\nurl = \"{url}\"\nkey = \"file:alpha.key\"");
+    let config = Config::new("").text(&provider).service(1, "routes = [\"alpha:1\"]");
+    let store = Cluster::shared().new_database().await;
+    let mut gateways = [DEFAULT_KEY, "a-wrong-key"].map(|key| {
+        let gateway = Gateway::prepare_on(&config, Some(store.clone()));
+        std::fs::write(gateway.folder().join("alpha.key"), key).unwrap();
+        gateway
+    });
+    company(&mut gateways).await;
+    for gateway in &gateways {
+        until_said(gateway, "1 of 2 gateways serve by another providers.toml than this one, or by another key").await;
+        assert!(!gateway.log().contains("a-wrong-key"), "the key is in the log");
+    }
+    std::fs::write(gateways[1].folder().join("alpha.key"), DEFAULT_KEY).unwrap();
+    signal(gateways[1].pid(), "HUP");
+    for gateway in &gateways {
+        eventually("them to be told of no more", || async {
+            let metrics = gateway.http().get(format!("{}/metrics", gateway.ops)).send().await.unwrap();
+            metrics.text().await.unwrap().contains("tollgate_gateways_otherwise 0").then_some(())
+        })
+        .await;
     }
 }
 
