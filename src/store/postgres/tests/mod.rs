@@ -181,7 +181,7 @@ async fn a_server_must_prove_what_sslmode_says() {
         match PostgresStore::open(&url.clone().into(), OpenMode::Tool).await.err().unwrap() {
             StoreError::Missing(_) => assert!(reached, "{url}"),
             error => assert!(
-                !reached && matches!(error, StoreError::Engine(_) | StoreError::CannotRead(_)),
+                !reached && matches!(error, StoreError::CannotOpen { .. } | StoreError::Engine(_)),
                 "{url}: {error}"
             ),
         }
