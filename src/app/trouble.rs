@@ -23,7 +23,7 @@ fn is_news_at(error: &StoreError, last: &mut Option<Instant>, now: Instant) -> b
     match error {
         // The store has told of it.
         StoreError::CannotWrite(_) => false,
-        StoreError::CannotRead(_) | StoreError::Overloaded | StoreError::InDoubt(_) => {
+        StoreError::CannotRead(_) | StoreError::Overloaded => {
             let is_news = last.is_none_or(|last| now.saturating_duration_since(last) >= QUIET_FOR);
             if is_news {
                 *last = Some(now);
