@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tollgate::sandbox::{Options, Sandbox};
 
 use crate::harness::nginx::Nginx;
-use crate::harness::{Config, Gateway, eventually, upstream, upstream_with};
+use crate::harness::{Config, Gateway, eventually, free_port, upstream, upstream_with};
 
 /// A client of nginx that comes from this address.
 fn client_from(address: [u8; 4]) -> reqwest::Client {
@@ -122,4 +122,25 @@ async fn gateways_know_the_client_and_not_what_it_claims() {
     let answer = client_from([127, 0, 0, 2]).post(nginx.url()).body(large).send().await.unwrap();
     assert_eq!(answer.status(), 413);
     assert!(answer.json::<Value>().await.unwrap()["error"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_gateways_seemed_dead_the_first_that_is_back_is_asked() {
+    let alpha = upstream(1).await;
+    // They come back where they were.
+    let site = || {
+        let address = format!("127.0.0.1:{}", free_port());
+        Config::new("").listen(&address).provider("alpha", &alpha, "").service(1, "routes = [\"alpha:1\"]")
+    };
+    let mut gateways = [Gateway::start(&site()).await, Gateway::start(&site()).await];
+    let nginx = Nginx::start(&gateways.each_ref()).await;
+    gateways.iter_mut().for_each(Gateway::kill);
+    let http = client_from([127, 0, 0, 1]);
+    let key = gateways[1].key.clone();
+    let form = [("key", key.as_str()), ("action", "balance")];
+    let answer = http.post(nginx.url()).form(&form).send().await.unwrap();
+    assert_eq!(answer.status(), 502);
+    gateways[1].launch().await;
+    let answer: Value = http.post(nginx.url()).form(&form).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["balance"], "1000", "{answer}");
 }
