@@ -6,12 +6,11 @@
 mod demo;
 mod parts;
 mod reload;
+mod secrets;
 
 pub use demo::demo;
-pub use parts::{
-    account_marks, build_app, gateway_running, join, open_postgres, open_store, read_secrets, read_secrets_at_hand,
-    terms, warnings,
-};
+pub use parts::{account_marks, build_app, gateway_running, join, open_postgres, open_store, terms, warnings};
+pub use secrets::{read_secrets, read_secrets_at_hand};
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};

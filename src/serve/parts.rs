@@ -8,11 +8,12 @@ use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+use super::secrets::postgres_url;
 use crate::app::terms::{ProviderSetup, SearchSetup, Terms};
 use crate::app::{App, Company, Upstreams};
 use crate::cache::{Cache, CacheError, SharedOptions};
 use crate::config::settings::{ProviderMode, ProviderSettings, Recover, StoreUrl, Treat503};
-use crate::config::{ConfigErrors, Secrets, Settings};
+use crate::config::{Secrets, Settings};
 use crate::domain::catalogue::PricingRules;
 use crate::limits::{SharedLimits, SharedRedis};
 use crate::redis_link;
@@ -55,39 +56,6 @@ pub async fn gateway_running(settings: &Settings) -> anyhow::Result<bool> {
     match &settings.store {
         StoreUrl::Sqlite(path) => Ok(SqliteStore::gateway_running(path)),
         StoreUrl::Postgres(_) => Ok(PostgresStore::gateway_running(&postgres_url(settings)?).await?),
-    }
-}
-
-fn postgres_url(settings: &Settings) -> anyhow::Result<SecretString> {
-    let url = settings.read_store_url()?.context("store.url is no PostgreSQL address")?;
-    let url = PostgresStore::resolve(&url, settings.folder());
-    Ok(PostgresStore::problem(&url).map_or(Ok(url), |problem| Err(settings.bad_store_url(&problem)))?)
-}
-
-/// Reads every secret that the file names, and looks whether the store's address can be used.
-///
-/// # Errors
-/// [`ConfigErrors`] with everything that is wrong with them, each at its place in the file.
-pub fn read_secrets(settings: &Settings) -> Result<Secrets, ConfigErrors> {
-    with_store_url(settings, settings.read_secrets())
-}
-
-/// The same without those that only the gateway's unit has.
-///
-/// # Errors
-/// As [`read_secrets`].
-pub fn read_secrets_at_hand(settings: &Settings) -> Result<Secrets, ConfigErrors> {
-    with_store_url(settings, settings.read_secrets_at_hand())
-}
-
-fn with_store_url(settings: &Settings, secrets: Result<Secrets, ConfigErrors>) -> Result<Secrets, ConfigErrors> {
-    let url = settings.read_store_url().ok().flatten();
-    let problem = url.and_then(|url| PostgresStore::problem(&PostgresStore::resolve(&url, settings.folder())));
-    let bad_url = problem.map(|problem| settings.bad_store_url(&problem));
-    match (secrets, bad_url) {
-        (secrets, None) => secrets,
-        (Ok(_), Some(errors)) => Err(errors),
-        (Err(others), Some(errors)) => Err(others.and(errors)),
     }
 }
 

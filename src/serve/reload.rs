@@ -9,6 +9,7 @@ use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{self, terms};
+use super::secrets::read_secrets;
 use crate::app::running::Changes;
 use crate::app::{App, ReloadError, Upstreams};
 use crate::config::{self, ConfigErrors, Secrets, Settings};
@@ -95,7 +96,7 @@ impl Reloader {
     /// Gives what changed, in one line.
     async fn try_reload(&mut self) -> anyhow::Result<String> {
         let settings = config::load(&self.present.0.file).map_err(ConfigErrors::with_secrets)?;
-        let secrets = parts::read_secrets(&settings)?;
+        let secrets = read_secrets(&settings)?;
         let refused = refusals(&self.present.0, &settings);
         if !refused.is_empty() {
             return Err(ConfigErrors::missing(&settings.file, refused).into());
