@@ -181,8 +181,9 @@ impl App {
             return Turn::Step(Event::HoldExpired);
         }
         // By an older configuration nothing is refused for good that was sold by a newer one.
+        let may_be_anothers = self.may_be_anothers(order);
         let Some(routes) = snapshot.catalogue.routes(order.service) else {
-            if self.may_be_anothers(order) {
+            if may_be_anothers {
                 let reason = "its service is not in the configuration of every gateway".to_owned();
                 return Turn::Step(Event::NoRoute { may_pass: true, reason });
             }
@@ -191,12 +192,12 @@ impl App {
         // By another type its parameters mean something else, and it costs something else.
         if snapshot.catalogue.service(order.service).is_some_and(|service| service.kind != order.kind) {
             let reason = "its service is of another type than it was sold as".to_owned();
-            return Turn::Step(Event::NoRoute { may_pass: self.may_be_anothers(order), reason });
+            return Turn::Step(Event::NoRoute { may_pass: may_be_anothers, reason });
         }
         let sale = Sale { kind: order.kind, params: &order.params, charge: order.charge };
         let (freezes, pauses) = (self.freezes.load(), self.pauses.load());
         let candidates = candidates(&snapshot, &freezes, routes, &sale, busy, &pauses, now);
-        match choose(order, &if self.may_be_anothers(order) { for_now(candidates) } else { candidates }) {
+        match choose(order, &if may_be_anothers { for_now(candidates) } else { candidates }) {
             Choice::Send(route) => Turn::Send(route),
             Choice::NoRoute { may_pass, reason } => Turn::Step(Event::NoRoute { may_pass, reason }),
         }
