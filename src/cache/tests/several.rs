@@ -42,6 +42,23 @@ async fn holds(store: &Store, cache: &Cache, number: i64, entry: u64) {
     .await;
 }
 
+/// Two gateways that know the epoch, and of order 1 what the second has put: 1.
+async fn pair() -> (Redis, Store, Cache, Cache) {
+    let (redis, store) = (start_redis().await, Store::default());
+    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
+    store.attend(&one);
+    holds(&store, &other, 1, 1).await;
+    (redis, store, one, other)
+}
+
+/// The same, and the epoch's mark, by which the first goes where the store does not answer it.
+async fn pair_with_a_mark() -> (Redis, Store, Cache, Cache) {
+    let (redis, store, one, other) = pair().await;
+    assert!(!store.settle(&other).await);
+    assert_eq!(last_known(&one, 1).await, Some(1));
+    (redis, store, one, other)
+}
+
 #[tokio::test]
 async fn gateways_see_what_the_others_put_and_change() {
     let (redis, store) = (start_redis().await, Store::default());
@@ -114,10 +131,7 @@ async fn a_change_behind_a_frozen_connection_is_seen_by_the_others() {
 
 #[tokio::test]
 async fn a_short_trouble_is_settled_without_another_epoch() {
-    let (redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&one);
-    holds(&store, &other, 1, 1).await;
+    let (redis, store, one, other) = pair().await;
     eventually("both are connected", async || version(&one, 1).await == Some(1)).await;
     redis.freeze();
     one.changed(vec![(id(1), cached(2))]).await;
@@ -134,10 +148,7 @@ async fn a_short_trouble_is_settled_without_another_epoch() {
 
 #[tokio::test]
 async fn one_that_was_stopped_neither_believes_nor_writes_what_is_old() {
-    let (redis, store) = (start_redis().await, Store::default());
-    let (stopped, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&stopped);
-    holds(&store, &other, 1, 1).await;
+    let (_redis, store, stopped, other) = pair().await;
     assert_eq!(version(&stopped, 1).await, Some(1));
     let before = stopped.sight();
 
@@ -181,12 +192,7 @@ const MARK: &str = "tollgate:store:epoch";
 
 #[tokio::test]
 async fn one_that_the_store_does_not_answer_follows_the_mark_of_the_others() {
-    let (mut redis, store) = (start_redis().await, Store::default());
-    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&cut_off);
-    holds(&store, &other, 1, 1).await;
-    assert!(!store.settle(&other).await);
-    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    let (mut redis, store, cut_off, other) = pair_with_a_mark().await;
     other.changed(vec![(id(1), cached(2))]).await;
     assert_eq!(last_known(&cut_off, 1).await, Some(2), "what is changed is told in the same epoch");
     assert_eq!(cut_off.last_known(ClientId(8), &[id(1)]).await, [None], "another client's");
@@ -258,12 +264,7 @@ async fn a_mark_is_never_replaced_by_a_lower_one() {
 
 #[tokio::test]
 async fn a_full_redis_keeps_no_mark_of_an_epoch_that_is_over() {
-    let (redis, store) = (start_redis().await, Store::default());
-    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&cut_off);
-    holds(&store, &other, 1, 1).await;
-    assert!(!store.settle(&other).await);
-    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    let (redis, store, cut_off, other) = pair_with_a_mark().await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
     let _: String = command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let _: i64 = command(&redis, &["PEXPIRE", MARK, "300000"]).await;
@@ -282,10 +283,7 @@ async fn a_full_redis_keeps_no_mark_of_an_epoch_that_is_over() {
 
 #[tokio::test]
 async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
-    let (redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&one);
-    holds(&store, &other, 1, 1).await;
+    let (_redis, store, one, _other) = pair().await;
     store.attend(&one);
     assert_eq!(version(&one, 1).await, Some(1));
     one.doubt();
@@ -296,12 +294,7 @@ async fn nothing_is_believed_while_another_gateway_may_have_ended_untold() {
 
 #[tokio::test]
 async fn nothing_of_before_is_believed_after_another_redis_was_told() {
-    let (redis, store) = (start_redis().await, Store::default());
-    let (cut_off, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&cut_off);
-    holds(&store, &other, 1, 1).await;
-    assert!(!store.settle(&other).await);
-    assert_eq!(last_known(&cut_off, 1).await, Some(1));
+    let (_redis, store, cut_off, other) = pair_with_a_mark().await;
     other.is_everybodys(false);
     store.attend(&other);
     put(&other, vec![(id(2), cached(1))]).await;
@@ -320,10 +313,7 @@ async fn nothing_of_before_is_believed_after_another_redis_was_told() {
 
 #[tokio::test]
 async fn a_restarted_redis_takes_another_epoch() {
-    let (mut redis, store) = (start_redis().await, Store::default());
-    let (one, other) = (gateway(&url_of(&redis)), gateway(&url_of(&redis)));
-    store.attend(&one);
-    holds(&store, &other, 1, 1).await;
+    let (mut redis, store, one, other) = pair().await;
     let _: String = command(&redis, &["SAVE"]).await;
     one.changed(vec![(id(1), cached(2))]).await;
     assert_eq!(version(&other, 1).await, Some(2));
